@@ -1,0 +1,36 @@
+"""Which variables are stored batch-last.
+
+Image operators are fastest on (H, C, W, N) storage: a row of an image is then one contiguous (C, W*N) matrix, and
+elementwise work runs over long contiguous stretches.  Kernels never see that: they get the logical (N, C, H, W) view of
+such a buffer.  Elementwise operators work on any strides and are fastest when all their arrays are stored alike.
+"""
+
+
+def batch_last(steps, specs, fixed):
+    """Names of the variables to store batch-last.
+
+    Args:
+        steps: (operator, its OperatorDef) in the order of execution.
+        specs: variable name -> Spec.
+        fixed: names of variables that must stay C-contiguous (persistables).
+    """
+    candidates = {name for name, spec in specs.items() if len(spec.shape) == 4} - set(fixed)
+    chosen, groups = set(), []
+    for op, definition in steps:
+        image = {name for slots in (op.inputs, op.outputs) for slot in definition.image for name in slots.get(slot, ())}
+        every = {name for slots in (op.inputs, op.outputs) for names in slots.values() for name in names}
+        if definition.elementwise:
+            groups.append(every)
+        else:
+            rigid = set(op.outputs) - definition.image - definition.strided
+            candidates -= {name for slot in rigid for name in op.outputs[slot]}
+        if op.attrs.get("data_format", op.attrs.get("data_layout")) != "NHWC":
+            chosen |= image
+    chosen &= candidates
+    size = -1
+    while size != len(chosen):
+        size = len(chosen)
+        for group in groups:
+            if not chosen.isdisjoint(group):
+                chosen |= group & candidates
+    return chosen

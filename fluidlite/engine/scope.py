@@ -1,0 +1,140 @@
+"""Values: tensors, and the scopes that hold them by name between runs."""
+
+import numpy as np
+
+from ..ops.dtypes import numpy_dtype, var_type
+
+
+class LoDTensor:
+    """The value of a variable.
+
+    A plan is bound to the array inside, so a new value of the same shape and dtype is copied into it; any other value
+    replaces it, and plans that were bound to it bind again at their next run.
+
+    Attributes:
+        array: the NumPy array, or None while there is no value.
+    """
+
+    __slots__ = ("array", "_lod")
+
+    def __init__(self, array=None, lod=None):
+        self.array = None if array is None else np.ascontiguousarray(array)
+        self._lod = [list(level) for level in lod or []]
+
+    def set(self, array, place=None):
+        """Give the tensor a value: anything NumPy can make an array of a Fluid data type of."""
+        array = np.asarray(array)
+        numpy_dtype(array.dtype)
+        if self.array is not None and self.array.shape == array.shape and self.array.dtype == array.dtype:
+            self.array[...] = array
+        else:
+            self.array = np.array(array, order="C")
+
+    def __array__(self, dtype=None, copy=None):
+        if self.array is None:
+            raise ValueError("the tensor has no value; run the startup program first, or set() it")
+        return np.array(self.array, dtype=dtype)
+
+    def shape(self):
+        """The sizes of its dimensions (list of int)."""
+        return [] if self.array is None else list(self.array.shape)
+
+    def _dtype(self):
+        return var_type(self.array.dtype)
+
+    def _is_initialized(self):
+        return self.array is not None
+
+    def lod(self):
+        """Sequence boundaries as offsets (list of lists of int)."""
+        return [list(level) for level in self._lod]
+
+    def set_lod(self, lod):
+        """Set sequence boundaries from offsets, e.g. [[0, 2, 5]]."""
+        for level in lod:
+            if not level or level[0] != 0 or any(b < a for a, b in zip(level, level[1:], strict=False)):
+                raise ValueError(f"the offsets of a LoD level start at 0 and do not fall, got {list(level)}")
+        self._lod = [list(level) for level in lod]
+
+    def recursive_sequence_lengths(self):
+        """Sequence lengths, e.g. [[2, 3]] for the offsets [[0, 2, 5]]."""
+        return [[b - a for a, b in zip(level, level[1:], strict=False)] for level in self._lod]
+
+    def set_recursive_sequence_lengths(self, lengths):
+        """Set sequence boundaries from lengths, e.g. [[2, 3]]."""
+        self.set_lod([[0, *np.cumsum(level).tolist()] for level in lengths])
+
+    def has_valid_recursive_sequence_lengths(self):
+        """Whether each level's last offset is the number of pieces in the next level (the rows of the array, last)."""
+        sizes = [len(level) - 1 for level in self._lod[1:]] + self.shape()[:1]
+        return all(level[-1] == size for level, size in zip(self._lod, sizes, strict=False))
+
+    def __repr__(self):
+        return f"LoDTensor(shape={self.shape()}, lod={self._lod}, array={self.array!r})"
+
+
+class ScopeVariable:
+    """A named place for a value in a Scope."""
+
+    __slots__ = ("name", "tensor")
+
+    def __init__(self, name):
+        self.name = name
+        self.tensor = LoDTensor()
+
+    def get_tensor(self):
+        """Its LoDTensor."""
+        return self.tensor
+
+
+class Scope:
+    """Values by name.  A scope made by `new_scope` finds its parent's values too.
+
+    Attributes:
+        step (int): how many runs in this scope drew random numbers; the numbers of the next run depend on it.
+        generation (int): grows when variables are erased, so that plans bound to them are not used again.
+    """
+
+    def __init__(self, parent=None):
+        self._parent = parent
+        self._vars = {}
+        self._kids = []
+        self.step = 0
+        self.generation = 0
+
+    def var(self, name):
+        """The variable `name`, created here if neither this scope nor its parents hold it."""
+        found = self.find_var(name)
+        if found is None:
+            found = self._vars[name] = ScopeVariable(name)
+        return found
+
+    def find_var(self, name):
+        """The variable `name` of this scope or its parents, or None."""
+        scope = self
+        while scope is not None:
+            found = scope._vars.get(name)
+            if found is not None:
+                return found
+            scope = scope._parent
+        return None
+
+    def erase(self, names):
+        """Forget the variables `names` of this scope."""
+        for name in [names] if isinstance(names, str) else names:
+            self._vars.pop(name, None)
+        self.generation += 1
+
+    def local_var_names(self):
+        """Names of the variables that this scope itself holds (list of str)."""
+        return list(self._vars)
+
+    def new_scope(self):
+        """A scope inside this one."""
+        kid = Scope(self)
+        self._kids.append(kid)
+        return kid
+
+    def drop_kids(self):
+        """Forget the scopes made by `new_scope`."""
+        self._kids.clear()

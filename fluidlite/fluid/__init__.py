@@ -1,0 +1,166 @@
+"""The Fluid API: builds Programs, runs them with an Executor, trains, saves and loads them.
+
+    import fluidlite.fluid as fluid
+
+    x = fluid.data("x", [None, 13])
+    y = fluid.data("y", [None, 1])
+    loss = fluid.layers.mean(fluid.layers.square_error_cost(fluid.layers.fc(x, 1), y))
+    fluid.optimizer.SGD(learning_rate=0.01).minimize(loss)
+    exe = fluid.Executor(fluid.CPUPlace())
+    exe.run(fluid.default_startup_program())
+    exe.run(feed={"x": ..., "y": ...}, fetch_list=[loss])
+"""
+
+import os
+
+from . import (
+    backward,
+    clip,
+    compiler,
+    core,
+    data_feeder,
+    executor,
+    framework,
+    initializer,
+    io,
+    layers,
+    nets,
+    optimizer,
+    param_attr,
+    reader,
+    regularizer,
+    unique_name,
+)
+from .backward import append_backward, gradients
+from .clip import set_gradient_clip
+from .compiler import BuildStrategy, CompiledProgram, ExecutionStrategy
+from .core import CPUPlace, CUDAPinnedPlace, CUDAPlace, LoDTensor, LoDTensorArray, Scope, is_compiled_with_cuda
+from .data_feeder import DataFeeder
+from .executor import Executor, global_scope, scope_guard
+from .framework import (
+    Parameter,
+    Program,
+    Variable,
+    default_main_program,
+    default_startup_program,
+    device_guard,
+    in_dygraph_mode,
+    name_scope,
+    program_guard,
+)
+from .input import data, embedding, one_hot
+from .io import load, save
+from .layers.math_op_patch import monkey_patch_variable
+from .lod_tensor import create_lod_tensor, create_random_int_lodtensor
+from .parallel_executor import ParallelExecutor
+from .param_attr import ParamAttr
+from .reader import DataLoader, PyReader
+
+monkey_patch_variable()
+
+Tensor = LoDTensor
+
+__all__ = [
+    "BuildStrategy",
+    "CPUPlace",
+    "CUDAPinnedPlace",
+    "CUDAPlace",
+    "CompiledProgram",
+    "DataFeeder",
+    "DataLoader",
+    "ExecutionStrategy",
+    "Executor",
+    "LoDTensor",
+    "LoDTensorArray",
+    "ParallelExecutor",
+    "ParamAttr",
+    "Parameter",
+    "Program",
+    "PyReader",
+    "Scope",
+    "Tensor",
+    "Variable",
+    "append_backward",
+    "backward",
+    "clip",
+    "compiler",
+    "core",
+    "cpu_places",
+    "create_lod_tensor",
+    "create_random_int_lodtensor",
+    "cuda_pinned_places",
+    "cuda_places",
+    "data",
+    "data_feeder",
+    "default_main_program",
+    "default_startup_program",
+    "device_guard",
+    "embedding",
+    "executor",
+    "framework",
+    "global_scope",
+    "gradients",
+    "in_dygraph_mode",
+    "initializer",
+    "io",
+    "is_compiled_with_cuda",
+    "layers",
+    "load",
+    "name_scope",
+    "nets",
+    "one_hot",
+    "optimizer",
+    "param_attr",
+    "program_guard",
+    "reader",
+    "regularizer",
+    "require_version",
+    "save",
+    "scope_guard",
+    "set_gradient_clip",
+    "unique_name",
+]
+
+
+def cpu_places(device_count=None):
+    """A list of CPUPlaces: `device_count`, else the environment variable CPU_NUM, else 1."""
+    count = int(os.environ.get("CPU_NUM", 1)) if device_count is None else device_count
+    return [CPUPlace() for _ in range(count)]
+
+
+def cuda_places(device_ids=None):
+    """A list of CUDAPlaces: one for each of `device_ids`, by default for every GPU that CuPy sees."""
+    ids = range(core.get_cuda_device_count()) if device_ids is None else device_ids
+    return [CUDAPlace(i) for i in ids]
+
+
+def cuda_pinned_places(device_count=None):
+    """A list of `device_count` (by default 1) CUDAPinnedPlaces."""
+    return [CUDAPinnedPlace() for _ in range(device_count or 1)]
+
+
+def require_version(min_version, max_version=None):
+    """Check that the Fluid version that fluidlite stands for, 1.8.5, lies in a range.
+
+    Args:
+        min_version, max_version (str): such as "1.7.0"; None for no upper bound.
+    Raises:
+        TypeError, ValueError: an argument that is no version.
+        RuntimeError: the version lies outside.
+    """
+    have = _version("1.8.5")
+    if have < _version(min_version) or (max_version is not None and have > _version(max_version)):
+        raise RuntimeError(
+            f"the script needs a version of Fluid from {min_version} to {max_version or 'the newest'}; "
+            "fluidlite stands for 1.8.5"
+        )
+
+
+def _version(text):
+    if not isinstance(text, str):
+        raise TypeError(f"a version must be a string such as '1.7.0', got {text!r}")
+    try:
+        numbers = [int(part) for part in text.split(".")]
+    except ValueError:
+        raise ValueError(f"a version must consist of numbers, such as '1.7.0', got {text!r}") from None
+    return tuple(numbers + [0] * (4 - len(numbers)))

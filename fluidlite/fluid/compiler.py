@@ -1,0 +1,122 @@
+"""CompiledProgram and the strategies that configure it."""
+
+from ..engine.places import CPUPlace
+from .framework import Program
+
+__all__ = ["CompiledProgram", "ExecutionStrategy", "BuildStrategy"]
+
+
+class _Options:
+    """Settings with Fluid's names.  fluidlite runs on one place and fuses on its own, so they change no result."""
+
+    _defaults = {}
+
+    def __init__(self):
+        self.__dict__.update(self._defaults)
+
+    def __setattr__(self, name, value):
+        if name not in self._defaults:
+            raise AttributeError(f"{type(self).__name__} has no setting {name!r}, only {', '.join(self._defaults)}")
+        self.__dict__[name] = value
+
+
+class ExecutionStrategy(_Options):
+    """How many threads Fluid would run, and how often it would clean up; fluidlite needs neither."""
+
+    class ExecutorType:
+        Default = 0
+        Experimental = 1
+
+    _defaults = {
+        "num_threads": 0,
+        "num_iteration_per_drop_scope": 100,
+        "num_iteration_per_run": 1,
+        "use_thread_barrier": False,
+        "use_cuda": False,
+        "allow_op_delay": False,
+        "dry_run": False,
+    }
+
+
+class BuildStrategy(_Options):
+    """How Fluid would combine gradients and fuse operators.
+
+    Raises:
+        AttributeError: a setting that Fluid does not have.
+    """
+
+    class ReduceStrategy:
+        AllReduce = 0
+        Reduce = 1
+
+    class GradientScaleStrategy:
+        CoeffNumDevice = 0
+        One = 1
+        Customized = 2
+
+    _defaults = {
+        "reduce_strategy": ReduceStrategy.AllReduce,
+        "gradient_scale_strategy": GradientScaleStrategy.CoeffNumDevice,
+        "debug_graphviz_path": "",
+        "enable_sequential_execution": False,
+        "remove_unnecessary_lock": True,
+        "num_trainers": 1,
+        "trainer_id": 0,
+        "trainers_endpoints": [],
+        "fuse_elewise_add_act_ops": False,
+        "fuse_bn_act_ops": False,
+        "fuse_relu_depthwise_conv": False,
+        "fuse_broadcast_ops": False,
+        "fuse_all_optimizer_ops": False,
+        "fuse_all_reduce_ops": None,
+        "sync_batch_norm": False,
+        "memory_optimize": None,
+        "enable_inplace": None,
+        "cache_runtime_context": False,
+        "enable_backward_optimizer_op_deps": True,
+        "mkldnn_enabled_op_types": set(),
+        "is_distribution": False,
+        "async_mode": False,
+        "hierarchical_allreduce_inter_nranks": 0,
+        "use_hierarchical_allreduce": False,
+        "nccl_comm_num": 1,
+    }
+
+
+class CompiledProgram:
+    """A Program that `Executor.run` takes instead of the Program itself.
+
+    Args:
+        program_or_graph (Program): what to run.
+        build_strategy (BuildStrategy): changes no result.
+    Raises:
+        TypeError: program_or_graph is not a Program.
+    """
+
+    def __init__(self, program_or_graph, build_strategy=None):
+        if not isinstance(program_or_graph, Program):
+            raise TypeError(f"CompiledProgram needs a Program, got {type(program_or_graph).__name__}")
+        self._program = program_or_graph
+        self._build_strategy = build_strategy
+
+    def with_data_parallel(
+        self, loss_name=None, build_strategy=None, exec_strategy=None, share_vars_from=None, places=None
+    ):
+        """Run the batch on all `places`; fluidlite runs it on one, with the same numbers.
+
+        Args:
+            loss_name (str): the loss variable's name; must exist when given.
+            build_strategy, exec_strategy: change no result.
+            share_vars_from (CompiledProgram): values are shared through the scope in any case.
+            places (list): at most one place; None for the executor's.
+        Raises:
+            ValueError: loss_name is not in the program, or there are several different places.
+        """
+        if loss_name is not None and not self._program.global_block().has_var(loss_name):
+            raise ValueError(f"with_data_parallel: the program has no loss variable {loss_name!r}")
+        if places is not None:
+            places = list(places) if isinstance(places, (list, tuple)) else [places]
+            if any(type(place) is not CPUPlace for place in places):
+                raise ValueError(f"with_data_parallel: fluidlite runs on one place, the CPU; got {places}")
+        self._build_strategy = build_strategy or self._build_strategy
+        return self

@@ -1,0 +1,44 @@
+"""Names that Fluid's scripts find in `fluid.core`, its compiled part."""
+
+from ..engine.places import CPUPlace, CUDAPinnedPlace, CUDAPlace, cuda_device_count
+from ..engine.scope import LoDTensor, Scope
+from ..ops.dtypes import VarType
+from ..ops.registry import EnforceNotMet
+
+__all__ = [
+    "CPUPlace",
+    "CUDAPlace",
+    "CUDAPinnedPlace",
+    "EOFException",
+    "EnforceNotMet",
+    "LoDTensor",
+    "LoDTensorArray",
+    "Scope",
+    "VarDesc",
+    "get_cuda_device_count",
+    "is_compiled_with_cuda",
+]
+
+
+class VarDesc:
+    """Holds `VarType`, under the name that Fluid's scripts use."""
+
+    VarType = VarType
+
+
+class EOFException(Exception):
+    """A reader has no more data."""
+
+
+class LoDTensorArray(list):
+    """A list of LoDTensors."""
+
+
+def get_cuda_device_count():
+    """How many GPUs CuPy can see (int)."""
+    return cuda_device_count()
+
+
+def is_compiled_with_cuda():
+    """Whether a CUDA place can be used: CuPy is installed and sees a GPU."""
+    return cuda_device_count() > 0

@@ -1,0 +1,277 @@
+"""Running Programs."""
+
+import threading
+import warnings
+from collections import OrderedDict
+
+import numpy as np
+
+from ..engine.memory import Pool
+from ..engine.places import CPUPlace
+from ..engine.plan import Plan
+from ..engine.scope import LoDTensor, Scope
+from ..ops.registry import Spec
+from . import framework
+from .compiler import CompiledProgram
+from .framework import Program, Variable
+
+__all__ = ["Executor", "global_scope", "scope_guard"]
+
+_scopes = [Scope()]
+_PLANS_KEPT = 32
+
+
+def global_scope():
+    """The Scope that `Executor.run` uses when it is given none."""
+    return _scopes[-1]
+
+
+class scope_guard:
+    """Makes `scope` the global scope inside a `with` block.
+
+    Raises:
+        TypeError: scope is not a Scope.
+    """
+
+    def __init__(self, scope):
+        if not isinstance(scope, Scope):
+            raise TypeError(f"scope_guard needs a fluid.Scope, got {scope!r}")
+        self._scope = scope
+
+    def __enter__(self):
+        _scopes.append(self._scope)
+
+    def __exit__(self, *exception):
+        _scopes.pop()
+
+
+class FetchedScalar(np.ndarray):
+    """A fetched array of one element, which also serves where a number is wanted.
+
+    Fluid's losses have the shape (1,), and its scripts write both `loss[0]` and `"%f" % loss`; NumPy no longer converts
+    such an array to a number.
+    """
+
+    def __float__(self):
+        return float(self.item())
+
+    def __int__(self):
+        return int(self.item())
+
+    def __complex__(self):
+        return complex(self.item())
+
+    def __index__(self):
+        return self.item().__index__()
+
+    def __format__(self, spec):
+        return format(self.item(), spec) if spec else str(self)
+
+    def __round__(self, digits=None):
+        return round(self.item(), digits)
+
+    def __array_wrap__(self, array, context=None, return_scalar=False):
+        if return_scalar:
+            return array[()]
+        return array.view(FetchedScalar) if array.size == 1 else array.view(np.ndarray)
+
+    def __reduce__(self):
+        return self.view(np.ndarray).__reduce__()
+
+
+class Executor:
+    """Runs Programs on a place.
+
+    The first run of a Program with feeds of new shapes prepares a plan; later runs replay it.
+
+    Args:
+        place: CPUPlace (the default) or CUDAPlace.
+    Raises:
+        TypeError: place is not a place.
+        RuntimeError: the place needs CuPy or a GPU that is not there.
+    """
+
+    def __init__(self, place=None):
+        self.place = CPUPlace() if place is None else place
+        if not isinstance(self.place, CPUPlace):
+            raise TypeError(f"Executor needs a place such as fluid.CPUPlace(), got {place!r}")
+        self._pool = Pool(self.place.xp)
+        self._plans = OrderedDict()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def close(self):
+        """Give up the prepared plans and their memory; the executor runs nothing afterwards."""
+        self._plans.clear()
+        self._pool = Pool(self.place.xp)
+        self._closed = True
+
+    def run(
+        self,
+        program=None,
+        feed=None,
+        fetch_list=None,
+        feed_var_name="feed",
+        fetch_var_name="fetch",
+        scope=None,
+        return_numpy=True,
+        use_program_cache=False,
+        return_merged=True,
+        use_prune=False,
+    ):
+        """Run a Program once.
+
+        Args:
+            program (Program or CompiledProgram): None for `default_main_program()`.
+            feed (dict): variable name -> array, LoDTensor, list or number.  A list of such dicts, as data loaders yield
+                for several places, is joined along the batch.
+            fetch_list (list): Variables or names of those whose values to return.
+            feed_var_name, fetch_var_name (str): without effect; kept for Fluid's scripts.
+            scope (Scope): holds the parameters; None for `global_scope()`.
+            return_numpy (bool): return NumPy arrays, or LoDTensors.
+            use_program_cache (bool): without effect; plans are always kept.
+            return_merged (bool): with data parallelism, whether results come joined; False adds a leading dimension
+                for the one place that there is.
+            use_prune (bool): run only what the fetch list needs: no parameter is updated unless an optimizer's
+                operators are fetched.
+        Returns:
+            list of arrays, in the order of fetch_list; those of one element have the shape (1,) where Fluid's have, and
+            convert to numbers.
+        Raises:
+            TypeError: an argument of the wrong type.
+            ValueError: a fed array of the wrong shape or dtype.
+            EnforceNotMet: a variable has no value, or an operator refuses its input (a ValueError, too).
+        """
+        if self._closed:
+            raise RuntimeError("this Executor is closed; make a new one")
+        program = framework.default_main_program() if program is None else program
+        if isinstance(program, CompiledProgram):
+            program = program._program
+        if not isinstance(program, Program):
+            raise TypeError(f"Executor.run needs a Program or a CompiledProgram, got {type(program).__name__}")
+        scope = global_scope() if scope is None else scope
+        if not isinstance(scope, Scope):
+            raise TypeError(f"scope must be a fluid.Scope, got {type(scope).__name__}")
+        block = program.global_block()
+        arrays = {} if feed is None else _fed_arrays(feed, block)
+        fetches = tuple(_fetch_names(fetch_list))
+        with self._lock:
+            plan = self._plan(program, block, scope, arrays, fetches, use_prune)
+            results = plan.run(arrays.values())
+        if not return_numpy:
+            return [LoDTensor(array) for array in results]
+        if not return_merged:
+            return [array[np.newaxis] for array in results]
+        return [array.view(FetchedScalar) if array.size == 1 and array.ndim else array for array in results]
+
+    def _plan(self, program, block, scope, arrays, fetches, use_prune):
+        signature = tuple([(name, array.shape, array.dtype) for name, array in arrays.items()])
+        key = (id(program), program.version, id(scope), scope.generation, signature, fetches, use_prune)
+        plan = self._plans.get(key)
+        if plan is not None:
+            self._plans.move_to_end(key)
+            return plan
+        feeds = {name: _feed_spec(block.vars[name], array) for name, array in arrays.items()}
+        for item in fetches:
+            if item not in block.vars:
+                raise ValueError(f"the fetch list asks for {item!r}, which is no variable of this program")
+        ops = _pruned_ops(program, fetches, feeds) if use_prune else block.ops
+        plan = Plan(ops, block.vars, feeds, fetches, scope, self._pool, program.random_seed)
+        plan.program = program  # keeps the ids in the key from being used again
+        self._plans[key] = plan
+        if len(self._plans) > _PLANS_KEPT:
+            self._plans.popitem(last=False)
+        return plan
+
+    def infer_from_dataset(self, *args, **kwargs):
+        """Raises RuntimeError: Fluid's file-based datasets are not part of fluidlite."""
+        raise RuntimeError("fluidlite has no file-based datasets; feed batches to Executor.run instead")
+
+    train_from_dataset = infer_from_dataset
+
+
+def _pruned_ops(program, fetches, feeds):
+    kept = program._prune(fetches, feeds).global_block().ops
+    return kept
+
+
+def _fetch_names(fetch_list):
+    if fetch_list is None:
+        return []
+    if isinstance(fetch_list, (Variable, str)):
+        fetch_list = [fetch_list]
+    if not isinstance(fetch_list, (list, tuple)):
+        raise TypeError(f"fetch_list must be a list of Variables or names, got {type(fetch_list).__name__}")
+    for item in fetch_list:
+        if not isinstance(item, (Variable, str)):
+            raise TypeError(f"fetch_list must hold Variables or names, got {item!r} of type {type(item).__name__}")
+    return [item.name if isinstance(item, Variable) else item for item in fetch_list]
+
+
+def _fed_arrays(feed, block):
+    """The feed as name -> array, without the names that the program does not know."""
+    if isinstance(feed, (list, tuple)):
+        feed = _joined(feed)
+    if not isinstance(feed, dict):
+        raise TypeError(f"feed must be a dict from variable names to arrays, got {type(feed).__name__}")
+    arrays = {}
+    for name, value in feed.items():
+        variable = block.vars.get(name)
+        if variable is None:
+            warnings.warn(f"the fed variable {name!r} is not part of the program and is ignored", stacklevel=3)
+        elif type(value) is np.ndarray:
+            arrays[name] = value
+        else:
+            arrays[name] = _as_array(variable, value)
+    return arrays
+
+
+def _joined(feeds):
+    if not all(isinstance(part, dict) for part in feeds) or not feeds:
+        raise TypeError("a feed that is a list must hold dicts from variable names to arrays")
+    if len(feeds) == 1:
+        return feeds[0]
+    return {name: np.concatenate([np.asarray(part[name]) for part in feeds]) for name in feeds[0]}
+
+
+def _as_array(variable, value):
+    if isinstance(value, LoDTensor):
+        if value.array is None:
+            raise ValueError(f"the tensor fed to {variable.name!r} has no value")
+        return value.array
+    if isinstance(value, np.ndarray):
+        return value
+    wanted = variable.spec.dtype
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind not in "biuf" or (array.dtype.kind == "f" and wanted.kind != "f" and array.size):
+            raise ValueError
+    except ValueError:
+        raise ValueError(
+            f"the value fed to {variable.name!r} must be numbers of dtype {wanted} in a rectangular shape like "
+            f"{list(variable.shape)}, got {type(value).__name__} {str(value)[:80]}"
+        ) from None
+    return array.astype(wanted).reshape(array.shape or (1,))
+
+
+def _feed_spec(variable, array):
+    """What the plan is prepared for; raises ValueError when the array does not fit the variable."""
+    wanted = variable.spec
+    if not np.can_cast(array.dtype, wanted.dtype, "same_kind") or (
+        variable.need_check_feed and array.dtype.kind == "f" and array.dtype != wanted.dtype
+    ):
+        raise ValueError(
+            f"the data type of the fed variable {variable.name!r} must be {wanted.dtype.name!r}, but received "
+            f"{array.dtype.name!r}; convert it with .astype({wanted.dtype.name!r})"
+        )
+    fits = len(array.shape) == len(wanted.shape) and all(
+        want in (-1, got) for want, got in zip(wanted.shape, array.shape, strict=False)
+    )
+    if variable.need_check_feed and not fits:
+        raise ValueError(
+            f"the fed variable {variable.name!r} should have {len(wanted.shape)} dimensions and the shape "
+            f"{list(wanted.shape)} (-1: any size), but received the shape {list(array.shape)}"
+        )
+    if 0 in array.shape:
+        raise ValueError(f"the array fed to {variable.name!r} is empty: its shape is {list(array.shape)}")
+    return Spec(array.shape, wanted.dtype)

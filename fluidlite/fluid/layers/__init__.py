@@ -1,0 +1,17 @@
+"""The layers: each call appends operators to the default main program."""
+
+from . import control_flow, io, lookup, loss, manipulation, math, metric_op, nn, ops, tensor
+from .control_flow import *
+from .io import *
+from .lookup import *
+from .loss import *
+from .manipulation import *
+from .math import *
+from .metric_op import *
+from .nn import *
+from .ops import *
+from .tensor import *
+
+__all__ = []
+for _module in (control_flow, io, lookup, loss, manipulation, math, metric_op, nn, ops, tensor):
+    __all__ += _module.__all__

@@ -1,0 +1,101 @@
+"""Checks of a layer's arguments, and the one way most layers append their operator."""
+
+import numpy as np
+
+from ...ops.dtypes import numpy_dtype
+from ..framework import Variable
+from ..layer_helper import LayerHelper
+
+
+def check_variable(layer, argument, value):
+    """Raise TypeError unless `value` is a Variable."""
+    if not isinstance(value, Variable):
+        raise TypeError(f"{layer}: {argument} must be a Variable, got {value!r} of type {type(value).__name__}")
+
+
+def check_dtype(layer, argument, variable, kinds):
+    """Raise TypeError unless `variable` is a Variable whose data type is of one of the NumPy `kinds` ("fiub")."""
+    check_variable(layer, argument, variable)
+    dtype = numpy_dtype(variable.dtype)
+    if dtype.kind not in kinds:
+        names = {"f": "floating-point", "i": "integer", "u": "unsigned", "b": "bool"}
+        wanted = " or ".join(names[kind] for kind in kinds)
+        raise TypeError(f"{layer}: {argument} must be {wanted}, got {variable.name} of dtype {dtype}")
+
+
+def check_variables(layer, argument, value):
+    """The list of Variables in `value`; raises TypeError for anything else."""
+    if not isinstance(value, (list, tuple)) or not value:
+        raise TypeError(f"{layer}: {argument} must be a list of Variables, got {value!r}")
+    for variable in value:
+        check_variable(layer, argument, variable)
+    return list(value)
+
+
+def integer(layer, argument, value):
+    """`value` as an int; raises TypeError for anything but an integer."""
+    if isinstance(value, Variable):
+        raise TypeError(f"{layer}: {argument} must be an int here; fluidlite does not take it from a Variable")
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{layer}: {argument} must be an int, got {value!r} of type {type(value).__name__}")
+    return int(value)
+
+
+def integers(layer, argument, value):
+    """`value`, an int or a list of them, as a list of ints; raises TypeError for anything else."""
+    if not isinstance(value, (list, tuple, np.ndarray)):
+        value = [value]
+    return [integer(layer, argument, item) for item in value]
+
+
+def number(layer, argument, value):
+    """`value` as a float; raises TypeError for anything but a number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{layer}: {argument} must be a number, got {value!r} of type {type(value).__name__}")
+    return float(value)
+
+
+def truth(layer, argument, value):
+    """`value`; raises TypeError unless it is a bool."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{layer}: {argument} must be a bool, got {value!r} of type {type(value).__name__}")
+    return bool(value)
+
+
+def unsupported(layer, argument, value, default=None):
+    """Raise ValueError if an argument that fluidlite does not support differs from its default."""
+    if value is not default and value != default:
+        raise ValueError(f"{layer}: {argument} is not supported by fluidlite; leave it {default!r}")
+
+
+def append(type, inputs, attrs=None, dtype=None, name=None, helper=None, out=None, slot="Out", stop_gradient=False):
+    """Append an operator of one output.
+
+    Args:
+        type: of the operator, and the first part of the output's name unless `helper` says otherwise.
+        inputs: slot -> Variable or list of them.
+        attrs: attributes.
+        dtype: of the output; None for that of the first input.
+        name: the layer's argument `name`.
+        helper: a LayerHelper, for a layer that is not called like its operator.
+        out: the Variable to write; None for a new one.
+        slot: the output's slot.
+        stop_gradient: whether no gradient flows through a new output.
+    Returns:
+        the output.
+    """
+    helper = helper or LayerHelper(type, name=name)
+    if out is None:
+        if dtype is None:
+            first = next(iter(inputs.values()))
+            dtype = (first[0] if isinstance(first, list) else first).dtype
+        out = helper.create_variable_for_type_inference(dtype, stop_gradient=stop_gradient)
+    helper.append_op(type=type, inputs=inputs, outputs={slot: out}, attrs=attrs or {})
+    return out
+
+
+def documented(name, doc, function):
+    """`function` under its public name, with its documentation."""
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    return function

@@ -1,0 +1,450 @@
+"""Layers that change the shape of tensors, or take them apart and put them together."""
+
+import numpy as np
+
+from ...ops.dtypes import var_type
+from ..framework import Variable
+from ..layer_helper import LayerHelper
+from .checks import append, check_dtype, check_variable, check_variables, integer, integers, truth
+from .tensor import assign
+
+__all__ = [
+    "reshape",
+    "flatten",
+    "squeeze",
+    "unsqueeze",
+    "transpose",
+    "concat",
+    "split",
+    "stack",
+    "unstack",
+    "expand",
+    "expand_as",
+    "slice",
+    "strided_slice",
+    "reverse",
+    "gather",
+    "gather_nd",
+    "scatter",
+    "shape",
+    "rank",
+    "size",
+    "cast",
+]
+
+
+def _reshaping(type, layer, x, attrs, name=None, inplace=False, inputs=None):
+    """Append an operator with the outputs Out and XShape; returns Out and the LayerHelper."""
+    helper = LayerHelper(layer, name=name)
+    out = x if inplace else helper.create_variable_for_type_inference(x.dtype)
+    x_shape = helper.create_variable_for_type_inference(x.dtype)
+    helper.append_op(
+        type=type, inputs={"X": x, **(inputs or {})}, outputs={"Out": out, "XShape": x_shape}, attrs=attrs
+    )
+    return out, helper
+
+
+def reshape(x, shape, actual_shape=None, act=None, inplace=False, name=None):
+    """The elements of x, in order, in another shape.
+
+    Args:
+        x (Variable): tensor.
+        shape (list or tuple of int, or Variable): 0 keeps the dimension of x in that place, and one dimension may be -1:
+            what is left.  A Variable of int32 holds the shape.
+        actual_shape (Variable): overrules shape, if given.
+        act (str): an activation.
+        inplace (bool): let the result be x itself, in its new shape.
+        name (str): the first part of generated names.
+    Returns:
+        Variable of the dtype of x.
+    Raises:
+        TypeError: a wrong argument.
+        EnforceNotMet: x cannot take the shape.
+    """
+    check_variable("reshape", "x", x)
+    inputs, attrs = {}, {}
+    if isinstance(shape, Variable):
+        inputs["Shape"] = shape
+    else:
+        if not isinstance(shape, (list, tuple)):
+            raise TypeError(f"reshape: shape must be a list or tuple of ints or a Variable, got {shape!r}")
+        attrs["shape"] = integers("reshape", "shape", shape)
+        if isinstance(actual_shape, Variable):
+            inputs["Shape"] = actual_shape
+    inplace = truth("reshape", "inplace", inplace)
+    out, helper = _reshaping("reshape2", "reshape2", x, attrs, name, inplace, inputs)
+    helper.kwargs["act"] = act
+    return helper.append_activation(out)
+
+
+def flatten(x, axis=1, name=None):
+    """The elements of x, in order, as a matrix.
+
+    Args:
+        x (Variable): tensor.
+        axis (int): how many of the first dimensions are the rows.
+        name (str): the first part of generated names.
+    Returns:
+        Variable of two dimensions.
+    Raises:
+        TypeError: a wrong argument.
+        EnforceNotMet: x has fewer than axis dimensions.
+    """
+    check_variable("flatten", "x", x)
+    return _reshaping("flatten2", "flatten", x, {"axis": integer("flatten", "axis", axis)}, name)[0]
+
+
+def squeeze(input, axes, name=None):
+    """Drop dimensions of size 1.
+
+    Args:
+        input (Variable): tensor.
+        axes (list of int): the dimensions to drop; [] for all of size 1.
+        name (str): the first part of generated names.
+    Returns:
+        Variable of fewer dimensions.
+    Raises:
+        TypeError: a wrong argument.
+        EnforceNotMet: a dimension named in axes has another size.
+    """
+    check_variable("squeeze", "input", input)
+    return _reshaping("squeeze2", "squeeze", input, {"axes": integers("squeeze", "axes", axes)}, name)[0]
+
+
+def unsqueeze(input, axes, name=None):
+    """Insert dimensions of size 1.
+
+    Args:
+        input (Variable): tensor.
+        axes (int or list of int): where they are in the result, one after the other.
+        name (str): the first part of generated names.
+    Returns:
+        Variable of more dimensions.
+    Raises:
+        TypeError: a wrong argument.
+        EnforceNotMet: a place outside the result.
+    """
+    check_variable("unsqueeze", "input", input)
+    return _reshaping("unsqueeze2", "unsqueeze2", input, {"axes": integers("unsqueeze", "axes", axes)}, name)[0]
+
+
+def transpose(x, perm, name=None):
+    """Put the dimensions in another order.
+
+    Args:
+        x (Variable): tensor.
+        perm (list of int): the dimension of x for each dimension of the result.
+        name (str): the first part of generated names.
+    Returns:
+        Variable of the dtype of x.
+    Raises:
+        TypeError: a wrong argument.
+        EnforceNotMet: perm does not name each dimension once.
+    """
+    check_variable("transpose", "x", x)
+    if not isinstance(perm, (list, tuple)):
+        raise TypeError(f"transpose: perm must be a list or tuple of ints, got {perm!r}")
+    return _reshaping("transpose2", "transpose", x, {"axis": integers("transpose", "perm", perm)}, name)[0]
+
+
+def concat(input, axis=0, name=None):
+    """Lay tensors one behind the other.
+
+    Args:
+        input (list of Variable): tensors that agree in all dimensions but `axis`.
+        axis (int): the dimension along which they are laid.
+        name (str): the first part of generated names.
+    Returns:
+        Variable of the dtype of the inputs.
+    Raises:
+        TypeError: a wrong argument.
+        EnforceNotMet: the inputs do not agree.
+    """
+    variables = [input] if isinstance(input, Variable) else check_variables("concat", "input", input)
+    return append("concat", {"X": variables}, {"axis": integer("concat", "axis", axis)}, name=name)
+
+
+def split(input, num_or_sections, dim=-1, name=None):
+    """Cut a tensor into parts along a dimension.
+
+    Args:
+        input (Variable): tensor.
+        num_or_sections (int or list of int): how many equal parts, or their sizes, one of which may be -1: what is left.
+        dim (int): the dimension.
+        name (str): the first part of generated names.
+    Returns:
+        list of Variables.
+    Raises:
+        TypeError: a wrong argument.
+        EnforceNotMet: the dimension cannot be split so.
+    """
+    check_variable("split", "input", input)
+    axis = integer("split", "dim", dim)
+    axis = axis + len(input.shape) if axis < 0 else axis
+    sections = integers("split", "num_or_sections", num_or_sections)
+    equal = not isinstance(num_or_sections, (list, tuple))
+    attrs = {"axis": axis, "num": sections[0] if equal else 0, "sections": [] if equal else sections}
+    helper = LayerHelper("split", name=name)
+    count = sections[0] if equal else len(sections)
+    outs = [helper.create_variable_for_type_inference(input.dtype) for _ in range(count)]
+    helper.append_op(type="split", inputs={"X": input}, outputs={"Out": outs}, attrs=attrs)
+    return outs
+
+
+def stack(x, axis=0):
+    """Lay tensors of one shape side by side along a new dimension.
+
+    Args:
+        x (Variable or list of Variable): the tensors.
+        axis (int): where the new dimension is in the result.
+    Returns:
+        Variable of one more dimension.
+    Raises:
+        TypeError: a wrong argument.
+        EnforceNotMet: the shapes differ.
+    """
+    variables = [x] if isinstance(x, Variable) else check_variables("stack", "x", x)
+    return append("stack", {"X": variables}, {"axis": integer("stack", "axis", axis)}, slot="Y")
+
+
+def unstack(x, axis=0, num=None):
+    """Take a tensor apart along a dimension, which disappears.
+
+    Args:
+        x (Variable): tensor.
+        axis (int): the dimension.
+        num (int): its size, which need not be given if it is known.
+    Returns:
+        list of Variables.
+    Raises:
+        TypeError, ValueError: a wrong argument.
+    """
+    check_variable("unstack", "x", x)
+    axis = integer("unstack", "axis", axis)
+    if num is None and not -len(x.shape) <= axis < len(x.shape):
+        raise ValueError(f"unstack: axis must be a dimension of x, of shape {list(x.shape)}, got {axis}")
+    num = x.shape[axis] if num is None else integer("unstack", "num", num)
+    if num < 0:
+        raise ValueError(f"unstack: dimension {axis} of x, of shape {list(x.shape)}, is unknown; give num")
+    helper = LayerHelper("unstack")
+    outs = [helper.create_variable_for_type_inference(x.dtype) for _ in range(num)]
+    helper.append_op(type="unstack", inputs={"X": x}, outputs={"Y": outs}, attrs={"axis": axis, "num": num})
+    return outs
+
+
+def expand(x, expand_times, name=None):
+    """Repeat a tensor along its dimensions.
+
+    Args:
+        x (Variable): tensor.
+        expand_times (list of int): how many times, for each dimension.
+        name (str): the first part of generated names.
+    Returns:
+        Variable of the dtype of x.
+    Raises:
+        TypeError: a wrong argument.
+        EnforceNotMet: expand_times does not have a number for each dimension.
+    """
+    check_variable("expand", "x", x)
+    return append("expand", {"X": x}, {"expand_times": integers("expand", "expand_times", expand_times)}, name=name)
+
+
+def expand_as(x, target_tensor, name=None):
+    """Repeat a tensor along its dimensions to the shape of another.
+
+    Args:
+        x (Variable): tensor.
+        target_tensor (Variable): tensor, each of whose dimensions is a multiple of that of x.
+        name (str): the first part of generated names.
+    Returns:
+        Variable of the shape of target_tensor and the dtype of x.
+    Raises:
+        TypeError: a wrong argument.
+        EnforceNotMet: a dimension is no multiple.
+    """
+    check_variable("expand_as", "x", x)
+    check_variable("expand_as", "target_tensor", target_tensor)
+    return append("expand_as", {"X": x, "target_tensor": target_tensor}, name=name)
+
+
+def slice(input, axes, starts, ends):
+    """The part of a tensor between given bounds.
+
+    Args:
+        input (Variable): tensor.
+        axes (list of int): the dimensions that are cut.
+        starts, ends (list of int): for each, where the part begins and before which element it ends; negative numbers
+            count from the end.
+    Returns:
+        Variable of the dtype of input.
+    Raises:
+        TypeError, ValueError: a wrong argument.
+        EnforceNotMet: the part is empty.
+    """
+    check_variable("slice", "input", input)
+    return append("slice", {"Input": input}, _range_attrs("slice", axes, starts, ends))
+
+
+def strided_slice(input, axes, starts, ends, strides):
+    """Every n-th element of the part of a tensor between given bounds.
+
+    Args:
+        input (Variable): tensor.
+        axes (list of int): the dimensions that are cut.
+        starts, ends (list of int): for each, where the part begins and before which element it ends; negative numbers
+            count from the end.
+        strides (list of int): the steps; negative ones go backwards.
+    Returns:
+        Variable of the dtype of input.
+    Raises:
+        TypeError, ValueError: a wrong argument.
+        EnforceNotMet: the part is empty.
+    """
+    check_variable("strided_slice", "input", input)
+    attrs = _range_attrs("strided_slice", axes, starts, ends, strides=strides)
+    return append("strided_slice", {"Input": input}, attrs)
+
+
+def _range_attrs(layer, axes, starts, ends, **others):
+    named = {"axes": axes, "starts": starts, "ends": ends, **others}
+    attrs = {}
+    for argument, value in named.items():
+        if not isinstance(value, (list, tuple)):
+            raise TypeError(f"{layer}: {argument} must be a list or tuple of ints, got {value!r}")
+        attrs[argument] = integers(layer, argument, value)
+        if len(value) != len(axes):
+            raise ValueError(f"{layer}: {argument} must have one number for each of axes {list(axes)}, got {value!r}")
+    return {**attrs, "infer_flags": [1] * len(axes), "decrease_axis": []}
+
+
+def reverse(x, axis):
+    """Turn the order of the elements around along dimensions.
+
+    Args:
+        x (Variable): tensor.
+        axis (int or list of int): the dimensions.
+    Returns:
+        Variable of the shape and dtype of x.
+    Raises:
+        TypeError: a wrong argument.
+        EnforceNotMet: axis is no dimension of x.
+    """
+    check_variable("reverse", "x", x)
+    return append("reverse", {"X": x}, {"axis": integers("reverse", "axis", axis)})
+
+
+def gather(input, index, overwrite=True):
+    """Rows of a tensor by number.
+
+    Args:
+        input (Variable): tensor.
+        index (Variable): int32 or int64, of shape [n] or [n, 1].
+        overwrite (bool): of several gradients of one row, keep the last; False adds them up.
+    Returns:
+        Variable of shape [n] + input.shape[1:].
+    Raises:
+        TypeError: a wrong argument.
+        EnforceNotMet: an index that is no row.
+    """
+    check_variable("gather", "input", input)
+    check_dtype("gather", "index", index, "i")
+    attrs = {"overwrite": truth("gather", "overwrite", overwrite)}
+    return append("gather", {"X": input, "Index": index}, attrs)
+
+
+def gather_nd(input, index, name=None):
+    """Parts of a tensor by coordinates.
+
+    Args:
+        input (Variable): tensor.
+        index (Variable): int32 or int64; its last dimension holds coordinates of the first dimensions of input.
+        name (str): the first part of generated names.
+    Returns:
+        Variable of shape index.shape[:-1] + input.shape[index.shape[-1]:].
+    Raises:
+        TypeError: a wrong argument.
+        EnforceNotMet: coordinates outside input.
+    """
+    check_variable("gather_nd", "input", input)
+    check_dtype("gather_nd", "index", index, "i")
+    return append("gather_nd", {"X": input, "Index": index}, name=name)
+
+
+def scatter(input, index, updates, name=None, overwrite=True):
+    """A copy of a tensor in which rows are replaced.
+
+    Args:
+        input (Variable): tensor.
+        index (Variable): int32 or int64, of shape [n]: the rows to replace.
+        updates (Variable): n rows like those of input.
+        name (str): the first part of generated names.
+        overwrite (bool): of several updates of one row, keep the last; False adds them up.
+    Returns:
+        Variable of the shape and dtype of input.
+    Raises:
+        TypeError: a wrong argument.
+        EnforceNotMet: an index that is no row, or rows that are not alike.
+    """
+    check_variable("scatter", "input", input)
+    check_dtype("scatter", "index", index, "i")
+    check_variable("scatter", "updates", updates)
+    attrs = {"overwrite": truth("scatter", "overwrite", overwrite)}
+    return append("scatter", {"X": input, "Ids": index, "Updates": updates}, attrs, name=name)
+
+
+def shape(input):
+    """The shape of a tensor.
+
+    Args:
+        input (Variable): tensor.
+    Returns:
+        int32 Variable of shape [number of dimensions].
+    Raises:
+        TypeError: input is no Variable.
+    """
+    check_variable("shape", "input", input)
+    return append("shape", {"Input": input}, dtype="int32")
+
+
+def rank(input):
+    """The number of dimensions of a tensor.
+
+    Args:
+        input (Variable): tensor.
+    Returns:
+        int32 Variable of one number.
+    Raises:
+        TypeError: input is no Variable.
+    """
+    check_variable("rank", "input", input)
+    return assign(np.array(len(input.shape), "int32"))
+
+
+def size(input):
+    """The number of elements of a tensor.
+
+    Args:
+        input (Variable): tensor.
+    Returns:
+        int64 Variable of shape [1].
+    Raises:
+        TypeError: input is no Variable.
+    """
+    check_variable("size", "input", input)
+    return append("size", {"Input": input}, dtype="int64")
+
+
+def cast(x, dtype):
+    """Convert a tensor to another data type.
+
+    Args:
+        x (Variable): tensor.
+        dtype (str, numpy.dtype or VarType): the new data type.  Fractions are dropped; bool is whether it is not 0.
+    Returns:
+        Variable of the shape of x.
+    Raises:
+        TypeError: x is no Variable, or dtype no data type of Fluid.
+    """
+    check_variable("cast", "x", x)
+    dtype = var_type(dtype)
+    return append("cast", {"X": x}, {"in_dtype": x.dtype, "out_dtype": dtype}, dtype=dtype)

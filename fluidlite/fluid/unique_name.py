@@ -1,0 +1,56 @@
+"""Names for variables and layers that nobody named: `fc_0`, `fc_1`, `fc_0.tmp_2` ..."""
+
+import contextlib
+from collections import defaultdict
+
+__all__ = ["generate", "switch", "guard"]
+
+
+class UniqueNameGenerator:
+    """Counts how often each key was asked for; every name starts with `prefix`."""
+
+    def __init__(self, prefix=None):
+        self.prefix = prefix or ""
+        self.ids = defaultdict(int)
+
+    def __call__(self, key):
+        number = self.ids[key]
+        self.ids[key] += 1
+        return f"{self.prefix}{key}_{number}"
+
+
+_generator = UniqueNameGenerator()
+
+
+def generate(key):
+    """A name that starts with `key` and that the current generator has not returned before."""
+    return _generator(key)
+
+
+generate_with_ignorable_key = generate
+
+
+def switch(new_generator=None):
+    """Replace the current generator (by a fresh one when none is given) and return the old one."""
+    global _generator
+    old = _generator
+    _generator = new_generator or UniqueNameGenerator()
+    return old
+
+
+@contextlib.contextmanager
+def guard(new_generator=None):
+    """Count names afresh inside a `with` block.
+
+    Args:
+        new_generator: a prefix for every name (str or bytes), or a generator to use; None for a fresh one.
+    """
+    if isinstance(new_generator, bytes):
+        new_generator = new_generator.decode()
+    if isinstance(new_generator, str):
+        new_generator = UniqueNameGenerator(new_generator)
+    old = switch(new_generator)
+    try:
+        yield
+    finally:
+        switch(old)

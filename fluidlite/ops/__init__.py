@@ -1,0 +1,41 @@
+"""The operators: importing this package declares all of them."""
+
+from . import (
+    activation,
+    arithmetic,
+    batch_norm,
+    conv,
+    creation,
+    elementwise,
+    embedding,
+    layer_norm,
+    linalg,
+    loss,
+    manipulation,
+    metric,
+    optimizer,
+    pool,
+    random,
+    reduce,
+    softmax,
+)
+
+__all__ = [
+    "activation",
+    "arithmetic",
+    "batch_norm",
+    "conv",
+    "creation",
+    "elementwise",
+    "embedding",
+    "layer_norm",
+    "linalg",
+    "loss",
+    "manipulation",
+    "metric",
+    "optimizer",
+    "pool",
+    "random",
+    "reduce",
+    "softmax",
+]

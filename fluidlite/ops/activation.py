@@ -1,0 +1,938 @@
+"""Activations and other functions of one tensor that work on each element by itself."""
+
+import functools
+import math
+
+import numpy as np
+
+from .linalg import size_of
+from .registry import EnforceNotMet, operator
+from .strides import scratch_like, sum_into
+
+
+def activation(type, inputs="X", in_place=True, **traits):
+    """An operator from `X` to `Out`; `in_place` says whether the kernel may write over its input."""
+    inplace = {"Out": "X"} if in_place else None
+    return operator(type, inputs=inputs, outputs="Out", elementwise=True, inplace=inplace, **traits)
+
+
+# A gradient that may be written over that of the output, and one that may not.
+_OVER_DOUT = {"elementwise": True, "inplace": {"X@GRAD": "Out@GRAD"}}
+_APART = {"elementwise": True}
+
+
+def masked(ctx, dout, dx, condition):
+    """A gradient that is dOut where `condition(mask)` writes True, and 0 elsewhere."""
+    mask = scratch_like(ctx, dout, bool)
+
+    def step():
+        condition(mask)
+        ctx.xp.multiply(dout, mask, out=dx)
+
+    return step
+
+
+def between(ctx, x, low, high):
+    """A condition for `masked`: low < x < high."""
+    xp = ctx.xp
+    below = scratch_like(ctx, x, bool)
+
+    def condition(mask):
+        xp.greater(x, low, out=mask)
+        xp.less(x, high, out=below)
+        xp.logical_and(mask, below, out=mask)
+
+    return condition
+
+
+@activation("relu")
+def relu(ctx, x, out):
+    ctx.xp.maximum(x, 0, out=out)
+
+
+@relu.gradient("Out", bind=True, **_OVER_DOUT)
+def relu_grad(ctx, out, dout, dx):
+    # dX = dOut * (Out > 0)
+    return masked(ctx, dout, dx, functools.partial(ctx.xp.greater, out, 0))
+
+
+@activation("relu6", attrs={"threshold": 6.0})
+def relu6(ctx, x, out):
+    ctx.xp.clip(x, 0, ctx.attrs["threshold"], out=out)
+
+
+@relu6.gradient("Out", bind=True, **_OVER_DOUT)
+def relu6_grad(ctx, out, dout, dx):
+    # dX = dOut * (0 < Out < threshold)
+    return masked(ctx, dout, dx, between(ctx, out, 0, ctx.attrs["threshold"]))
+
+
+@activation("brelu", attrs={"t_min": 0.0, "t_max": 24.0})
+def brelu(ctx, x, out):
+    ctx.xp.clip(x, ctx.attrs["t_min"], ctx.attrs["t_max"], out=out)
+
+
+@brelu.gradient("X", bind=True, **_OVER_DOUT)
+def brelu_grad(ctx, x, dout, dx):
+    # dX = dOut * (t_min < X < t_max)
+    return masked(ctx, dout, dx, between(ctx, x, ctx.attrs["t_min"], ctx.attrs["t_max"]))
+
+
+@activation("leaky_relu", attrs={"alpha": 0.02}, in_place=False)
+def leaky_relu(ctx, x, out):
+    alpha = ctx.attrs["alpha"]
+    ctx.xp.multiply(x, alpha, out=out)
+    (ctx.xp.maximum if alpha <= 1 else ctx.xp.minimum)(x, out, out=out)
+
+
+@leaky_relu.gradient("Out", **_APART)
+def leaky_relu_grad(ctx, out, dout, dx):
+    xp = ctx.xp  # dX = dOut * (1 if Out > 0 else alpha)
+    xp.greater(out, 0, out=dx)
+    xp.multiply(dx, 1 - ctx.attrs["alpha"], out=dx)
+    xp.add(dx, ctx.attrs["alpha"], out=dx)
+    xp.multiply(dout, dx, out=dx)
+
+
+@activation("thresholded_relu", attrs={"threshold": 1.0}, in_place=False)
+def thresholded_relu(ctx, x, out):
+    ctx.xp.greater(x, ctx.attrs["threshold"], out=out)
+    ctx.xp.multiply(x, out, out=out)
+
+
+@thresholded_relu.gradient("X", bind=True, **_OVER_DOUT)
+def thresholded_relu_grad(ctx, x, dout, dx):
+    # dX = dOut * (X > threshold)
+    return masked(ctx, dout, dx, functools.partial(ctx.xp.greater, x, ctx.attrs["threshold"]))
+
+
+def outside(ctx, x, threshold):
+    """A condition for `masked`: |x| > threshold."""
+    xp = ctx.xp
+    size = scratch_like(ctx, x)
+
+    def condition(mask):
+        xp.absolute(x, out=size)
+        xp.greater(size, threshold, out=mask)
+
+    return condition
+
+
+@activation("hard_shrink", attrs={"threshold": 0.5}, bind=True)
+def hard_shrink(ctx, x, out):
+    return masked(ctx, x, out, outside(ctx, x, ctx.attrs["threshold"]))
+
+
+@hard_shrink.gradient("X", bind=True, **_OVER_DOUT)
+def hard_shrink_grad(ctx, x, dout, dx):
+    # dX = dOut * (|X| > threshold)
+    return masked(ctx, dout, dx, outside(ctx, x, ctx.attrs["threshold"]))
+
+
+@activation("softshrink", attrs={"lambda": 0.5}, in_place=False)
+def softshrink(ctx, x, out):
+    # X moved towards 0 by lambda: X less the part of it within [-lambda, lambda].
+    ctx.xp.clip(x, -ctx.attrs["lambda"], ctx.attrs["lambda"], out=out)
+    ctx.xp.subtract(x, out, out=out)
+
+
+@softshrink.gradient("X", bind=True, **_OVER_DOUT)
+def softshrink_grad(ctx, x, dout, dx):
+    # dX = dOut * (|X| > lambda)
+    return masked(ctx, dout, dx, outside(ctx, x, ctx.attrs["lambda"]))
+
+
+@activation("elu", attrs={"alpha": 1.0}, bind=True)
+def elu(ctx, x, out):
+    return scaled_elu(ctx, x, out, 1.0, ctx.attrs["alpha"])
+
+
+def scaled_elu(ctx, x, out, scale, alpha):
+    """scale * X for positive X, scale * alpha * (exp(X) - 1) for the others."""
+    xp = ctx.xp
+    negative = scratch_like(ctx, x)
+
+    def step():
+        xp.minimum(x, 0, out=negative)
+        xp.expm1(negative, out=negative)
+        xp.multiply(negative, alpha, out=negative)
+        xp.maximum(x, 0, out=out)
+        xp.add(out, negative, out=out)
+        if scale != 1:
+            xp.multiply(out, scale, out=out)
+
+    return step
+
+
+@elu.gradient("X", bind=True, **_APART)
+def elu_grad(ctx, x, dout, dx):
+    xp = ctx.xp  # dX = dOut * (1 if X > 0 else alpha * exp(X))
+    alpha = ctx.attrs["alpha"]
+    negative = scratch_like(ctx, x)
+
+    def step():
+        xp.minimum(x, 0, out=negative)
+        xp.exp(negative, out=negative)
+        xp.multiply(negative, alpha, out=negative)
+        xp.greater(x, 0, out=dx)
+        xp.multiply(dx, 1 - alpha, out=dx)
+        xp.add(dx, negative, out=dx)
+        xp.multiply(dout, dx, out=dx)
+
+    return step
+
+
+@activation("selu", attrs={"scale": 1.0507009873554805, "alpha": 1.6732632423543772}, bind=True)
+def selu(ctx, x, out):
+    return scaled_elu(ctx, x, out, ctx.attrs["scale"], ctx.attrs["alpha"])
+
+
+@selu.gradient("Out", bind=True, **_APART)
+def selu_grad(ctx, out, dout, dx):
+    xp = ctx.xp  # dX = dOut * (scale if Out > 0 else Out + scale * alpha)
+    scale = ctx.attrs["scale"]
+    top = scale * ctx.attrs["alpha"]
+    negative = scratch_like(ctx, out)
+
+    def step():
+        xp.minimum(out, 0, out=negative)
+        xp.add(negative, top, out=negative)
+        xp.greater(out, 0, out=dx)
+        xp.multiply(dx, scale - top, out=dx)
+        xp.add(dx, negative, out=dx)
+        xp.multiply(dout, dx, out=dx)
+
+    return step
+
+
+def logistic(xp, x, out):
+    """out = 1 / (1 + exp(-x)); `out` may be `x`."""
+    xp.negative(x, out=out)
+    xp.exp(out, out=out)
+    xp.add(out, 1, out=out)
+    xp.divide(1, out, out=out)
+
+
+@activation("sigmoid")
+def sigmoid(ctx, x, out):
+    logistic(ctx.xp, x, out)
+
+
+@sigmoid.gradient("Out", **_APART)
+def sigmoid_grad(ctx, out, dout, dx):
+    xp = ctx.xp  # dX = dOut * Out * (1 - Out)
+    xp.subtract(1, out, out=dx)
+    xp.multiply(out, dx, out=dx)
+    xp.multiply(dout, dx, out=dx)
+
+
+@activation("hard_sigmoid", attrs={"slope": 0.2, "offset": 0.5})
+def hard_sigmoid(ctx, x, out):
+    xp = ctx.xp
+    xp.multiply(x, ctx.attrs["slope"], out=out)
+    xp.add(out, ctx.attrs["offset"], out=out)
+    xp.clip(out, 0, 1, out=out)
+
+
+@hard_sigmoid.gradient("Out", bind=True, **_OVER_DOUT)
+def hard_sigmoid_grad(ctx, out, dout, dx):
+    # dX = dOut * slope * (0 < Out < 1)
+    select = masked(ctx, dout, dx, between(ctx, out, 0, 1))
+
+    def step():
+        select()
+        ctx.xp.multiply(dx, ctx.attrs["slope"], out=dx)
+
+    return step
+
+
+@activation("tanh")
+def tanh(ctx, x, out):
+    ctx.xp.tanh(x, out=out)
+
+
+@tanh.gradient("Out", **_APART)
+def tanh_grad(ctx, out, dout, dx):
+    xp = ctx.xp  # dX = dOut * (1 - Out^2)
+    xp.multiply(out, out, out=dx)
+    xp.subtract(1, dx, out=dx)
+    xp.multiply(dout, dx, out=dx)
+
+
+@activation("stanh", attrs={"scale_a": 0.67, "scale_b": 1.7159})
+def stanh(ctx, x, out):
+    xp = ctx.xp  # b * tanh(a * X)
+    xp.multiply(x, ctx.attrs["scale_a"], out=out)
+    xp.tanh(out, out=out)
+    xp.multiply(out, ctx.attrs["scale_b"], out=out)
+
+
+@stanh.gradient("X", **_APART)
+def stanh_grad(ctx, x, dout, dx):
+    xp = ctx.xp  # dX = dOut * a * b * (1 - tanh(a * X)^2)
+    xp.multiply(x, ctx.attrs["scale_a"], out=dx)
+    xp.tanh(dx, out=dx)
+    xp.multiply(dx, dx, out=dx)
+    xp.subtract(1, dx, out=dx)
+    xp.multiply(dx, ctx.attrs["scale_a"] * ctx.attrs["scale_b"], out=dx)
+    xp.multiply(dout, dx, out=dx)
+
+
+@activation("tanh_shrink", in_place=False)
+def tanh_shrink(ctx, x, out):
+    ctx.xp.tanh(x, out=out)
+    ctx.xp.subtract(x, out, out=out)
+
+
+@tanh_shrink.gradient("X", **_APART)
+def tanh_shrink_grad(ctx, x, dout, dx):
+    xp = ctx.xp  # dX = dOut * tanh(X)^2
+    xp.tanh(x, out=dx)
+    xp.multiply(dx, dx, out=dx)
+    xp.multiply(dout, dx, out=dx)
+
+
+def log_one_plus_exp(xp, x, out, temporary):
+    """out = log(1 + exp(x)) without overflow; `out` may be `x`."""
+    xp.absolute(x, out=temporary)
+    xp.negative(temporary, out=temporary)
+    xp.exp(temporary, out=temporary)
+    xp.log1p(temporary, out=temporary)
+    xp.maximum(x, 0, out=out)
+    xp.add(out, temporary, out=out)
+
+
+@activation("softplus", bind=True)
+def softplus(ctx, x, out):
+    return functools.partial(log_one_plus_exp, ctx.xp, x, out, scratch_like(ctx, x))
+
+
+@softplus.gradient("X", **_APART)
+def softplus_grad(ctx, x, dout, dx):
+    logistic(ctx.xp, x, dx)  # dX = dOut * sigmoid(X)
+    ctx.xp.multiply(dout, dx, out=dx)
+
+
+@activation("logsigmoid", bind=True)
+def logsigmoid(ctx, x, out):
+    xp = ctx.xp  # -log(1 + exp(-X))
+    temporary = scratch_like(ctx, x)
+
+    def step():
+        xp.negative(x, out=out)
+        log_one_plus_exp(xp, out, out, temporary)
+        xp.negative(out, out=out)
+
+    return step
+
+
+@logsigmoid.gradient("X", **_APART)
+def logsigmoid_grad(ctx, x, dout, dx):
+    xp = ctx.xp  # dX = dOut * (1 - sigmoid(X)) = dOut / (1 + exp(X))
+    xp.exp(x, out=dx)
+    xp.add(dx, 1, out=dx)
+    xp.divide(dout, dx, out=dx)
+
+
+@activation("soft_relu", attrs={"threshold": 40.0}, bind=True)
+def soft_relu(ctx, x, out):
+    xp = ctx.xp  # log(1 + exp(X clipped to [-threshold, threshold]))
+    threshold = ctx.attrs["threshold"]
+    temporary = scratch_like(ctx, x)
+
+    def step():
+        xp.clip(x, -threshold, threshold, out=out)
+        log_one_plus_exp(xp, out, out, temporary)
+
+    return step
+
+
+@soft_relu.gradient("Out", bind=True, **_APART)
+def soft_relu_grad(ctx, out, dout, dx):
+    xp = ctx.xp  # dX = dOut * (1 - exp(-Out)) * (Out < threshold)
+    mask = scratch_like(ctx, out, bool)
+
+    def step():
+        xp.negative(out, out=dx)
+        xp.expm1(dx, out=dx)
+        xp.negative(dx, out=dx)
+        xp.less(out, ctx.attrs["threshold"], out=mask)
+        xp.multiply(dx, mask, out=dx)
+        xp.multiply(dout, dx, out=dx)
+
+    return step
+
+
+@activation("softsign", in_place=False)
+def softsign(ctx, x, out):
+    xp = ctx.xp  # X / (1 + |X|)
+    xp.absolute(x, out=out)
+    xp.add(out, 1, out=out)
+    xp.divide(x, out, out=out)
+
+
+@softsign.gradient("X", **_APART)
+def softsign_grad(ctx, x, dout, dx):
+    xp = ctx.xp  # dX = dOut / (1 + |X|)^2
+    xp.absolute(x, out=dx)
+    xp.add(dx, 1, out=dx)
+    xp.multiply(dx, dx, out=dx)
+    xp.divide(dout, dx, out=dx)
+
+
+@activation("swish", attrs={"beta": 1.0}, in_place=False)
+def swish(ctx, x, out):
+    xp = ctx.xp  # X * sigmoid(beta * X)
+    xp.multiply(x, ctx.attrs["beta"], out=out)
+    logistic(xp, out, out)
+    xp.multiply(x, out, out=out)
+
+
+@swish.gradient("X", bind=True, **_APART)
+def swish_grad(ctx, x, dout, dx):
+    xp = ctx.xp  # dX = dOut * (s + beta * X * s * (1 - s)) with s = sigmoid(beta * X)
+    beta = ctx.attrs["beta"]
+    sigma = scratch_like(ctx, x)
+
+    def step():
+        xp.multiply(x, beta, out=dx)
+        logistic(xp, dx, sigma)
+        xp.multiply(dx, sigma, out=dx)
+        xp.subtract(1, sigma, out=sigma)
+        xp.multiply(dx, sigma, out=dx)
+        xp.add(dx, 1, out=dx)
+        xp.subtract(dx, sigma, out=dx)
+        xp.multiply(dout, dx, out=dx)
+
+    return step
+
+
+@activation("hard_swish", attrs={"threshold": 6.0, "scale": 6.0, "offset": 3.0}, in_place=False)
+def hard_swish(ctx, x, out):
+    xp = ctx.xp  # X * clip(X + offset, 0, threshold) / scale
+    xp.add(x, ctx.attrs["offset"], out=out)
+    xp.clip(out, 0, ctx.attrs["threshold"], out=out)
+    xp.multiply(x, out, out=out)
+    xp.divide(out, ctx.attrs["scale"], out=out)
+
+
+@hard_swish.gradient("X", bind=True, **_APART)
+def hard_swish_grad(ctx, x, dout, dx):
+    xp = ctx.xp  # dX = dOut * (0 below -offset, 1 from threshold - offset on, (2 X + offset) / scale between)
+    threshold, scale, offset = ctx.attrs["threshold"], ctx.attrs["scale"], ctx.attrs["offset"]
+    inside, above = scratch_like(ctx, x, bool), scratch_like(ctx, x, bool)
+    condition = between(ctx, x, -offset, threshold - offset)
+
+    def step():
+        condition(inside)
+        xp.greater_equal(x, threshold - offset, out=above)
+        xp.multiply(x, 2 / scale, out=dx)
+        xp.add(dx, offset / scale, out=dx)
+        xp.multiply(dx, inside, out=dx)
+        xp.add(dx, above, out=dx)
+        xp.multiply(dout, dx, out=dx)
+
+    return step
+
+
+@activation("mish", attrs={"threshold": 20.0}, in_place=False, bind=True)
+def mish(ctx, x, out):
+    xp = ctx.xp  # X * tanh(log(1 + exp(X)))
+    temporary = scratch_like(ctx, x)
+
+    def step():
+        log_one_plus_exp(xp, x, out, temporary)
+        xp.tanh(out, out=out)
+        xp.multiply(x, out, out=out)
+
+    return step
+
+
+@mish.gradient("X", bind=True, **_APART)
+def mish_grad(ctx, x, dout, dx):
+    xp = ctx.xp  # dX = dOut * (t + X * (1 - t^2) * sigmoid(X)) with t = tanh(log(1 + exp(X)))
+    t, sigma = scratch_like(ctx, x), scratch_like(ctx, x)
+
+    def step():
+        log_one_plus_exp(xp, x, t, sigma)
+        xp.tanh(t, out=t)
+        logistic(xp, x, sigma)
+        xp.multiply(t, t, out=dx)
+        xp.subtract(1, dx, out=dx)
+        xp.multiply(dx, sigma, out=dx)
+        xp.multiply(dx, x, out=dx)
+        xp.add(dx, t, out=dx)
+        xp.multiply(dout, dx, out=dx)
+
+    return step
+
+
+# From here on the error function is 1 in double precision.
+_ERF_END = 6.0
+
+
+@functools.lru_cache(maxsize=2)
+def _erf_polynomial(degree):
+    """Coefficients, highest first, of p with erfc(a) = t * exp(p(u) - a^2), where t = 2 / (2 + a), u on [-1, 1]."""
+    low = 2 / (2 + _ERF_END)
+
+    def exponent(u):
+        t = low + (1 - low) * (u + 1) / 2
+        a = 2 / t - 2
+        return np.array([math.log(math.erfc(v) / s) + v * v for v, s in zip(a, t, strict=True)])
+
+    series = np.polynomial.Chebyshev.interpolate(exponent, degree)
+    return series.convert(kind=np.polynomial.Polynomial).coef[::-1].tolist()
+
+
+def erf_into(ctx, x, out):
+    """A function that writes erf(x) into `out`, which must not be `x`; accurate to a few units of its precision."""
+    xp = ctx.xp
+    coefficients = _erf_polynomial(10 if x.dtype.itemsize <= 4 else 26)
+    low = 2 / (2 + _ERF_END)
+    u, a = scratch_like(ctx, x), scratch_like(ctx, x)
+
+    def step():
+        xp.absolute(x, out=a)
+        xp.minimum(a, _ERF_END, out=a)
+        xp.add(a, 2, out=u)
+        xp.divide(4 / (1 - low), u, out=u)
+        xp.subtract(u, (1 + low) / (1 - low), out=u)
+        xp.multiply(u, coefficients[0], out=out)
+        for coefficient in coefficients[1:-1]:
+            xp.add(out, coefficient, out=out)
+            xp.multiply(out, u, out=out)
+        xp.add(out, coefficients[-1], out=out)
+        xp.multiply(a, a, out=u)
+        xp.subtract(out, u, out=out)
+        xp.exp(out, out=out)
+        xp.add(a, 2, out=a)
+        xp.divide(out, a, out=out)
+        xp.multiply(out, -2, out=out)
+        xp.add(out, 1, out=out)
+        xp.copysign(out, x, out=out)
+
+    return step
+
+
+@activation("erf", in_place=False, bind=True)
+def erf(ctx, x, out):
+    return erf_into(ctx, x, out)
+
+
+@erf.gradient("X", **_APART)
+def erf_grad(ctx, x, dout, dx):
+    xp = ctx.xp  # dX = dOut * 2 / sqrt(pi) * exp(-X^2)
+    xp.multiply(x, x, out=dx)
+    xp.negative(dx, out=dx)
+    xp.exp(dx, out=dx)
+    xp.multiply(dx, 2 / math.sqrt(math.pi), out=dx)
+    xp.multiply(dout, dx, out=dx)
+
+
+def gelu_tanh(ctx, x, out):
+    """A function that writes tanh(sqrt(2 / pi) * (X + 0.044715 X^3)) into `out`."""
+    xp = ctx.xp
+
+    def step():
+        xp.multiply(x, x, out=out)
+        xp.multiply(out, 0.044715, out=out)
+        xp.add(out, 1, out=out)
+        xp.multiply(out, x, out=out)
+        xp.multiply(out, math.sqrt(2 / math.pi), out=out)
+        xp.tanh(out, out=out)
+
+    return step
+
+
+def gelu_erf(ctx, x, out):
+    """A function that writes erf(X / sqrt(2)) into `out`."""
+    scaled = scratch_like(ctx, x)
+    compute = erf_into(ctx, scaled, out)
+
+    def step():
+        ctx.xp.multiply(x, math.sqrt(0.5), out=scaled)
+        compute()
+
+    return step
+
+
+@activation("gelu", attrs={"approximate": False}, in_place=False, bind=True)
+def gelu(ctx, x, out):
+    xp = ctx.xp  # X * (1 + erf(X / sqrt(2))) / 2, or erf approximated by a tanh
+    compute = (gelu_tanh if ctx.attrs["approximate"] else gelu_erf)(ctx, x, out)
+
+    def step():
+        compute()
+        xp.add(out, 1, out=out)
+        xp.multiply(out, x, out=out)
+        xp.multiply(out, 0.5, out=out)
+
+    return step
+
+
+@gelu.gradient("X", bind=True, **_APART)
+def gelu_grad(ctx, x, dout, dx):
+    xp = ctx.xp
+    square = scratch_like(ctx, x)
+    if ctx.attrs["approximate"]:
+        # dX = dOut * (1 + t) / 2 * (1 + X * (1 - t) * sqrt(2 / pi) * (1 + 3 * 0.044715 * X^2)), t as in gelu_tanh
+        t = scratch_like(ctx, x)
+        compute = gelu_tanh(ctx, x, t)
+
+        def step():
+            compute()
+            xp.multiply(x, x, out=square)
+            xp.multiply(square, 3 * 0.044715, out=square)
+            xp.add(square, 1, out=square)
+            xp.multiply(square, math.sqrt(2 / math.pi), out=square)
+            xp.multiply(square, x, out=square)
+            xp.subtract(1, t, out=dx)
+            xp.multiply(dx, square, out=dx)
+            xp.add(dx, 1, out=dx)
+            xp.add(t, 1, out=t)
+            xp.multiply(dx, t, out=dx)
+            xp.multiply(dx, 0.5, out=dx)
+            xp.multiply(dout, dx, out=dx)
+
+        return step
+    # dX = dOut * ((1 + erf(X / sqrt(2))) / 2 + X * exp(-X^2 / 2) / sqrt(2 pi))
+    compute = gelu_erf(ctx, x, dx)
+
+    def step():
+        compute()
+        xp.add(dx, 1, out=dx)
+        xp.multiply(dx, 0.5, out=dx)
+        xp.multiply(x, x, out=square)
+        xp.multiply(square, -0.5, out=square)
+        xp.exp(square, out=square)
+        xp.multiply(square, x, out=square)
+        xp.multiply(square, 1 / math.sqrt(2 * math.pi), out=square)
+        xp.add(dx, square, out=dx)
+        xp.multiply(dout, dx, out=dx)
+
+    return step
+
+
+@activation("exp")
+def exp(ctx, x, out):
+    ctx.xp.exp(x, out=out)
+
+
+@exp.gradient("Out", **_OVER_DOUT)
+def exp_grad(ctx, out, dout, dx):
+    ctx.xp.multiply(dout, out, out=dx)
+
+
+@activation("log")
+def log(ctx, x, out):
+    ctx.xp.log(x, out=out)
+
+
+@log.gradient("X", **_OVER_DOUT)
+def log_grad(ctx, x, dout, dx):
+    ctx.xp.divide(dout, x, out=dx)
+
+
+@activation("log1p")
+def log1p(ctx, x, out):
+    ctx.xp.log1p(x, out=out)
+
+
+@log1p.gradient("X", **_APART)
+def log1p_grad(ctx, x, dout, dx):
+    ctx.xp.add(x, 1, out=dx)  # dX = dOut / (1 + X)
+    ctx.xp.divide(dout, dx, out=dx)
+
+
+@activation("sqrt")
+def sqrt(ctx, x, out):
+    ctx.xp.sqrt(x, out=out)
+
+
+@sqrt.gradient("Out", **_OVER_DOUT)
+def sqrt_grad(ctx, out, dout, dx):
+    xp = ctx.xp  # dX = dOut / (2 Out)
+    xp.multiply(dout, 0.5, out=dx)
+    xp.divide(dx, out, out=dx)
+
+
+@activation("rsqrt")
+def rsqrt(ctx, x, out):
+    ctx.xp.sqrt(x, out=out)
+    ctx.xp.divide(1, out, out=out)
+
+
+@rsqrt.gradient("Out", **_APART)
+def rsqrt_grad(ctx, out, dout, dx):
+    xp = ctx.xp  # dX = -dOut * Out^3 / 2
+    xp.multiply(out, out, out=dx)
+    xp.multiply(dx, out, out=dx)
+    xp.multiply(dx, -0.5, out=dx)
+    xp.multiply(dout, dx, out=dx)
+
+
+@activation("square")
+def square(ctx, x, out):
+    ctx.xp.multiply(x, x, out=out)
+
+
+@square.gradient("X", **_OVER_DOUT)
+def square_grad(ctx, x, dout, dx):
+    xp = ctx.xp  # dX = 2 X dOut
+    xp.multiply(dout, x, out=dx)
+    xp.multiply(dx, 2, out=dx)
+
+
+@activation("abs")
+def absolute(ctx, x, out):
+    ctx.xp.absolute(x, out=out)
+
+
+@absolute.gradient("X", **_APART)
+def abs_grad(ctx, x, dout, dx):
+    ctx.xp.sign(x, out=dx)  # dX = dOut * sign(X)
+    ctx.xp.multiply(dout, dx, out=dx)
+
+
+@activation("reciprocal")
+def reciprocal(ctx, x, out):
+    ctx.xp.divide(1, x, out=out)
+
+
+@reciprocal.gradient("Out", **_APART)
+def reciprocal_grad(ctx, out, dout, dx):
+    xp = ctx.xp  # dX = -dOut * Out^2
+    xp.multiply(out, out, out=dx)
+    xp.negative(dx, out=dx)
+    xp.multiply(dout, dx, out=dx)
+
+
+@activation("sin")
+def sin(ctx, x, out):
+    ctx.xp.sin(x, out=out)
+
+
+@sin.gradient("X", **_APART)
+def sin_grad(ctx, x, dout, dx):
+    ctx.xp.cos(x, out=dx)
+    ctx.xp.multiply(dout, dx, out=dx)
+
+
+@activation("cos")
+def cos(ctx, x, out):
+    ctx.xp.cos(x, out=out)
+
+
+@cos.gradient("X", **_APART)
+def cos_grad(ctx, x, dout, dx):
+    xp = ctx.xp
+    xp.sin(x, out=dx)
+    xp.negative(dx, out=dx)
+    xp.multiply(dout, dx, out=dx)
+
+
+@activation("asin")
+def asin(ctx, x, out):
+    ctx.xp.arcsin(x, out=out)
+
+
+@asin.gradient("X", **_APART)
+def asin_grad(ctx, x, dout, dx):
+    xp = ctx.xp  # dX = dOut / sqrt(1 - X^2)
+    xp.multiply(x, x, out=dx)
+    xp.subtract(1, dx, out=dx)
+    xp.sqrt(dx, out=dx)
+    xp.divide(dout, dx, out=dx)
+
+
+@activation("acos")
+def acos(ctx, x, out):
+    ctx.xp.arccos(x, out=out)
+
+
+@acos.gradient("X", **_APART)
+def acos_grad(ctx, x, dout, dx):
+    xp = ctx.xp  # dX = -dOut / sqrt(1 - X^2)
+    xp.multiply(x, x, out=dx)
+    xp.subtract(1, dx, out=dx)
+    xp.sqrt(dx, out=dx)
+    xp.negative(dx, out=dx)
+    xp.divide(dout, dx, out=dx)
+
+
+@activation("atan")
+def atan(ctx, x, out):
+    ctx.xp.arctan(x, out=out)
+
+
+@atan.gradient("X", **_APART)
+def atan_grad(ctx, x, dout, dx):
+    xp = ctx.xp  # dX = dOut / (1 + X^2)
+    xp.multiply(x, x, out=dx)
+    xp.add(dx, 1, out=dx)
+    xp.divide(dout, dx, out=dx)
+
+
+def no_slope(ctx, dout, dx):
+    """The gradient of a step function."""
+    dx.fill(0)
+
+
+@activation("ceil")
+def ceil(ctx, x, out):
+    ctx.xp.ceil(x, out=out)
+
+
+ceil.gradient(**_OVER_DOUT)(no_slope)
+
+
+@activation("floor")
+def floor(ctx, x, out):
+    ctx.xp.floor(x, out=out)
+
+
+floor.gradient(**_OVER_DOUT)(no_slope)
+
+
+@activation("round", bind=True)
+def round(ctx, x, out):
+    xp = ctx.xp  # Halves go away from zero, where NumPy's go to the even neighbour.
+    rest = scratch_like(ctx, x)
+
+    def step():
+        xp.trunc(x, out=rest)
+        xp.subtract(x, rest, out=rest)
+        xp.multiply(rest, 2, out=rest)
+        xp.trunc(rest, out=rest)
+        xp.trunc(x, out=out)
+        xp.add(out, rest, out=out)
+
+    return step
+
+
+round.gradient(**_OVER_DOUT)(no_slope)
+
+
+@activation("sign")
+def sign(ctx, x, out):
+    ctx.xp.sign(x, out=out)
+
+
+@sign.gradient_program
+def sign_grad(inputs, outputs, attrs):
+    dout, dx = outputs["Out"][0] + "@GRAD", inputs["X"][0] + "@GRAD"
+    return [("scale", {"X": [dout]}, {"Out": [dx]}, {"scale": 0.0})]
+
+
+@activation("pow", inputs="X, FactorTensor?!", attrs={"factor": 1.0}, in_place=False)
+def power(ctx, x, factor, out):
+    raise_to(ctx.xp, x, ctx.attrs["factor"] if factor is None else factor, out)
+
+
+# Powers that are far cheaper as products: `power` takes a hundred times as long.
+_CHEAP_POWERS = {
+    0: lambda xp, x, out: out.fill(1),
+    1: lambda xp, x, out: xp.copyto(out, x),
+    2: lambda xp, x, out: xp.multiply(x, x, out=out),
+    3: lambda xp, x, out: xp.multiply(x, xp.multiply(x, x, out=out), out=out),
+    -1: lambda xp, x, out: xp.divide(1, x, out=out),
+    0.5: lambda xp, x, out: xp.sqrt(x, out=out),
+}
+
+
+def raise_to(xp, x, factor, out):
+    """out = x ** factor; `out` must not be `x`."""
+    cheap = _CHEAP_POWERS.get(factor) if isinstance(factor, (int, float)) else None
+    if cheap is not None:
+        cheap(xp, x, out)
+    else:
+        xp.power(x, factor, out=out)
+
+
+@power.gradient("X, FactorTensor", **_APART)
+def pow_grad(ctx, x, factor, dout, dx):
+    xp = ctx.xp  # dX = dOut * factor * X ^ (factor - 1)
+    factor = ctx.attrs["factor"] if factor is None else factor
+    raise_to(xp, x, factor - 1, dx)
+    xp.multiply(dx, factor, out=dx)
+    xp.multiply(dout, dx, out=dx)
+
+
+@activation("clip", inputs="X, Min?!, Max?!", attrs={"min": 0.0, "max": 0.0})
+def clip(ctx, x, low, high, out):
+    low, high = limits(ctx, low, high)
+    ctx.xp.clip(x, low, high, out=out)
+
+
+def limits(ctx, low, high):
+    """The range to clip to: tensors, or the attributes."""
+    return ctx.attrs["min"] if low is None else low, ctx.attrs["max"] if high is None else high
+
+
+@clip.gradient("X, Min, Max", bind=True, **_OVER_DOUT)
+def clip_grad(ctx, x, low, high, dout, dx):
+    # dX = dOut * (min < X < max)
+    return masked(ctx, dout, dx, between(ctx, x, *limits(ctx, low, high)))
+
+
+def infer_prelu(attrs, x, alpha):
+    sizes = {"all": 1, "channel": x.shape[1] if len(x.shape) > 1 else 1, "element": size_of(x.shape[1:])}
+    wanted = sizes.get(attrs["mode"])
+    if wanted is None:
+        raise EnforceNotMet(f"mode must be one of {list(sizes)}, got {attrs['mode']!r}")
+    if wanted >= 0 and alpha.size != wanted:
+        raise EnforceNotMet(
+            f"Alpha must have {wanted} elements in mode {attrs['mode']!r} for X of shape {list(x.shape)}, "
+            f"got shape {list(alpha.shape)}"
+        )
+    return x
+
+
+def slopes_for(ctx, x, alpha):
+    """Alpha, or its gradient, as a view that broadcasts against X."""
+    shape = {
+        "all": (1,) * x.ndim,
+        "channel": (1, -1) + (1,) * (x.ndim - 2),
+        "element": (1, *x.shape[1:]),
+    }
+    return alpha.reshape(shape[ctx.attrs["mode"]])
+
+
+@operator(
+    "prelu", inputs="X, Alpha", outputs="Out", attrs={"mode": "all"}, infer=infer_prelu, elementwise=True, bind=True
+)
+def prelu(ctx, x, alpha, out):
+    xp = ctx.xp  # Out = max(X, 0) + Alpha * min(X, 0)
+    alpha = slopes_for(ctx, x, alpha)
+    positive = scratch_like(ctx, x)
+
+    def step():
+        xp.maximum(x, 0, out=positive)
+        xp.minimum(x, 0, out=out)
+        xp.multiply(out, alpha, out=out)
+        xp.add(out, positive, out=out)
+
+    return step
+
+
+@prelu.gradient("X, Alpha", elementwise=True, bind=True)
+def prelu_grad(ctx, x, alpha, dout, dx, dalpha):
+    xp = ctx.xp  # dX = dOut * (1 if X > 0 else Alpha), dAlpha = sum of dOut * min(X, 0)
+    slope = slopes_for(ctx, x, alpha)
+    terms, mask = scratch_like(ctx, x), scratch_like(ctx, x, bool)
+    add_up = None if dalpha is None else sum_into(ctx, terms, slopes_for(ctx, x, dalpha))
+
+    def step():
+        if add_up is not None:
+            xp.minimum(x, 0, out=terms)
+            xp.multiply(dout, terms, out=terms)
+            add_up()
+        if dx is not None:
+            xp.greater(x, 0, out=mask)
+            xp.subtract(1, slope, out=terms)
+            xp.multiply(terms, mask, out=terms)
+            xp.add(terms, slope, out=terms)
+            xp.multiply(dout, terms, out=dx)
+
+    return step

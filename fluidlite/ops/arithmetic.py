@@ -1,0 +1,134 @@
+"""Scaling, adding up, counting."""
+
+from functools import partial
+
+from .reduce import axis_of
+from .registry import EnforceNotMet, Spec, operator
+
+
+@operator(
+    "scale",
+    inputs="X, ScaleTensor?!",
+    outputs="Out",
+    attrs={"scale": 1.0, "bias": 0.0, "bias_after_scale": True},
+    elementwise=True,
+    inplace={"Out": "X"},
+    bind=True,
+)
+def scale(ctx, x, factor, out):
+    xp = ctx.xp  # scale * X + bias, or scale * (X + bias)
+    # An integer tensor is scaled by integers: Fluid drops the fractions of the attributes.
+    number = float if x.dtype.kind == "f" else int
+    bias = number(ctx.attrs["bias"])
+    factor = number(ctx.attrs["scale"]) if factor is None else factor.reshape(())
+
+    def step():
+        if ctx.attrs["bias_after_scale"]:
+            xp.multiply(x, factor, out=out)
+            xp.add(out, bias, out=out)
+        else:
+            xp.add(x, bias, out=out)
+            xp.multiply(out, factor, out=out)
+
+    if bias == 0:
+        return partial(xp.multiply, x, factor, out=out)
+    if ctx.attrs["scale"] == 1:
+        return partial(xp.add, x, bias, out=out)
+    return step
+
+
+@scale.gradient_program
+def scale_grad(inputs, outputs, attrs):
+    # dX = scale * dOut
+    read = {"X": [outputs["Out"][0] + "@GRAD"], "ScaleTensor": inputs.get("ScaleTensor", [])}
+    return [("scale", read, {"Out": [inputs["X"][0] + "@GRAD"]}, {"scale": attrs["scale"]})]
+
+
+def infer_sum(attrs, xs):
+    known = list(xs[0].shape)
+    for number, spec in enumerate(xs):
+        fits = len(spec.shape) == len(known) and all(
+            n == m or n < 0 or m < 0 for n, m in zip(known, spec.shape, strict=True)
+        )
+        if not fits or spec.dtype != xs[0].dtype:
+            raise EnforceNotMet(
+                f"all inputs must be alike; the first is {xs[0].dtype} {list(xs[0].shape)}, "
+                f"number {number} is {spec.dtype} {list(spec.shape)}"
+            )
+        known = list(map(max, known, spec.shape))
+    return Spec(tuple(known), xs[0].dtype)
+
+
+@operator(
+    "sum", inputs="X*", outputs="Out", infer=infer_sum, elementwise=True, inplace={"Out": "X"}, bind=True
+)
+def sum(ctx, xs, out):
+    add = ctx.xp.add
+    if len(xs) == 1:
+        return partial(ctx.xp.copyto, out, xs[0])
+
+    def step():
+        add(xs[0], xs[1], out=out)
+        for x in xs[2:]:
+            add(out, x, out=out)
+
+    return step
+
+
+@sum.gradient_program
+def sum_grad(inputs, outputs, attrs):
+    # Every dX is dOut.
+    dout = outputs["Out"][0] + "@GRAD"
+    return [("scale", {"X": [dout]}, {"Out": [name + "@GRAD"]}, {"scale": 1.0}) for name in inputs["X"]]
+
+
+def infer_increment(attrs, x):
+    if x.size != 1:
+        raise EnforceNotMet(f"X must hold one number, its shape is {list(x.shape)}")
+    return x
+
+
+@operator(
+    "increment", inputs="X", outputs="Out!", attrs={"step": 1.0}, infer=infer_increment, inplace={"Out": "X"}, bind=True
+)
+def increment(ctx, x, out):
+    step = ctx.attrs["step"]
+    return partial(ctx.xp.add, x, step if x.dtype.kind == "f" else int(step), out=out)
+
+
+def infer_cumsum(attrs, x):
+    axis_of(attrs, x)
+    return x
+
+
+@operator(
+    "cumsum",
+    inputs="X",
+    outputs="Out",
+    attrs={"axis": -1, "exclusive": False, "reverse": False},
+    infer=infer_cumsum,
+    bind=True,
+)
+def cumsum(ctx, x, out):
+    xp = ctx.xp
+    axis = ctx.attrs["axis"]
+    if ctx.attrs["reverse"]:
+        x, out = xp.flip(x, axis), xp.flip(out, axis)
+    if not ctx.attrs["exclusive"]:
+        return partial(xp.cumsum, x, axis=axis, out=out)
+    # Each element is the sum of those before it.
+    first, rest = xp.moveaxis(out, axis, 0)[:1], xp.moveaxis(out, axis, 0)[1:]
+    before = xp.moveaxis(x, axis, 0)[:-1]
+
+    def step():
+        first.fill(0)
+        xp.cumsum(before, axis=0, out=rest)
+
+    return step
+
+
+@cumsum.gradient_program
+def cumsum_grad(inputs, outputs, attrs):
+    # dX is the sum of dOut from the other end.
+    names = {"X": [outputs["Out"][0] + "@GRAD"]}, {"Out": [inputs["X"][0] + "@GRAD"]}
+    return [("cumsum", *names, {**attrs, "reverse": not attrs["reverse"]})]

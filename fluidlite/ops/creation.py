@@ -1,0 +1,204 @@
+"""Operators that make tensors out of constants."""
+
+import math
+from functools import partial
+
+import numpy as np
+
+from .dtypes import numpy_dtype
+from .manipulation import known_values
+from .registry import EnforceNotMet, Spec, operator
+
+
+def infer_given_shape(attrs, *tensors):
+    """Shape inference from the attributes `shape` and `dtype`, or from tensors that hold the shape."""
+    shape = attrs["shape"]
+    if tensors and tensors[0] is not None:
+        values = known_values(tensors[0])
+        shape = [-1] * max(tensors[0].shape[0], 0) if values is None else values.ravel().tolist()
+    return Spec(tuple(shape), numpy_dtype(attrs["dtype"]))
+
+
+@operator(
+    "fill_constant",
+    inputs="ValueTensor?!, ShapeTensor?!, ShapeTensorList*?!",
+    outputs="Out!",
+    attrs={"shape": [], "dtype": 5, "value": 0.0, "str_value": "", "force_cpu": False},
+    infer=lambda attrs, value, *shapes: infer_given_shape(attrs, *shapes),
+)
+def fill_constant(ctx, value, shape_tensor, shape_tensors, out):
+    if value is None:
+        out.fill(constant(ctx.attrs, out.dtype))
+    else:
+        out[...] = value
+
+
+def constant(attrs, dtype):
+    """The attribute `value`, or `str_value`, which holds large integers exactly, for tensors of a dtype."""
+    text = attrs["str_value"]
+    if not text:
+        return dtype.type(attrs["value"])
+    if dtype.kind in "iu":
+        try:
+            return int(text)
+        except ValueError:
+            return int(float(text))
+    return dtype.type(float(text))
+
+
+def infer_batch_size_like(attrs, like):
+    shape = list(attrs["shape"])
+    source, target = attrs["input_dim_idx"], attrs["output_dim_idx"]
+    if not 0 <= source < len(like.shape) or not 0 <= target < len(shape):
+        raise EnforceNotMet(
+            f"input_dim_idx {source} and output_dim_idx {target} must name a dimension of Input {list(like.shape)} "
+            f"and one of shape {shape}"
+        )
+    shape[target] = like.shape[source]
+    return Spec(tuple(shape), numpy_dtype(attrs["dtype"]))
+
+
+BATCH_SIZE_LIKE = {"shape": [], "input_dim_idx": 0, "output_dim_idx": 0, "dtype": 5}
+
+
+@operator(
+    "fill_constant_batch_size_like",
+    inputs="Input!",
+    outputs="Out!",
+    attrs={**BATCH_SIZE_LIKE, "value": 0.0, "str_value": "", "force_cpu": False},
+    infer=infer_batch_size_like,
+    shape_only="Input",
+)
+def fill_constant_batch_size_like(ctx, like, out):
+    out.fill(constant(ctx.attrs, out.dtype))
+
+
+@operator("fill_zeros_like", inputs="X!", outputs="Out!", shape_only="X", elementwise=True)
+def fill_zeros_like(ctx, x, out):
+    out.fill(0)
+
+
+def infer_any_like(attrs, x):
+    return x if attrs["dtype"] == -1 else Spec(x.shape, numpy_dtype(attrs["dtype"]))
+
+
+@operator(
+    "fill_any_like",
+    inputs="X!",
+    outputs="Out!",
+    attrs={"value": 0.0, "dtype": -1},
+    infer=infer_any_like,
+    shape_only="X",
+)
+def fill_any_like(ctx, x, out):
+    out.fill(out.dtype.type(ctx.attrs["value"]))
+
+
+_VALUE_LISTS = {"bool": "bool_values", "float32": "fp32_values", "int32": "int32_values", "int64": "int64_values"}
+
+
+@operator(
+    "assign_value",
+    outputs="Out!",
+    attrs={"shape": [], "dtype": 5, **{name: [] for name in _VALUE_LISTS.values()}},
+    infer=infer_given_shape,
+    bind=True,
+)
+def assign_value(ctx, out):
+    values = ctx.attrs[_VALUE_LISTS[out.dtype.name]]
+    if len(values) != out.size:
+        raise EnforceNotMet(f"{len(values)} values do not fill the shape {list(out.shape)}")
+    return partial(ctx.xp.copyto, out, ctx.xp.asarray(values, out.dtype).reshape(out.shape))
+
+
+def infer_range(attrs, start, end, step):
+    values = [known_values(spec) for spec in (start, end, step)]
+    if any(value is None for value in values):
+        return Spec((-1,), start.dtype)
+    start_value, end_value, step_value = (value.item() for value in values)
+    return Spec((max(math.ceil((end_value - start_value) / step_value), 0),), start.dtype)
+
+
+@operator("range", inputs="Start!, End!, Step!", outputs="Out!", infer=infer_range, bind=True)
+def range_op(ctx, start, end, step, out):
+    xp = ctx.xp
+    counted = xp.arange(out.size, dtype=out.dtype)
+
+    def fill():
+        xp.multiply(counted, step, out=out)
+        xp.add(out, start, out=out)
+
+    return fill
+
+
+def infer_linspace(attrs, start, stop, num):
+    count = known_values(num)
+    return Spec((-1 if count is None else int(count.item()),), start.dtype)
+
+
+@operator("linspace", inputs="Start!, Stop!, Num!", outputs="Out!", infer=infer_linspace)
+def linspace(ctx, start, stop, num, out):
+    out[...] = ctx.xp.linspace(start.item(), stop.item(), out.size)
+
+
+def infer_diag(attrs, diagonal):
+    if len(diagonal.shape) != 1:
+        raise EnforceNotMet(f"Diagonal must have one dimension, got shape {list(diagonal.shape)}")
+    return Spec(diagonal.shape * 2, diagonal.dtype)
+
+
+@operator("diag", inputs="Diagonal!", outputs="Out!", infer=infer_diag)
+def diag(ctx, diagonal, out):
+    out.fill(0)
+    out.reshape(-1)[:: len(diagonal) + 1] = diagonal
+
+
+def infer_eye(attrs):
+    columns = attrs["num_rows"] if attrs["num_columns"] < 0 else attrs["num_columns"]
+    return Spec((attrs["num_rows"], columns), numpy_dtype(attrs["dtype"]))
+
+
+@operator("eye", outputs="Out!", attrs={"num_rows": 0, "num_columns": -1, "dtype": 5}, infer=infer_eye)
+def eye(ctx, out):
+    rows, columns = out.shape
+    out.fill(0)
+    out.reshape(-1)[: rows * columns : columns + 1][: min(rows, columns)] = 1
+
+
+def infer_one_hot_rows(shape, attrs, depth_tensor):
+    depth = attrs["depth"]
+    if depth_tensor is not None:
+        value = known_values(depth_tensor)
+        depth = -1 if value is None else int(value.item())
+    return Spec((*shape, depth), numpy_dtype(attrs["dtype"]))
+
+
+def infer_one_hot(attrs, x, depth_tensor):
+    if not x.shape or x.shape[-1] not in (1, -1):
+        raise EnforceNotMet(f"the last dimension of X must be 1, got shape {list(x.shape)}; see fluid.one_hot")
+    return infer_one_hot_rows(x.shape[:-1], attrs, depth_tensor)
+
+
+def infer_one_hot_v2(attrs, x, depth_tensor):
+    return infer_one_hot_rows(x.shape, attrs, depth_tensor)
+
+
+def one_hot(ctx, x, depth_tensor, out):
+    """A 1 where X points to, 0 elsewhere; nothing but 0 for an index out of range, if that is allowed."""
+    xp = ctx.xp
+    depth = out.shape[-1]
+    index = x.reshape(-1)
+    wrong = xp.logical_or(index < 0, index >= depth)
+    if wrong.any() and not ctx.attrs["allow_out_of_range"]:
+        position = int(xp.argmax(wrong))
+        raise EnforceNotMet(
+            f"index number {position} is {int(index[position])}, which does not lie in [0, {depth})"
+        )
+    rows = xp.arange(index.size)[~wrong]
+    out.fill(0)
+    out.reshape(-1, depth)[rows, index[~wrong]] = 1
+
+
+_ONE_HOT = {"depth": -1, "dtype": 5, "allow_out_of_range": False}
+operator("one_hot", "X!, depth_tensor?!", "Out!", attrs=_ONE_HOT, infer=infer_one_hot)(one_hot)
+operator("one_hot_v2", "X!, depth_tensor?!", "Out!", attrs=_ONE_HOT, infer=infer_one_hot_v2)(one_hot)

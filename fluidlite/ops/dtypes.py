@@ -1,0 +1,66 @@
+"""The data types of Fluid's variables, and what NumPy calls them."""
+
+import enum
+
+import numpy as np
+
+
+class VarType(enum.IntEnum):
+    """Fluid's numbering of data types and of kinds of variables (the values stored in saved programs)."""
+
+    BOOL = 0
+    INT16 = 1
+    INT32 = 2
+    INT64 = 3
+    FP16 = 4
+    FP32 = 5
+    FP64 = 6
+    LOD_TENSOR = 7
+    SELECTED_ROWS = 8
+    FEED_MINIBATCH = 9
+    FETCH_LIST = 10
+    STEP_SCOPES = 11
+    LOD_RANK_TABLE = 12
+    LOD_TENSOR_ARRAY = 13
+    PLACE_LIST = 14
+    READER = 15
+    RAW = 17
+    TUPLE = 18
+    UINT8 = 20
+    INT8 = 21
+
+
+_NUMPY = {
+    VarType.BOOL: "bool",
+    VarType.INT16: "int16",
+    VarType.INT32: "int32",
+    VarType.INT64: "int64",
+    VarType.FP16: "float16",
+    VarType.FP32: "float32",
+    VarType.FP64: "float64",
+    VarType.UINT8: "uint8",
+    VarType.INT8: "int8",
+}
+_TO_NUMPY = {key: np.dtype(name) for key, name in _NUMPY.items()}
+_FROM_NUMPY = {dtype: key for key, dtype in _TO_NUMPY.items()}
+
+
+def numpy_dtype(dtype):
+    """The NumPy dtype for a VarType, its integer value, a name such as 'float32', or a NumPy dtype.
+
+    Raises TypeError for anything that no Fluid variable can hold.
+    """
+    if isinstance(dtype, int):
+        dtype = _TO_NUMPY.get(dtype, dtype)
+    try:
+        found = np.dtype(dtype)
+        if found in _FROM_NUMPY:
+            return found
+    except TypeError:
+        pass
+    raise TypeError(f"{dtype!r} is not a data type of Fluid; it has {', '.join(_NUMPY.values())}")
+
+
+def var_type(dtype):
+    """The VarType for anything that `numpy_dtype` understands."""
+    return _FROM_NUMPY[numpy_dtype(dtype)]

@@ -1,0 +1,60 @@
+"""Looking up rows of a table by number."""
+
+import numpy as np
+
+from .manipulation import check_index
+from .registry import EnforceNotMet, Spec, operator
+
+_ATTRS = {"is_sparse": False, "is_distributed": False, "padding_idx": -1}
+
+
+def infer_lookup(attrs, w, ids):
+    if len(w.shape) != 2:
+        raise EnforceNotMet(f"W must have 2 dimensions, got shape {list(w.shape)}")
+    if not ids.shape or ids.shape[-1] not in (1, -1):
+        raise EnforceNotMet(f"the last dimension of Ids must be 1, got shape {list(ids.shape)}; see fluid.embedding")
+    return Spec((*ids.shape[:-1], w.shape[1]), w.dtype)
+
+
+def infer_lookup_v2(attrs, w, ids):
+    if len(w.shape) != 2:
+        raise EnforceNotMet(f"W must have 2 dimensions, got shape {list(w.shape)}")
+    return Spec((*ids.shape, w.shape[1]), w.dtype)
+
+
+def lookup(ctx, w, ids, out):
+    """Out is the rows of W that Ids name; 0 for `padding_idx`."""
+    xp = ctx.xp
+    ids = ids.reshape(-1)
+    rows = out.reshape(-1, w.shape[1])
+    check_index(ctx, ids, len(w), "id")
+    xp.take(w, ids, axis=0, out=rows)
+    if ctx.attrs["padding_idx"] >= 0:
+        rows[ids == ctx.attrs["padding_idx"]] = 0
+
+
+def lookup_grad(ctx, ids, w, dout, dw):
+    """dW is dOut added up in the rows that Ids name."""
+    ids, rows = ids.reshape(-1), dout.reshape(-1, dw.shape[1])
+    dw.fill(0)
+    if ctx.attrs["padding_idx"] >= 0:
+        kept = ids != ctx.attrs["padding_idx"]
+        ids, rows = ids[kept], rows[kept]
+    add_rows(ctx.xp, dw, ids, rows)
+
+
+def add_rows(xp, table, ids, rows):
+    """table[ids[i]] += rows[i] for every i."""
+    if xp is not np or not ids.size:
+        xp.add.at(table, ids, rows)
+        return
+    # Sorted by row, the terms of each sum lie together: several times faster than `add.at`.
+    order = np.argsort(ids, kind="stable")
+    ordered = ids[order]
+    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+    table[ordered[starts]] = np.add.reduceat(rows[order], starts, axis=0)
+
+
+for _type, _infer in (("lookup_table", infer_lookup), ("lookup_table_v2", infer_lookup_v2)):
+    _definition = operator(_type, "W, Ids!", "Out", attrs=_ATTRS, infer=_infer)(lookup)
+    _definition.gradient("Ids", shapes="W", infer=lambda attrs, ids, w, dout: w)(lookup_grad)

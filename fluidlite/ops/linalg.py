@@ -1,0 +1,192 @@
+"""Products of matrices."""
+
+import math
+from functools import partial
+
+from .registry import EnforceNotMet, Spec, operator
+from .strides import in_sequence, is_matrix, matrix_of, scratch_like, sum_into
+
+
+def size_of(dimensions):
+    """The product of dimensions, -1 if one of them is unknown."""
+    return -1 if any(size < 0 for size in dimensions) else math.prod(dimensions)
+
+
+def infer_mul(attrs, x, y):
+    x_split, y_split = attrs["x_num_col_dims"], attrs["y_num_col_dims"]
+    for name, spec, split in (("X", x, x_split), ("Y", y, y_split)):
+        if not 0 < split < len(spec.shape):
+            raise EnforceNotMet(
+                f"{name.lower()}_num_col_dims must lie between 1 and {len(spec.shape) - 1} for {name} of shape "
+                f"{list(spec.shape)}, got {split}"
+            )
+    columns, rows = size_of(x.shape[x_split:]), size_of(y.shape[:y_split])
+    if columns >= 0 and rows >= 0 and columns != rows:
+        raise EnforceNotMet(
+            f"X of shape {list(x.shape)} is a matrix of {columns} columns (x_num_col_dims {x_split}), "
+            f"Y of shape {list(y.shape)} one of {rows} rows (y_num_col_dims {y_split}); the two must be equal"
+        )
+    if x.dtype != y.dtype:
+        raise EnforceNotMet(f"X and Y must have one data type, got {x.dtype} and {y.dtype}; use layers.cast")
+    return Spec(x.shape[:x_split] + y.shape[y_split:], x.dtype)
+
+
+_MUL_ATTRS = {"x_num_col_dims": 1, "y_num_col_dims": 1}
+
+
+@operator("mul", inputs="X, Y", outputs="Out", attrs=_MUL_ATTRS, infer=infer_mul, bind=True)
+def mul(ctx, x, y, out):
+    a, fill_a, _ = matrix_of(ctx, x, ctx.attrs["x_num_col_dims"])
+    b, fill_b, _ = matrix_of(ctx, y, ctx.attrs["y_num_col_dims"])
+    return in_sequence([fill_a, fill_b, partial(ctx.xp.matmul, a, b, out=out.reshape(len(a), -1))])
+
+
+@mul.gradient("X, Y", bind=True, strided="X@GRAD")
+def mul_grad(ctx, x, y, dout, dx, dy):
+    # dX = dOut Y^T, dY = X^T dOut
+    matmul = ctx.xp.matmul
+    a, fill_a, _ = matrix_of(ctx, x, ctx.attrs["x_num_col_dims"])
+    b, fill_b, _ = matrix_of(ctx, y, ctx.attrs["y_num_col_dims"])
+    d, fill_d, _ = matrix_of(ctx, dout, ctx.attrs["x_num_col_dims"])
+    steps = [fill_d]
+    if dx is not None:
+        target, _, spill = matrix_of(ctx, dx, ctx.attrs["x_num_col_dims"])
+        steps += [fill_b, partial(matmul, d, b.T, out=target), spill]
+    if dy is not None:
+        steps += [fill_a, partial(matmul, a.T, d, out=dy.reshape(b.shape))]
+    return in_sequence(steps)
+
+
+def matrix_shape(shape, vector_axis, transpose):
+    """The shape of X or Y as a stack of matrices; a vector lies along `vector_axis`, then all are transposed."""
+    if len(shape) == 1:
+        shape = (1, *shape) if vector_axis == -1 else (*shape, 1)
+    return (*shape[:-2], shape[-1], shape[-2]) if transpose else tuple(shape)
+
+
+def infer_matmul(attrs, x, y):
+    shapes = f"X has shape {list(x.shape)} and Y {list(y.shape)}"
+    if not x.shape or not y.shape:
+        raise EnforceNotMet(f"{shapes}: each needs a dimension")
+    if x.dtype != y.dtype:
+        raise EnforceNotMet(f"X and Y must have one data type, got {x.dtype} and {y.dtype}; use layers.cast")
+    a = matrix_shape(x.shape, -1, attrs["transpose_X"])
+    b = matrix_shape(y.shape, -2, attrs["transpose_Y"])
+    inner, other = a[-1], b[-2]
+    if inner >= 0 and other >= 0 and inner != other:
+        turned = " after the transpositions asked for" if attrs["transpose_X"] or attrs["transpose_Y"] else ""
+        raise EnforceNotMet(f"{shapes}: X must have as many columns as Y has rows{turned}, got {inner} and {other}")
+    batch = a[:-2] or b[:-2]
+    if a[:-2] and b[:-2]:
+        if len(a) != len(b) or any(n != m and n >= 0 and m >= 0 for n, m in zip(a[:-2], b[:-2], strict=True)):
+            raise EnforceNotMet(f"{shapes}: all dimensions but the last two must be equal")
+        batch = tuple(map(max, a[:-2], b[:-2]))
+    rows = () if len(x.shape) == 1 and not attrs["transpose_X"] else (a[-2],)
+    columns = () if len(y.shape) == 1 and not attrs["transpose_Y"] else (b[-1],)
+    return Spec((*batch, *rows, *columns) or (1,), x.dtype)
+
+
+def infer_bmm(attrs, x, y):
+    if len(x.shape) != 3 or len(y.shape) != 3:
+        raise EnforceNotMet(f"X and Y must have 3 dimensions, got shapes {list(x.shape)} and {list(y.shape)}")
+    return infer_matmul(attrs, x, y)
+
+
+def factors(ctx, x, y):
+    """X and Y as stacks of matrices that BLAS can read, and the copies needed first."""
+    a = x.reshape(1, -1) if x.ndim == 1 else x
+    b = y.reshape(-1, 1) if y.ndim == 1 else y
+    (a, fill_a), (b, fill_b) = readable(ctx, a), readable(ctx, b)
+    a = a.swapaxes(-1, -2) if ctx.attrs["transpose_X"] else a
+    b = b.swapaxes(-1, -2) if ctx.attrs["transpose_Y"] else b
+    return a, b, fill_a, fill_b
+
+
+def readable(ctx, array):
+    """The array if BLAS can read its matrices, otherwise scratch and the function that copies the array into it."""
+    if is_matrix(array):
+        return array, None
+    copy = ctx.scratch(array.shape, array.dtype)
+    return copy, partial(ctx.xp.copyto, copy, array)
+
+
+def stacked(a, b):
+    """The shape of the product of two stacks of matrices."""
+    return (*(a.shape[:-2] or b.shape[:-2]), a.shape[-2], b.shape[-1])
+
+
+def product(ctx, a, b, out):
+    """A function that writes alpha * a @ b into `out`, summed over the stack if `out` is a single matrix."""
+    xp = ctx.xp
+    fills = []
+    if out.ndim == 2 and a.ndim > 2:
+        # One long product: the matrices of `a` side by side, those of `b` one below the other.
+        a, fill_a, _ = matrix_of(ctx, xp.moveaxis(a, -2, 0), 1)
+        b, fill_b, _ = matrix_of(ctx, b, b.ndim - 1)
+        fills = [fill_a, fill_b]
+    elif a.ndim > 2 and b.ndim == 2:
+        rows = a.reshape(-1, a.shape[-1])
+        if xp.may_share_memory(rows, a) and is_matrix(rows):
+            a, out = rows, out.reshape(-1, out.shape[-1])
+    alpha = ctx.attrs.get("alpha", 1.0)
+    scale = None if alpha == 1 else partial(xp.multiply, out, alpha, out=out)
+    return in_sequence([*fills, partial(xp.matmul, a, b, out=out), scale])
+
+
+def matmul_kernel(ctx, x, y, out):
+    a, b, fill_a, fill_b = factors(ctx, x, y)
+    return in_sequence([fill_a, fill_b, product(ctx, a, b, out.reshape(stacked(a, b)))])
+
+
+def matmul_grad_kernel(ctx, x, y, dout, dx, dy):
+    # With Out = A B: dA = dOut B^T and dB = A^T dOut; where X is A^T, dX = (dOut B^T)^T = B dOut^T.
+    a, b, fill_a, fill_b = factors(ctx, x, y)
+    d, fill_d = readable(ctx, dout.reshape(stacked(a, b)))
+    steps = [fill_d]
+    if dx is not None:
+        left, right = (b, d) if ctx.attrs["transpose_X"] else (d, b)
+        dx = dx.reshape(1, -1) if x.ndim == 1 else dx
+        steps += [fill_b, product(ctx, left, right.swapaxes(-1, -2), dx)]
+    if dy is not None:
+        left, right = (d, a) if ctx.attrs["transpose_Y"] else (a, d)
+        dy = dy.reshape(-1, 1) if y.ndim == 1 else dy
+        steps += [fill_a, product(ctx, left.swapaxes(-1, -2), right, dy)]
+    return in_sequence(steps)
+
+
+_PLAIN = {"transpose_X": False, "transpose_Y": False}
+
+matmul = operator(
+    "matmul",
+    inputs="X, Y",
+    outputs="Out",
+    attrs={**_PLAIN, "alpha": 1.0},
+    infer=infer_matmul,
+    bind=True,
+)(matmul_kernel)
+matmul.gradient("X, Y", bind=True)(matmul_grad_kernel)
+
+bmm = operator("bmm", inputs="X, Y", outputs="Out", attrs=_PLAIN, infer=infer_bmm, bind=True)(matmul_kernel)
+bmm.gradient("X, Y", bind=True)(matmul_grad_kernel)
+
+
+def infer_dot(attrs, x, y):
+    if x.shape != y.shape or x.dtype != y.dtype or len(x.shape) not in (1, 2):
+        raise EnforceNotMet(
+            f"X and Y must be alike, of 1 or 2 dimensions, got {x.dtype} {list(x.shape)} and {y.dtype} {list(y.shape)}"
+        )
+    return Spec((*x.shape[:-1], 1), x.dtype)
+
+
+@operator("dot", inputs="X, Y", outputs="Out", infer=infer_dot, bind=True)
+def dot(ctx, x, y, out):
+    whole = scratch_like(ctx, x)
+    return in_sequence([partial(ctx.xp.multiply, x, y, out=whole), sum_into(ctx, whole, out)])
+
+
+@dot.gradient("X, Y")
+def dot_grad(ctx, x, y, dout, dx, dy):
+    if dx is not None:
+        ctx.xp.multiply(dout, y, out=dx)
+    if dy is not None:
+        ctx.xp.multiply(dout, x, out=dy)

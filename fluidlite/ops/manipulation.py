@@ -1,0 +1,607 @@
+"""Operators that change the shape of a tensor, or take it apart and put it together."""
+
+import math
+from functools import partial
+
+import numpy as np
+
+from .dtypes import numpy_dtype
+from .linalg import size_of
+from .reduce import axis_of
+from .registry import EnforceNotMet, Spec, operator
+from .strides import in_sequence, sum_into
+
+
+def known_values(spec):
+    """The values of a tensor that determine a shape, if they are known while the plan is prepared, else None."""
+    return getattr(spec, "value", None)
+
+
+def copy_in_order(ctx, x, out):
+    """Copy the elements of x, in order, to `out` of another shape, which is contiguous."""
+    ctx.xp.copyto(out.reshape(x.shape), x)
+
+
+def with_x_shape(out, x):
+    """Specs of Out and of XShape, which keeps the shape of X for the gradient behind a 0."""
+    return out, Spec((0, *x.shape), x.dtype)
+
+
+def infer_from_x_shape(attrs, x_shape, dout):
+    return Spec(x_shape.shape[1:], dout.dtype)
+
+
+def reshaping(type, inputs="X", attrs=None, infer=None):
+    """An operator whose Out is X in another shape, and its gradient."""
+    extra = len(inputs.split()) - 1
+
+    def kernel(ctx, x, *rest):
+        copy_in_order(ctx, x, rest[extra])
+
+    definition = operator(
+        type,
+        inputs=inputs,
+        outputs="Out, XShape!",
+        attrs=attrs,
+        infer=infer,
+        view={"Out": "X"},
+        inplace={"Out": "X"},
+    )(kernel)
+
+    @definition.gradient(shapes="XShape", infer=infer_from_x_shape, view={"X@GRAD": "Out@GRAD"})
+    def gradient(ctx, x_shape, dout, dx):
+        copy_in_order(ctx, dout, dx)
+
+    return definition
+
+
+def infer_reshape(attrs, x, shape_tensor, shape_tensors):
+    wanted = list(attrs["shape"])
+    if shape_tensor is not None:
+        values = known_values(shape_tensor)
+        wanted = [-1] * max(shape_tensor.shape[0], 0) if values is None else values.ravel().tolist()
+        if values is None:
+            return with_x_shape(Spec(tuple(wanted), x.dtype), x)
+    got = f"X has shape {list(x.shape)} and cannot take the shape {wanted}"
+    if wanted.count(-1) > 1 or any(size < -1 for size in wanted):
+        raise EnforceNotMet(f"{got}: one dimension may be -1, the others are positive, or 0 to keep that of X")
+    if any(size == 0 and axis >= len(x.shape) for axis, size in enumerate(wanted)):
+        raise EnforceNotMet(f"{got}: a 0 stands for the same dimension of X, which has {len(x.shape)}")
+    shape = [x.shape[axis] if size == 0 else size for axis, size in enumerate(wanted)]
+    total = size_of(x.shape)
+    if -1 in wanted and total >= 0:
+        rest = math.prod(size for axis, size in enumerate(shape) if wanted[axis] != -1)
+        if rest == 0 or total % rest:
+            raise EnforceNotMet(f"{got}: {total} elements are no multiple of {rest}")
+        shape[wanted.index(-1)] = total // rest
+    elif total >= 0 and math.prod(shape) != total:
+        raise EnforceNotMet(f"{got}: it holds {total} elements, not {math.prod(shape)}")
+    return with_x_shape(Spec(tuple(shape), x.dtype), x)
+
+
+reshape2 = reshaping("reshape2", "X, Shape?!, ShapeTensor*?!", {"shape": []}, infer_reshape)
+
+
+def infer_flatten(attrs, x):
+    axis = attrs["axis"]
+    if not 0 <= axis <= len(x.shape):
+        raise EnforceNotMet(f"axis must lie in [0, {len(x.shape)}] for X of shape {list(x.shape)}, got {axis}")
+    return with_x_shape(Spec((size_of(x.shape[:axis]), size_of(x.shape[axis:])), x.dtype), x)
+
+
+flatten2 = reshaping("flatten2", attrs={"axis": 1}, infer=infer_flatten)
+
+
+def infer_squeeze(attrs, x):
+    rank = len(x.shape)
+    for axis in attrs["axes"]:
+        if not -rank <= axis < rank:
+            raise EnforceNotMet(f"axes must lie in [{-rank}, {rank}) for X of shape {list(x.shape)}, got {axis}")
+        if x.shape[axis] not in (1, -1):
+            raise EnforceNotMet(f"only dimensions of size 1 can be squeezed, got axis {axis} of shape {list(x.shape)}")
+    axes = {axis % rank for axis in attrs["axes"]} or {axis for axis, size in enumerate(x.shape) if size == 1}
+    shape = tuple(size for axis, size in enumerate(x.shape) if axis not in axes)
+    return with_x_shape(Spec(shape, x.dtype), x)
+
+
+squeeze2 = reshaping("squeeze2", attrs={"axes": []}, infer=infer_squeeze)
+
+
+def infer_unsqueeze(attrs, x, *_):
+    shape = list(x.shape)
+    for axis in attrs["axes"]:
+        rank = len(shape) + 1
+        if not -rank <= axis < rank:
+            raise EnforceNotMet(f"axes must lie in [{-rank}, {rank}) for X of shape {list(x.shape)}, got {axis}")
+        shape.insert(axis % rank, 1)
+    return with_x_shape(Spec(tuple(shape), x.dtype), x)
+
+
+unsqueeze2 = reshaping("unsqueeze2", "X, AxesTensor?!, AxesTensorList*?!", {"axes": []}, infer_unsqueeze)
+
+
+def infer_transpose(attrs, x):
+    axes = attrs["axis"]
+    if sorted(axes) != list(range(len(x.shape))):
+        raise EnforceNotMet(
+            f"the permutation must name each of the {len(x.shape)} dimensions of X {list(x.shape)} once, got {axes}"
+        )
+    return with_x_shape(Spec(tuple(x.shape[axis] for axis in axes), x.dtype), x)
+
+
+@operator("transpose2", inputs="X", outputs="Out, XShape!", attrs={"axis": []}, infer=infer_transpose, bind=True)
+def transpose2(ctx, x, out, x_shape):
+    return partial(ctx.xp.copyto, out, x.transpose(ctx.attrs["axis"]))
+
+
+@transpose2.gradient(shapes="XShape", infer=infer_from_x_shape, bind=True)
+def transpose2_grad(ctx, x_shape, dout, dx):
+    return partial(ctx.xp.copyto, dx.transpose(ctx.attrs["axis"]), dout)
+
+
+def joined(shapes, axis, what):
+    """The shape of tensors laid one behind the other along `axis`."""
+    rank = len(shapes[0])
+    result = list(shapes[0])
+    for number, shape in enumerate(shapes[1:], 1):
+        for dimension in range(rank):
+            n, m = result[dimension], shape[dimension] if len(shape) == rank else None
+            if dimension == axis and m is not None:
+                result[dimension] = -1 if n < 0 or m < 0 else n + m
+            elif m is None or (n != m and n >= 0 and m >= 0):
+                raise EnforceNotMet(
+                    f"{what} must agree in all dimensions but {axis}: "
+                    f"number 0 has shape {list(shapes[0])}, number {number} {list(shape)}"
+                )
+            else:
+                result[dimension] = max(n, m)
+    return tuple(result)
+
+
+def pieces(array, axis, sizes):
+    """Views of consecutive parts of `array` along `axis`."""
+    found, start = [], 0
+    for size in sizes:
+        found.append(array[(slice(None),) * axis + (slice(start, start + size),)])
+        start += size
+    return found
+
+
+def copies(ctx, targets, sources):
+    """A function that copies each source to its target, skipping targets that are None."""
+    pairs = zip(targets, sources, strict=True)
+    return in_sequence([partial(ctx.xp.copyto, t, s) for t, s in pairs if t is not None])
+
+
+def infer_concat(attrs, xs, axis_tensor):
+    axis = axis_of(attrs, xs[0])
+    for spec in xs:
+        if spec.dtype != xs[0].dtype:
+            raise EnforceNotMet(f"all inputs must have one data type, got {xs[0].dtype} and {spec.dtype}")
+    return Spec(joined([spec.shape for spec in xs], axis, "the inputs"), xs[0].dtype)
+
+
+@operator("concat", inputs="X*, AxisTensor?!", outputs="Out", attrs={"axis": 0}, infer=infer_concat, bind=True)
+def concat(ctx, xs, axis_tensor, out):
+    axis = ctx.attrs["axis"] % out.ndim
+    return copies(ctx, pieces(out, axis, [x.shape[axis] for x in xs]), xs)
+
+
+@concat.gradient(shapes="X, AxisTensor", bind=True)
+def concat_grad(ctx, xs, axis_tensor, dout, dxs):
+    axis = ctx.attrs["axis"] % dout.ndim
+    return copies(ctx, dxs, pieces(dout, axis, [x.shape[axis] for x in xs]))
+
+
+def infer_split(attrs, x, *_):
+    axis = axis_of(attrs, x)
+    total, sections = x.shape[axis], list(attrs["sections"])
+    if not sections:
+        if total >= 0 and total % attrs["num"]:
+            raise EnforceNotMet(
+                f"dimension {axis} of X {list(x.shape)} cannot be split into {attrs['num']} equal parts"
+            )
+        sections = [total // attrs["num"] if total >= 0 else -1] * attrs["num"]
+    elif total >= 0:
+        if sections.count(-1) == 1:
+            sections[sections.index(-1)] = total - sum(sections) - 1
+        if sum(sections) != total or min(sections) < 0:
+            raise EnforceNotMet(
+                f"the sections {attrs['sections']} do not add up to dimension {axis} of X {list(x.shape)}"
+            )
+    return ([Spec((*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype) for size in sections],)
+
+
+@operator(
+    "split",
+    inputs="X, AxisTensor?!, SectionsTensorList*?!",
+    outputs="Out*",
+    attrs={"axis": 0, "num": 0, "sections": []},
+    infer=infer_split,
+    bind=True,
+)
+def split(ctx, x, axis_tensor, sections, outs):
+    axis = ctx.attrs["axis"] % x.ndim
+    return copies(ctx, outs, pieces(x, axis, [out.shape[axis] for out in outs]))
+
+
+@split.gradient_program
+def split_grad(inputs, outputs, attrs):
+    # dX is the gradients of the parts, joined again.
+    douts = [name + "@GRAD" for name in outputs["Out"]]
+    return [("concat", {"X": douts}, {"Out": [inputs["X"][0] + "@GRAD"]}, {"axis": attrs["axis"]})]
+
+
+def infer_stack(attrs, xs):
+    rank = len(xs[0].shape) + 1
+    axis = attrs["axis"]
+    if not -rank <= axis < rank:
+        raise EnforceNotMet(f"axis must lie in [{-rank}, {rank}) for inputs of shape {list(xs[0].shape)}, got {axis}")
+    axis %= rank
+    single = [(*spec.shape[:axis], 1, *spec.shape[axis:]) for spec in xs]
+    return Spec(joined(single, axis, "the inputs"), xs[0].dtype)
+
+
+@operator("stack", inputs="X*", outputs="Y", attrs={"axis": 0}, infer=infer_stack, bind=True)
+def stack(ctx, xs, y):
+    return copies(ctx, list(ctx.xp.moveaxis(y, ctx.attrs["axis"], 0)), xs)
+
+
+def infer_unstacked(attrs, dy):
+    axis = axis_of(attrs, dy)
+    return ([Spec(dy.shape[:axis] + dy.shape[axis + 1 :], dy.dtype)] * dy.shape[axis],)
+
+
+@stack.gradient(infer=infer_unstacked, bind=True)
+def stack_grad(ctx, dy, dxs):
+    return copies(ctx, dxs, list(ctx.xp.moveaxis(dy, ctx.attrs["axis"], 0)))
+
+
+def infer_unstack(attrs, x):
+    axis = axis_of(attrs, x)
+    if x.shape[axis] >= 0 and x.shape[axis] != attrs["num"]:
+        raise EnforceNotMet(f"dimension {axis} of X {list(x.shape)} cannot be unstacked into {attrs['num']} parts")
+    return ([Spec(x.shape[:axis] + x.shape[axis + 1 :], x.dtype)] * attrs["num"],)
+
+
+@operator("unstack", inputs="X", outputs="Y*", attrs={"axis": 0, "num": 0}, infer=infer_unstack, bind=True)
+def unstack(ctx, x, ys):
+    return copies(ctx, ys, list(ctx.xp.moveaxis(x, ctx.attrs["axis"], 0)))
+
+
+def infer_restacked(attrs, dys):
+    axis = attrs["axis"] % (len(dys[0].shape) + 1)
+    return Spec((*dys[0].shape[:axis], len(dys), *dys[0].shape[axis:]), dys[0].dtype)
+
+
+@unstack.gradient(infer=infer_restacked, bind=True)
+def unstack_grad(ctx, dys, dx):
+    return copies(ctx, list(ctx.xp.moveaxis(dx, ctx.attrs["axis"], 0)), dys)
+
+
+def infer_expand(attrs, x, *_):
+    times = attrs["expand_times"]
+    if len(times) != len(x.shape):
+        raise EnforceNotMet(
+            f"expand_times must have one number for each of the {len(x.shape)} dimensions of X, got {times}"
+        )
+    return Spec(tuple(-1 if n < 0 else n * t for n, t in zip(x.shape, times, strict=True)), x.dtype)
+
+
+def repeated(ctx, x, out):
+    """`x` and `out` as views in which every dimension of `out` is (times, size) and `x` has times 1."""
+    x_shape, out_shape = [], []
+    for n, m in zip(x.shape, out.shape, strict=True):
+        x_shape += [1, n]
+        out_shape += [m // n if n else 1, n]
+    return x.reshape(x_shape), out.reshape(out_shape)
+
+
+@operator(
+    "expand",
+    inputs="X, ExpandTimes?!, expand_times_tensor*?!",
+    outputs="Out",
+    attrs={"expand_times": []},
+    infer=infer_expand,
+    bind=True,
+)
+def expand(ctx, x, times, times_tensors, out):
+    x, out = repeated(ctx, x, out)
+    return partial(ctx.xp.copyto, out, x)
+
+
+@expand.gradient(shapes="X, ExpandTimes, expand_times_tensor", bind=True)
+def expand_grad(ctx, x, times, times_tensors, dout, dx):
+    dx, dout = repeated(ctx, dx, dout)
+    return sum_into(ctx, dout, dx)
+
+
+def infer_expand_as(attrs, x, target):
+    fits = len(x.shape) == len(target.shape) and all(
+        n < 0 or m < 0 or m % n == 0 for n, m in zip(x.shape, target.shape, strict=True)
+    )
+    if not fits:
+        raise EnforceNotMet(
+            f"every dimension of target_tensor {list(target.shape)} must be a multiple of that of X {list(x.shape)}"
+        )
+    return Spec(target.shape, x.dtype)
+
+
+@operator(
+    "expand_as", inputs="X, target_tensor!", outputs="Out", infer=infer_expand_as, shape_only="target_tensor", bind=True
+)
+def expand_as(ctx, x, target, out):
+    return expand.kernel(ctx, x, None, None, out)
+
+
+@expand_as.gradient(shapes="X, target_tensor", bind=True)
+def expand_as_grad(ctx, x, target, dout, dx):
+    return expand_grad.kernel(ctx, x, None, None, dout, dx)
+
+
+def bounds(size, start, end):
+    """Where a slice of a dimension of `size` begins and ends; negative numbers count from the end."""
+    start, end = (position + size if position < 0 else position for position in (start, end))
+    return min(max(start, 0), size), min(max(end, 0), size)
+
+
+def infer_slice(attrs, x, *_):
+    shape = list(x.shape)
+    for axis, start, end in zip(attrs["axes"], attrs["starts"], attrs["ends"], strict=True):
+        if not -len(shape) <= axis < len(shape):
+            raise EnforceNotMet(f"axes must lie within the {len(shape)} dimensions of Input {shape}, got {axis}")
+        if shape[axis] < 0:
+            continue
+        first, last = bounds(shape[axis], start, end)
+        if last <= first:
+            raise EnforceNotMet(
+                f"the slice from {start} to {end} of dimension {axis} of Input {list(x.shape)} is empty"
+            )
+        shape[axis] = last - first
+    return Spec(without(shape, attrs["decrease_axis"]), x.dtype)
+
+
+def without(shape, axes):
+    """`shape` less the dimensions that an index took away; (1,) rather than nothing."""
+    return tuple(size for axis, size in enumerate(shape) if axis not in axes) or (1,)
+
+
+def part(ctx, x):
+    """The part of `x` that the attributes axes, starts, ends and strides describe."""
+    attrs = ctx.attrs
+    index = [slice(None)] * x.ndim
+    strides = attrs.get("strides") or [1] * len(attrs["axes"])
+    for axis, start, end, stride in zip(attrs["axes"], attrs["starts"], attrs["ends"], strides, strict=True):
+        index[axis] = range_slice(x.shape[axis], start, end, stride)
+    return x[tuple(index)]
+
+
+def range_slice(size, start, end, stride):
+    """A Python slice with Fluid's meaning: a negative end counts from the end, one below that is the beginning."""
+    if stride > 0:
+        return slice(*bounds(size, start, end), stride)
+    start = min(start + size if start < 0 else start, size - 1)
+    end = max(end + size if end < 0 else end, -1)
+    return slice(start, None if end < 0 else end, stride)
+
+
+_SLICE_ATTRS = {"axes": [], "starts": [], "ends": [], "infer_flags": [], "decrease_axis": []}
+
+
+def cutting(type, tensors, attrs, infer):
+    """An operator that copies a part of its input, and its gradient."""
+
+    def kernel(ctx, x, *rest):
+        source = part(ctx, x)
+        return partial(ctx.xp.copyto, rest[-1].reshape(source.shape), source)
+
+    definition = operator(
+        type, inputs=f"Input, {tensors}", outputs="Out", attrs=attrs, infer=infer, bind=True
+    )(kernel)
+
+    @definition.gradient(shapes="Input, " + tensors.replace("?", "").replace("*", "").replace("!", ""), bind=True)
+    def gradient(ctx, x, *rest):
+        dout, dx = rest[-2:]
+        target = part(ctx, dx)
+        copy = partial(ctx.xp.copyto, target, dout.reshape(target.shape))
+        return in_sequence([partial(dx.fill, 0), copy])
+
+    return definition
+
+
+slice_op = cutting(
+    "slice", "StartsTensor?!, EndsTensor?!, StartsTensorList*?!, EndsTensorList*?!", _SLICE_ATTRS, infer_slice
+)
+
+
+def infer_strided_slice(attrs, x, *_):
+    shape = list(x.shape)
+    for axis, start, end, stride in zip(
+        attrs["axes"], attrs["starts"], attrs["ends"], attrs["strides"], strict=True
+    ):
+        if stride == 0:
+            raise EnforceNotMet(f"strides must not be 0, got {attrs['strides']}")
+        if shape[axis] >= 0:
+            chosen = range_slice(shape[axis], start, end, stride)
+            shape[axis] = len(range(*chosen.indices(shape[axis])))
+            if not shape[axis]:
+                raise EnforceNotMet(
+                    f"the slice from {start} to {end} by {stride} of dimension {axis} of Input "
+                    f"{list(x.shape)} is empty"
+                )
+    return Spec(without(shape, attrs["decrease_axis"]), x.dtype)
+
+
+strided_slice = cutting(
+    "strided_slice",
+    "StartsTensor?!, EndsTensor?!, StridesTensor?!, StartsTensorList*?!, EndsTensorList*?!, StridesTensorList*?!",
+    {**_SLICE_ATTRS, "strides": []},
+    infer_strided_slice,
+)
+
+
+def infer_reverse(attrs, x):
+    for axis in attrs["axis"]:
+        axis_of({"axis": axis}, x)
+    return x
+
+
+@operator("reverse", inputs="X", outputs="Out", attrs={"axis": []}, infer=infer_reverse, bind=True)
+def reverse(ctx, x, out):
+    return partial(ctx.xp.copyto, out, ctx.xp.flip(x, tuple(ctx.attrs["axis"])))
+
+
+@reverse.gradient_program
+def reverse_grad(inputs, outputs, attrs):
+    names = {"X": [outputs["Out"][0] + "@GRAD"]}, {"Out": [inputs["X"][0] + "@GRAD"]}
+    return [("reverse", *names, {"axis": attrs["axis"]})]
+
+
+def check_index(ctx, index, size, what):
+    """Raise EnforceNotMet for indices outside [0, size)."""
+    xp = ctx.xp
+    wrong = xp.logical_or(index < 0, index >= size)
+    if wrong.any():
+        position = int(xp.argmax(wrong.reshape(-1)))
+        value = int(index.reshape(-1)[position])
+        raise EnforceNotMet(f"{what} number {position} is {value}, which does not lie in [0, {size})")
+
+
+def infer_gather(attrs, x, index):
+    if len(index.shape) not in (1, 2) or (len(index.shape) == 2 and index.shape[1] not in (1, -1)):
+        raise EnforceNotMet(f"Index must have the shape [n] or [n, 1], got {list(index.shape)}")
+    return Spec((index.shape[0], *x.shape[1:]), x.dtype)
+
+
+@operator("gather", inputs="X, Index!", outputs="Out", attrs={"overwrite": True}, infer=infer_gather)
+def gather(ctx, x, index, out):
+    check_index(ctx, index, len(x), "index")
+    ctx.xp.take(x, index.reshape(-1), axis=0, out=out)
+
+
+@gather.gradient("Index", shapes="X")
+def gather_grad(ctx, index, x, dout, dx):
+    # A row that was taken several times gets the last gradient, or with overwrite=False their sum.
+    dx.fill(0)
+    if ctx.attrs["overwrite"]:
+        dx[index.reshape(-1)] = dout
+    else:
+        ctx.xp.add.at(dx, index.reshape(-1), dout)
+
+
+def infer_gather_nd(attrs, x, index):
+    depth = index.shape[-1]
+    if depth > len(x.shape):
+        raise EnforceNotMet(f"Index {list(index.shape)} gives {depth} coordinates for X of shape {list(x.shape)}")
+    return Spec(index.shape[:-1] + x.shape[depth:], x.dtype)
+
+
+def coordinates(ctx, index, shape):
+    """A tuple of index arrays, one for each coordinate that `index` gives, checked against `shape`."""
+    found = tuple(index[..., axis] for axis in range(index.shape[-1]))
+    for axis, positions in enumerate(found):
+        check_index(ctx, positions, shape[axis], f"coordinate {axis} of index")
+    return found
+
+
+@operator("gather_nd", inputs="X, Index!", outputs="Out", infer=infer_gather_nd)
+def gather_nd(ctx, x, index, out):
+    out[...] = x[coordinates(ctx, index, x.shape)]
+
+
+@gather_nd.gradient("Index", shapes="X")
+def gather_nd_grad(ctx, index, x, dout, dx):
+    dx.fill(0)
+    ctx.xp.add.at(dx, coordinates(ctx, index, dx.shape), dout)
+
+
+def infer_scatter(attrs, x, ids, updates):
+    if x.shape[1:] != updates.shape[1:]:
+        raise EnforceNotMet(
+            f"Updates must have rows like X, of shape {list(x.shape[1:])}, but their shape is {list(updates.shape)}"
+        )
+    return x
+
+
+@operator(
+    "scatter", inputs="X, Ids!, Updates", outputs="Out", attrs={"overwrite": True}, infer=infer_scatter
+)
+def scatter(ctx, x, ids, updates, out):
+    xp = ctx.xp
+    ids = ids.reshape(-1)
+    check_index(ctx, ids, len(x), "id")
+    xp.copyto(out, x)
+    if ctx.attrs["overwrite"]:
+        out[ids] = updates
+    else:
+        # The rows named are replaced by the sums of their updates.
+        out[ids] = 0
+        xp.add.at(out, ids, updates)
+
+
+def infer_scatter_grad(attrs, ids, updates, dout):
+    return dout, updates
+
+
+@scatter.gradient("Ids", shapes="Updates", infer=infer_scatter_grad)
+def scatter_grad(ctx, ids, updates, dout, dx, dupdates):
+    xp = ctx.xp
+    ids = ids.reshape(-1)
+    if dupdates is not None:
+        xp.take(dout, ids, axis=0, out=dupdates)
+    if dx is not None:
+        xp.copyto(dx, dout)
+        dx[ids] = 0
+
+
+def infer_cast(attrs, x):
+    return Spec(x.shape, numpy_dtype(attrs["out_dtype"]))
+
+
+@operator(
+    "cast", inputs="X", outputs="Out", attrs={"in_dtype": -1, "out_dtype": -1}, infer=infer_cast, elementwise=True
+)
+def cast(ctx, x, out):
+    ctx.xp.copyto(out, x, casting="unsafe")
+
+
+@cast.gradient_program
+def cast_grad(inputs, outputs, attrs):
+    names = {"X": [outputs["Out"][0] + "@GRAD"]}, {"Out": [inputs["X"][0] + "@GRAD"]}
+    return [("cast", *names, {"in_dtype": attrs["out_dtype"], "out_dtype": attrs["in_dtype"]})]
+
+
+@operator("assign", inputs="X", outputs="Out", elementwise=True, inplace={"Out": "X"})
+def assign(ctx, x, out):
+    if out is not x:
+        ctx.xp.copyto(out, x)
+
+
+@assign.gradient_program
+def assign_grad(inputs, outputs, attrs):
+    return [("assign", {"X": [outputs["Out"][0] + "@GRAD"]}, {"Out": [inputs["X"][0] + "@GRAD"]}, {})]
+
+
+@operator(
+    "shape",
+    inputs="Input",
+    outputs="Out!",
+    infer=lambda attrs, x: Spec((len(x.shape),), np.dtype(np.int32)),
+    shape_only="Input",
+    bind=True,
+)
+def shape(ctx, x, out):
+    sizes = ctx.xp.asarray(x.shape, out.dtype)
+    return partial(ctx.xp.copyto, out, sizes)
+
+
+@operator(
+    "size",
+    inputs="Input",
+    outputs="Out!",
+    infer=lambda attrs, x: Spec((1,), np.dtype(np.int64)),
+    shape_only="Input",
+    bind=True,
+)
+def size(ctx, x, out):
+    return partial(out.fill, x.size)

@@ -1,0 +1,113 @@
+"""Choosing the largest elements, and counting how often they are right."""
+
+import numpy as np
+
+from .manipulation import known_values
+from .registry import EnforceNotMet, Spec, operator
+
+# Finding the maximum this many times takes as long as sorting.
+_FEW = 16
+
+
+def infer_top_k(attrs, x, k_tensor):
+    k = attrs["k"]
+    if k_tensor is not None:
+        value = known_values(k_tensor)
+        k = -1 if value is None else int(value.item())
+    if not x.shape or (x.shape[-1] >= 0 and k > x.shape[-1]) or k == 0:
+        raise EnforceNotMet(f"k must lie between 1 and the size of the last dimension of X {list(x.shape)}, got {k}")
+    shape = (*x.shape[:-1], k)
+    return Spec(shape, x.dtype), Spec(shape, np.dtype(np.int64))
+
+
+@operator(
+    "top_k", inputs="X, K?!", outputs="Out, Indices!", attrs={"k": 1}, infer=infer_top_k, bind=True
+)
+def top_k(ctx, x, k_tensor, out, indices):
+    """The largest elements of each row in descending order; of equal ones the first comes first."""
+    xp = ctx.xp
+    k = out.shape[-1]
+    if k == 1:
+
+        def best():
+            xp.argmax(x, axis=-1, out=indices[..., 0])
+            out[...] = xp.take_along_axis(x, indices, -1)
+
+        return best
+    if k > _FEW or x.dtype.kind != "f":
+
+        def order():
+            indices[...] = xp.argsort(-x, axis=-1, kind="stable")[..., :k]
+            out[...] = xp.take_along_axis(x, indices, -1)
+
+        return order
+    rest = ctx.scratch(x.shape, x.dtype)
+
+    def one_by_one():
+        xp.copyto(rest, x)
+        for number in range(k):
+            found = xp.argmax(rest, axis=-1)[..., np.newaxis]
+            indices[..., number : number + 1] = found
+            xp.put_along_axis(rest, found, -np.inf, -1)
+        out[...] = xp.take_along_axis(x, indices, -1)
+
+    return one_by_one
+
+
+@top_k.gradient("Indices", shapes="X")
+def top_k_grad(ctx, indices, x, dout, dx):
+    # Each dOut goes back to the element it came from.
+    dx.fill(0)
+    ctx.xp.put_along_axis(dx, indices, dout, -1)
+
+
+def infer_argsort(attrs, x):
+    rank = len(x.shape)
+    if not -rank <= attrs["axis"] < rank:
+        raise EnforceNotMet(f"axis must lie in [{-rank}, {rank}) for X of shape {list(x.shape)}, got {attrs['axis']}")
+    return x, Spec(x.shape, np.dtype(np.int64))
+
+
+@operator(
+    "argsort",
+    inputs="X",
+    outputs="Out, Indices!",
+    attrs={"axis": -1, "descending": False},
+    infer=infer_argsort,
+)
+def argsort(ctx, x, out, indices):
+    xp, axis = ctx.xp, ctx.attrs["axis"]
+    indices[...] = xp.argsort(-x if ctx.attrs["descending"] else x, axis=axis, kind="stable")
+    out[...] = xp.take_along_axis(x, indices, axis)
+
+
+@argsort.gradient("Indices", shapes="X")
+def argsort_grad(ctx, indices, x, dout, dx):
+    ctx.xp.put_along_axis(dx, indices, dout, ctx.attrs["axis"])
+
+
+def infer_accuracy(attrs, out, indices, label):
+    fits = len(indices.shape) == 2 and len(label.shape) == 2 and label.shape[1] in (1, -1)
+    rows = {spec.shape[0] for spec in (indices, label) if spec.shape and spec.shape[0] >= 0}
+    if not fits or len(rows) > 1:
+        raise EnforceNotMet(
+            f"Indices must have the shape [batch, k] and Label [batch, 1], got {list(indices.shape)} "
+            f"and {list(label.shape)}"
+        )
+    return Spec((1,), np.dtype(np.float32)), Spec((1,), np.dtype(np.int32)), Spec((1,), np.dtype(np.int32))
+
+
+@operator(
+    "accuracy",
+    inputs="Out!, Indices!, Label!",
+    outputs="Accuracy!, Correct!, Total!",
+    infer=infer_accuracy,
+    shape_only="Out",
+)
+def accuracy(ctx, out, indices, label, ratio, correct, total):
+    hits = (indices == label).any(axis=1).sum()
+    ratio[...] = hits / len(indices)
+    if correct is not None:
+        correct[...] = hits
+    if total is not None:
+        total[...] = len(indices)

@@ -1,0 +1,301 @@
+"""Operators that reduce dimensions: sums, means, extremes, products, norms."""
+
+from functools import partial
+
+import numpy as np
+
+from .registry import EnforceNotMet, Spec, operator
+from .strides import in_sequence, scratch_like, sum_into
+
+
+def reduced_axes(attrs, rank):
+    """The dimensions that the attributes `dim` and `reduce_all` name."""
+    if attrs["reduce_all"]:
+        return tuple(range(rank))
+    dims = attrs["dim"] if isinstance(attrs["dim"], list) else [attrs["dim"]]
+    for dim in dims:
+        if not -rank <= dim < rank:
+            raise EnforceNotMet(f"dim must lie in [{-rank}, {rank}) for an input of {rank} dimensions, got {dims}")
+    return tuple(sorted({dim % rank for dim in dims}))
+
+
+def kept_shape(shape, axes):
+    """`shape` with size 1 in the reduced dimensions."""
+    return tuple(1 if axis in axes else size for axis, size in enumerate(shape))
+
+
+def infer_reduced(attrs, x):
+    axes = reduced_axes(attrs, len(x.shape))
+    if attrs["keep_dim"]:
+        return Spec(kept_shape(x.shape, axes), x.dtype)
+    left = tuple(size for axis, size in enumerate(x.shape) if axis not in axes)
+    return Spec(left or (1,), x.dtype)
+
+
+def reduction(type, infer=infer_reduced):
+    """An operator that reduces the dimensions `dim` of X, or all of them."""
+    attrs = {"dim": [0], "keep_dim": False, "reduce_all": False, "in_dtype": -1, "out_dtype": -1}
+    return operator(type, inputs="X", outputs="Out", attrs=attrs, infer=infer, bind=True)
+
+
+def aligned(ctx, x, *reduced):
+    """Reduced arrays as views that broadcast against `x`, preceded by the reduced axes."""
+    axes = reduced_axes(ctx.attrs, x.ndim)
+    shape = kept_shape(x.shape, axes)
+    return axes, *(array.reshape(shape) for array in reduced)
+
+
+@reduction("reduce_sum")
+def reduce_sum(ctx, x, out):
+    _, out = aligned(ctx, x, out)
+    return sum_into(ctx, x, out)
+
+
+@reduce_sum.gradient(shapes="X", bind=True)
+def reduce_sum_grad(ctx, x, dout, dx):
+    _, dout = aligned(ctx, x, dout)  # dX = dOut, repeated
+    return partial(ctx.xp.copyto, dx, dout)
+
+
+@reduction("reduce_mean")
+def reduce_mean(ctx, x, out):
+    _, out = aligned(ctx, x, out)
+    return in_sequence([sum_into(ctx, x, out), partial(ctx.xp.divide, out, x.size / out.size, out=out)])
+
+
+@reduce_mean.gradient(shapes="X", bind=True)
+def reduce_mean_grad(ctx, x, dout, dx):
+    _, dout = aligned(ctx, x, dout)  # dX = dOut / (number of elements that were averaged)
+    return partial(ctx.xp.divide, dout, dx.size / dout.size, out=dx)
+
+
+def extreme_grad(ctx, x, out, dout, dx):
+    """dX = dOut * (X == Out): every element that is extreme gets the whole gradient."""
+    xp = ctx.xp
+    _, out, dout = aligned(ctx, x, out, dout)
+    mask = scratch_like(ctx, x, bool)
+
+    def step():
+        xp.equal(x, out, out=mask)
+        xp.multiply(dout, mask, out=dx)
+
+    return step
+
+
+@reduction("reduce_max")
+def reduce_max(ctx, x, out):
+    axes, out = aligned(ctx, x, out)
+    return partial(ctx.xp.amax, x, axis=axes, keepdims=True, out=out)
+
+
+reduce_max.gradient("X, Out", bind=True)(extreme_grad)
+
+
+@reduction("reduce_min")
+def reduce_min(ctx, x, out):
+    axes, out = aligned(ctx, x, out)
+    return partial(ctx.xp.amin, x, axis=axes, keepdims=True, out=out)
+
+
+reduce_min.gradient("X, Out", bind=True)(extreme_grad)
+
+
+@reduction("reduce_prod")
+def reduce_prod(ctx, x, out):
+    axes, out = aligned(ctx, x, out)
+    return partial(ctx.xp.prod, x, axis=axes, keepdims=True, out=out)
+
+
+@reduce_prod.gradient("X, Out", bind=True)
+def reduce_prod_grad(ctx, x, out, dout, dx):
+    xp = ctx.xp  # dX = dOut * Out / X
+    _, out, dout = aligned(ctx, x, out, dout)
+
+    def step():
+        xp.divide(out, x, out=dx)
+        xp.multiply(dout, dx, out=dx)
+
+    return step
+
+
+def infer_truth(attrs, x):
+    if x.dtype != bool:
+        raise EnforceNotMet(f"X must hold truth values, its data type is {x.dtype}")
+    return infer_reduced(attrs, x)
+
+
+@reduction("reduce_all", infer_truth)
+def reduce_all(ctx, x, out):
+    axes, out = aligned(ctx, x, out)
+    return partial(ctx.xp.all, x, axis=axes, keepdims=True, out=out)
+
+
+@reduction("reduce_any", infer_truth)
+def reduce_any(ctx, x, out):
+    axes, out = aligned(ctx, x, out)
+    return partial(ctx.xp.any, x, axis=axes, keepdims=True, out=out)
+
+
+def one_number(attrs, x, *_):
+    return Spec((1,), x.dtype)
+
+
+def infer_mean(attrs, x):
+    if x.dtype.kind != "f":
+        raise EnforceNotMet(f"the mean is taken of floating-point numbers, X has data type {x.dtype}; use layers.cast")
+    return Spec((1,), x.dtype)
+
+
+@operator("mean", inputs="X", outputs="Out", infer=infer_mean, bind=True)
+def mean(ctx, x, out):
+    out = out.reshape((1,) * x.ndim)
+    return in_sequence([sum_into(ctx, x, out), partial(ctx.xp.divide, out, x.size, out=out)])
+
+
+@mean.gradient(shapes="X", elementwise=True)
+def mean_grad(ctx, x, dout, dx):
+    ctx.xp.divide(dout, dx.size, out=dx)
+
+
+def in_one_sum(ctx, x, compute, out):
+    """A function that calls `compute(scratch)` and sums the scratch, shaped like x, into `out`."""
+    whole = scratch_like(ctx, x)
+    return in_sequence([partial(compute, whole), sum_into(ctx, whole, out.reshape((1,) * x.ndim))])
+
+
+@operator("squared_l2_norm", inputs="X", outputs="Out", infer=one_number, bind=True)
+def squared_l2_norm(ctx, x, out):
+    return in_one_sum(ctx, x, partial(ctx.xp.multiply, x, x), out)
+
+
+@squared_l2_norm.gradient("X")
+def squared_l2_norm_grad(ctx, x, dout, dx):
+    ctx.xp.multiply(x, 2 * dout.reshape(()), out=dx)
+
+
+@operator("l1_norm", inputs="X", outputs="Out", infer=one_number, bind=True)
+def l1_norm(ctx, x, out):
+    return in_one_sum(ctx, x, partial(ctx.xp.absolute, x), out)
+
+
+@l1_norm.gradient("X")
+def l1_norm_grad(ctx, x, dout, dx):
+    ctx.xp.sign(x, out=dx)
+    ctx.xp.multiply(dx, dout.reshape(()), out=dx)
+
+
+@operator("clip_by_norm", inputs="X", outputs="Out", attrs={"max_norm": 1.0}, bind=True)
+def clip_by_norm(ctx, x, out):
+    xp = ctx.xp  # X * max_norm / max(norm of X, max_norm)
+    limit = ctx.attrs["max_norm"]
+    norm = ctx.scratch((1,) * x.ndim, x.dtype)
+    square_sum = in_one_sum(ctx, x, partial(xp.multiply, x, x), norm)
+
+    def step():
+        square_sum()
+        xp.sqrt(norm, out=norm)
+        xp.maximum(norm, limit, out=norm)
+        xp.divide(limit, norm, out=norm)
+        xp.multiply(x, norm, out=out)
+
+    return step
+
+
+def infer_norm(attrs, x):
+    axis = attrs["axis"]
+    rank = len(x.shape)
+    if not -rank <= axis < rank:
+        raise EnforceNotMet(f"axis must lie in [{-rank}, {rank}) for X of shape {list(x.shape)}, got {axis}")
+    return Spec(kept_shape(x.shape, (axis % rank,)), x.dtype), x
+
+
+@operator(
+    "norm", inputs="X", outputs="Norm!, Out", attrs={"axis": -1, "epsilon": 1e-10}, infer=infer_norm, bind=True
+)
+def norm(ctx, x, norm, out):
+    xp = ctx.xp  # Out = X / Norm, Norm = sqrt(sum of X^2 + epsilon)
+    sums = sum_into(ctx, out, norm)
+
+    def step():
+        xp.multiply(x, x, out=out)
+        sums()
+        xp.add(norm, ctx.attrs["epsilon"], out=norm)
+        xp.sqrt(norm, out=norm)
+        xp.divide(x, norm, out=out)
+
+    return step
+
+
+@norm.gradient("X, Norm", bind=True)
+def norm_grad(ctx, x, norm, dout, dx):
+    xp = ctx.xp  # dX = (dOut - X * sum(X * dOut) / Norm^2) / Norm
+    projection = ctx.scratch(norm.shape, norm.dtype)
+    sums = sum_into(ctx, dx, projection)
+
+    def step():
+        xp.multiply(x, dout, out=dx)
+        sums()
+        xp.divide(projection, norm, out=projection)
+        xp.divide(projection, norm, out=projection)
+        xp.multiply(x, projection, out=dx)
+        xp.subtract(dout, dx, out=dx)
+        xp.divide(dx, norm, out=dx)
+
+    return step
+
+
+def truth_about_all(type, function):
+    """An operator that tells one thing about all elements of X together."""
+
+    @operator(type, inputs="X", outputs="Out!", infer=lambda attrs, x: Spec((1,), np.dtype(bool)))
+    def kernel(ctx, x, out):
+        function(ctx.xp, x, out)
+
+    return kernel
+
+
+@partial(truth_about_all, "isinf")
+def isinf(xp, x, out):
+    out[...] = xp.isinf(x).any()
+
+
+@partial(truth_about_all, "isnan")
+def isnan(xp, x, out):
+    out[...] = xp.isnan(x).any()
+
+
+@partial(truth_about_all, "isfinite")
+def isfinite(xp, x, out):
+    out[...] = xp.isfinite(x).all()
+
+
+def axis_of(attrs, x):
+    """The attribute `axis`, counted from the front; raises EnforceNotMet outside the dimensions of X."""
+    axis, rank = attrs["axis"], len(x.shape)
+    if not -rank <= axis < rank:
+        raise EnforceNotMet(f"axis must lie in [{-rank}, {rank}) for X of shape {list(x.shape)}, got {axis}")
+    return axis % rank
+
+
+def infer_argument(attrs, x):
+    axis = axis_of(attrs, x)
+    shape = kept_shape(x.shape, (axis,)) if attrs["keepdims"] else x.shape[:axis] + x.shape[axis + 1 :]
+    dtype = np.int32 if attrs["dtype"] == 2 else np.int64
+    return Spec(shape, np.dtype(dtype))
+
+
+def argument(type, name):
+    """An operator that finds where along `axis` the extreme value is; the first of several counts."""
+    attrs = {"axis": 0, "dtype": -1, "keepdims": False}
+
+    @operator(type, inputs="X", outputs="Out!", attrs=attrs, infer=infer_argument)
+    def kernel(ctx, x, out):
+        axis = ctx.attrs["axis"]
+        found = getattr(ctx.xp, name)(x, axis=axis)
+        out[...] = found.reshape(out.shape)
+
+    return kernel
+
+
+argument("arg_max", "argmax")
+argument("arg_min", "argmin")

@@ -1,0 +1,250 @@
+"""What an operator is: its slots, its attributes, its shape inference, its kernel and its gradient.
+
+An operator is declared once, in one place:
+
+    @operator("tanh", inputs="X", outputs="Out", inplace={"Out": "X"}, elementwise=True)
+    def tanh(ctx, x, out):
+        ctx.xp.tanh(x, out=out)
+
+    @tanh.gradient("Out")
+    def tanh_grad(ctx, out, dout, dx):
+        ...
+
+A kernel gets a `ctx` (see `fluidlite.engine.context`), then one array for each input slot and one for each output
+slot, in the declared order: a list of arrays for a slot marked `*`, None for a slot that the Program leaves empty.
+It writes its outputs in place and allocates nothing large.  Output arrays are C-contiguous, unless the operator
+declares (`image`, `elementwise`, `strided`) that it writes through any strides; input arrays may have any strides.
+
+A kernel declared with `bind=True` is called once, when the plan is prepared.  It may ask `ctx.scratch` for
+buffers and take views, and returns the function without arguments that a replay calls.
+
+A gradient is an operator too (`tanh_grad`), with Fluid's slots: the forward variables that it reads, the gradients
+of the outputs, and, as its outputs, the gradients of the inputs (`X@GRAD`).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+GRAD = "@GRAD"
+EMPTY = "@EMPTY@"
+
+# Batch-last storage: the order in which the dimensions of a logical (N, C, H, W) array lie in memory, and its inverse.
+STORED = (2, 1, 3, 0)
+LOGICAL = (3, 1, 0, 2)
+
+
+class EnforceNotMet(ValueError):
+    """A check failed while a Program was built or run: wrong shapes, types, values, or variables without a value."""
+
+
+class Spec(NamedTuple):
+    """What is known of a variable without its values; a dimension of -1 is known only when the Program runs."""
+
+    shape: tuple
+    dtype: np.dtype
+
+    @property
+    def size(self):
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+class Slot(NamedTuple):
+    name: str
+    many: bool = False
+    optional: bool = False
+    differentiable: bool = True
+
+
+def parse_slots(text):
+    """'X*, Bias?, Label!' -> slots: `*` holds a list, `?` may be empty, `!` has no gradient."""
+    slots = []
+    for word in text.replace(",", " ").split():
+        name = word.rstrip("*?!")
+        marks = word[len(name) :]
+        slots.append(Slot(name, "*" in marks, "?" in marks, "!" not in marks))
+    return tuple(slots)
+
+
+def like_first(attrs, first, *_):
+    """Shape inference of most operators: the output is like the first input."""
+    return first[0] if isinstance(first, list) else first
+
+
+class OperatorDef:
+    """Everything that fluidlite knows about one operator type."""
+
+    def __init__(
+        self,
+        type,
+        inputs,
+        outputs,
+        kernel,
+        attrs=None,
+        infer=like_first,
+        bind=False,
+        inplace=None,
+        view=None,
+        image="",
+        elementwise=False,
+        strided="",
+        shape_only="",
+        random=False,
+        side_effect=False,
+    ):
+        self.type = type
+        self.inputs = inputs
+        self.outputs = outputs
+        self.kernel = kernel
+        self.attrs = dict(attrs or {})
+        self.infer = infer
+        self.bind = bind
+        self.inplace = dict(inplace or {})
+        self.view = dict(view or {})
+        self.image = frozenset(image.replace(",", " ").split())
+        self.elementwise = elementwise
+        self.strided = frozenset(strided.replace(",", " ").split())
+        self.shape_only = frozenset(shape_only.replace(",", " ").split())
+        self.random = random
+        self.side_effect = side_effect
+        self.make_gradient = None
+
+    def gradient(self, reads="", *, shapes="", type=None, infer=None, **traits):
+        """Declare the gradient operator.
+
+        Its kernel gets the forward variables named in `reads`, those in `shapes` (of which only the shape may
+        be used), the gradient of each differentiable output, and then the gradient of each differentiable input
+        to write (None where it is not wanted).
+        """
+        known = {slot.name: slot for slot in self.inputs + self.outputs}
+        kept = [known[slot.name] for slot in parse_slots(reads) + parse_slots(shapes)]
+        douts = [Slot(s.name + GRAD, s.many) for s in self.outputs if s.differentiable]
+        dins = [Slot(s.name + GRAD, s.many, True) for s in self.inputs if s.differentiable]
+
+        def declare(kernel):
+            grad = OperatorDef(
+                type or self.type + "_grad",
+                tuple(kept + douts),
+                tuple(dins),
+                kernel,
+                attrs=self.attrs,
+                infer=infer or _like_forward(kept, dins),
+                shape_only=shapes,
+                **traits,
+            )
+            _register(grad)
+            self.make_gradient = _default_gradient(grad)
+            return grad
+
+        return declare
+
+    def gradient_program(self, make):
+        """Declare the gradient as operators that exist already.
+
+        `make(inputs, outputs, attrs)` gets the forward operator's slots (name -> variable names) and attributes
+        and returns a list of (type, inputs, outputs, attrs).
+        """
+        self.make_gradient = make
+        return make
+
+    def __repr__(self):
+        return f"<operator {self.type}>"
+
+
+def _like_forward(kept, dins):
+    kept_names = [slot.name for slot in kept]
+    sources = [
+        kept_names.index(din.name[: -len(GRAD)]) if din.name[: -len(GRAD)] in kept_names else len(kept) for din in dins
+    ]
+
+    def infer(attrs, *specs):
+        found = [specs[source] for source in sources]
+        return found[0] if len(found) == 1 else tuple(found)
+
+    return infer
+
+
+def _default_gradient(grad):
+    def names(slot, inputs, outputs):
+        if slot.name.endswith(GRAD):
+            base = slot.name[: -len(GRAD)]
+            return [name + GRAD for name in {**outputs, **inputs}.get(base, ())]
+        return {**outputs, **inputs}.get(slot.name, [])
+
+    def make(inputs, outputs, attrs):
+        ins = {slot.name: list(names(slot, inputs, outputs)) for slot in grad.inputs}
+        outs = {slot.name: list(names(slot, inputs, {})) for slot in grad.outputs}
+        return [(grad.type, ins, outs, dict(attrs))]
+
+    return make
+
+
+_registry = {}
+
+
+def _register(definition):
+    _registry[definition.type] = definition
+
+
+def operator(type, inputs="", outputs="", **traits):
+    """Declare an operator; the decorated function is its kernel.
+
+    Args:
+        type: Fluid's name of the operator type.
+        inputs, outputs: slot names, with marks as in `parse_slots`.
+        attrs: attribute name -> default.
+        infer: `infer(attrs, *input specs) -> output spec, or a tuple of them` (None for an absent input; a list for
+            a `*` slot).  It is called with -1 dimensions while the Program is built, and with all dimensions known
+            when a plan is prepared.  It raises `EnforceNotMet` for inputs that do not fit.
+        bind: the kernel is called once per plan and returns the function to replay.
+        inplace: output slot -> input slot whose buffer the output may take over.
+        view: output slot -> input slot of which the output is the same memory in another shape.  The kernel is
+            called only where that is impossible (a strided input).
+        image: slots that hold (N, C, H, W) data and are fastest when stored batch-last; written through any strides.
+        elementwise: every slot may have any strides, and is best stored like the others.
+        strided: output slots that may have any strides, without a preference.
+        shape_only: input slots of which only the shape is used.
+        random: the operator draws random numbers.
+        side_effect: the operator must run even if nothing reads its outputs.
+    """
+
+    def declare(kernel):
+        definition = OperatorDef(type, parse_slots(inputs), parse_slots(outputs), kernel, **traits)
+        _register(definition)
+        return definition
+
+    return declare
+
+
+def find(type):
+    """The OperatorDef of `type`; raises EnforceNotMet when there is none."""
+    try:
+        return _registry[type]
+    except KeyError:
+        raise EnforceNotMet(f"fluidlite has no operator {type!r}") from None
+
+
+def known(type):
+    """Whether there is an operator `type`."""
+    return type in _registry
+
+
+def infer_specs(definition, attrs, inputs):
+    """Output specs of one operator: slot name -> list of Spec.
+
+    `inputs` maps slot names to lists of Spec.  Raises EnforceNotMet, without naming the variables: the caller
+    knows them.
+    """
+    arguments = []
+    for slot in definition.inputs:
+        specs = inputs.get(slot.name) or []
+        if not specs and not slot.optional:
+            raise EnforceNotMet(f"input {slot.name} is missing")
+        arguments.append(list(specs) if slot.many else specs[0] if specs else None)
+    found = definition.infer(attrs, *arguments)
+    if not isinstance(found, tuple) or isinstance(found, Spec):
+        found = (found,)
+    return {
+        slot.name: list(spec) if slot.many and not isinstance(spec, Spec) else [spec]
+        for slot, spec in zip(definition.outputs, found, strict=True)
+    }

@@ -1,0 +1,113 @@
+"""Softmax and dropout: the layers between a network's features and its loss."""
+
+from functools import partial
+
+import numpy as np
+
+from .registry import EnforceNotMet, Spec, operator
+from .strides import scratch_like
+
+
+def _reduced(array, axis):
+    return tuple(1 if dim == axis % array.ndim else size for dim, size in enumerate(array.shape))
+
+
+def _infer_softmax(attrs, x):
+    rank = len(x.shape)
+    if not -rank <= attrs["axis"] < rank:
+        raise EnforceNotMet(f"axis {attrs['axis']} is out of range for the input shape {list(x.shape)}")
+    return x
+
+
+@operator(
+    "softmax", inputs="X", outputs="Out", attrs={"axis": -1}, infer=_infer_softmax, bind=True, inplace={"Out": "X"}
+)
+def softmax(ctx, x, out):
+    """Out = exp(X - max) / sum(exp(X - max)) along `axis`."""
+    xp, axis = ctx.xp, ctx.attrs["axis"]
+    extreme = ctx.scratch(_reduced(x, axis), x.dtype)
+
+    def step():
+        xp.amax(x, axis=axis, keepdims=True, out=extreme)
+        xp.subtract(x, extreme, out=out)
+        xp.exp(out, out=out)
+        xp.sum(out, axis=axis, keepdims=True, out=extreme)
+        xp.divide(out, extreme, out=out)
+
+    return step
+
+
+@softmax.gradient("Out", bind=True)
+def softmax_grad(ctx, out, dout, dx):
+    """dX = (dOut - sum(dOut * Out)) * Out along `axis`."""
+    xp, axis = ctx.xp, ctx.attrs["axis"]
+    total = ctx.scratch(_reduced(out, axis), out.dtype)
+
+    def step():
+        xp.multiply(dout, out, out=dx)
+        xp.sum(dx, axis=axis, keepdims=True, out=total)
+        xp.subtract(dout, total, out=dx)
+        xp.multiply(dx, out, out=dx)
+
+    return step
+
+
+def _infer_dropout(attrs, x, seed=None):
+    if not 0 <= attrs["dropout_prob"] <= 1:
+        raise EnforceNotMet(f"dropout_prob must lie between 0 and 1, got {attrs['dropout_prob']}")
+    return x, Spec(x.shape, np.dtype("uint8"))
+
+
+@operator(
+    "dropout",
+    inputs="X, Seed?!",
+    outputs="Out, Mask!",
+    attrs={
+        "dropout_prob": 0.5,
+        "is_test": False,
+        "fix_seed": False,
+        "seed": 0,
+        "dropout_implementation": "downgrade_in_infer",
+    },
+    infer=_infer_dropout,
+    bind=True,
+    elementwise=True,
+    random=True,
+)
+def dropout(ctx, x, seed, out, mask):
+    """Out = X * Mask in training, where Mask is 0 with probability dropout_prob.
+
+    `upscale_in_train` divides that by 1 - dropout_prob and leaves X as it is in inference; `downgrade_in_infer`
+    multiplies by 1 - dropout_prob in inference.
+    """
+    xp, attrs = ctx.xp, ctx.attrs
+    keep = 1 - attrs["dropout_prob"]
+    upscale = attrs["dropout_implementation"] == "upscale_in_train"
+    if attrs["is_test"]:
+        return partial(xp.copyto, out, x) if upscale else partial(xp.multiply, x, x.dtype.type(keep), out=out)
+    dense = mask.transpose(sorted(range(mask.ndim), key=lambda axis: -mask.strides[axis]))
+    draws = ctx.scratch(dense.shape, np.float32)
+    factor = x.dtype.type(1 / keep if upscale and keep else 1)
+
+    def step():
+        ctx.generator(attrs["seed"] if attrs["fix_seed"] else 0, every_step=True).random(dtype=np.float32, out=draws)
+        xp.less(draws, np.float32(keep), out=dense)
+        xp.multiply(x, mask, out=out)
+        if factor != 1:
+            xp.multiply(out, factor, out=out)
+
+    return step
+
+
+@dropout.gradient("Mask", elementwise=True, bind=True)
+def dropout_grad(ctx, mask, dout, dx):
+    xp, attrs = ctx.xp, ctx.attrs
+    keep = 1 - attrs["dropout_prob"]
+    factor = dx.dtype.type(1 / keep if attrs["dropout_implementation"] == "upscale_in_train" and keep else 1)
+
+    def step():
+        xp.multiply(dout, mask, out=dx)
+        if factor != 1:
+            xp.multiply(dx, factor, out=dx)
+
+    return step

@@ -1,0 +1,5 @@
+"""What scripts use beside the framework itself."""
+
+from . import plot
+
+__all__ = ["plot"]

@@ -1,0 +1,42 @@
+"""Every test starts as a new script does: with empty default Programs, an empty scope and fresh names."""
+
+import os
+
+import pytest
+
+import fluidlite.fluid as fluid
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    with (
+        fluid.program_guard(fluid.Program(), fluid.Program()),
+        fluid.unique_name.guard(),
+        fluid.scope_guard(fluid.Scope()),
+    ):
+        yield
+
+
+@pytest.fixture
+def exe():
+    return fluid.Executor(fluid.CPUPlace())
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """The module to read digits from: real MNIST where FLUIDLITE_DATA_HOME has it, else the rendered ones."""
+    from fluidlite.dataset import digits, mnist
+
+    if has_mnist():
+        return mnist
+    return digits
+
+
+def has_mnist():
+    home = os.environ.get("FLUIDLITE_DATA_HOME", "")
+    return os.path.exists(os.path.join(home, "mnist", "train-images-idx3-ubyte.gz"))
+
+
+def pytest_report_header():
+    source = "real MNIST" if has_mnist() else "the digits that fluidlite renders (FLUIDLITE_DATA_HOME has no mnist/)"
+    return f"digits: {source}"

@@ -1,0 +1,72 @@
+"""The book's scripts and the tutorial itself, as users run them."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from conftest import has_mnist
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BOOK = os.path.join(ROOT, "book", "recognize_digits.py")
+IMAGE = os.path.join(ROOT, "book", "image", "infer_3.png")
+DOCUMENTS = os.environ.get("FLUIDLITE_DOCUMENTS", "")
+
+
+def run(folder, *command, **environment):
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("model", ["softmax", "mlp", "cnn"])
+def test_recognize_digits_trains_and_reads_a_three(tmp_path, model):
+    done = run(tmp_path, BOOK, "--model", model, "--epochs", "2", "--data", "synthetic", "--save-dir", "saved")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[-1].endswith("infer_3.png is: 3")
+    assert any(line.startswith("Pass 0, Batch 0, Cost ") for line in lines)
+    assert any(line.startswith("Test with Epoch 1, avg_cost: ") for line in lines)
+    assert any(line.startswith("The classification accuracy is 9") for line in lines)
+    assert "__model__" in os.listdir(tmp_path / "saved")
+
+
+def test_without_data_or_network_it_says_so_and_trains_on_its_own_digits(tmp_path):
+    nowhere = {"FLUIDLITE_DATA_HOME": str(tmp_path / "data"), "HTTPS_PROXY": "http://127.0.0.1:9"}
+    done = run(tmp_path, BOOK, "--model", "softmax", "--epochs", "1", **nowhere)
+    assert done.returncode == 0, done.stderr
+    assert "NO MNIST" in done.stdout and "train-images-idx3-ubyte" in done.stdout and "synthetic" in done.stdout
+    assert "Inference result of" in done.stdout
+    refused = run(tmp_path, BOOK, "--data", "mnist", **nowhere)
+    assert refused.returncode == 1 and "train-images-idx3-ubyte" in refused.stderr
+
+
+def test_mistyped_arguments_are_explained(tmp_path):
+    for arguments, words in (
+        (["--model", "cnnn"], ["--model", "cnnn"]),
+        (["--epochs", "0"], ["--epochs", "0"]),
+        (["--image", "nowhere.png"], ["nowhere.png"]),
+        (["--image", BOOK], ["recognize_digits.py"]),
+    ):
+        done = run(tmp_path, BOOK, *arguments)
+        assert done.returncode == 2 and all(word in done.stderr for word in words), done.stderr
+
+
+@pytest.mark.skipif(not has_mnist(), reason="FLUIDLITE_DATA_HOME has no mnist/")
+@pytest.mark.skipif(not os.path.isdir(DOCUMENTS), reason="FLUIDLITE_DOCUMENTS names no folder with the tutorials")
+def test_the_tutorials_own_code_runs_to_its_last_line(tmp_path):
+    [tutorial] = [name for name in os.listdir(DOCUMENTS) if name.startswith("002_")]
+    os.mkdir(tmp_path / "image")
+    shutil.copy(IMAGE, tmp_path / "image")
+    tool = os.path.join(ROOT, "tools", "run_tutorial.py")
+    done = run(tmp_path, tool, os.path.join(DOCUMENTS, tutorial), "--passes", "1", PYTHONPATH=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "Inference result of image/infer_3.png is: 3"
+    assert "Test with Epoch 0" in done.stdout
