@@ -57,6 +57,9 @@ class Classifier:
 
 
 BATCH, STEPS = 64, 10
+# Which draw of images: one in four has, within ten steps, two values under one pooling window that differ only by
+# rounding, and then the gradient's way depends on the order of a sum.  This one has none.
+DRAW = 15
 
 
 def initial_value(name, value):
@@ -73,7 +76,7 @@ def initial_value(name, value):
 
 def batch(step):
     """Waves whose direction and length depend on the label, under noise: images in [-1, 1] and labels."""
-    rng = random_state(f"batch {step}")
+    rng = random_state(f"batch {DRAW} {step}")
     label = rng.randint(0, 10, (BATCH, 1))
     row, column = np.mgrid[0:28, 0:28] / 28.0
     angle, frequency = label[:, :, None] * (np.pi / 10), 2.0 + label[:, :, None] % 3

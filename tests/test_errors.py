@@ -80,14 +80,15 @@ def test_uninitialised_parameter(exe, net):
 def test_incompatible_shapes_when_a_layer_is_called():
     x = fluid.data("x", [None, 4])
     y = fluid.data("y", [None, 5])
+    fixed = fluid.data("fixed", [3, 5])
     image = fluid.data("image", [None, 3, 8, 8])
     cases = [
         (lambda: fluid.layers.elementwise_add(x, y), ["elementwise_add", "x [-1, 4]", "y [-1, 5]"]),
-        (lambda: fluid.layers.matmul(x, y), ["matmul", "[-1, 4]", "[-1, 5]"]),
+        (lambda: fluid.layers.matmul(x, fixed), ["matmul", "[-1, 4]", "[3, 5]"]),
         (lambda: fluid.layers.concat([x, image]), ["concat", "x [-1, 4]"]),
         (lambda: fluid.layers.conv2d(image, 4, 9), ["conv2d", "9x9", "[-1, 3, 8, 8]"]),
         (lambda: fluid.layers.pool2d(x, 2), ["pool2d", "x", "[-1, 4]"]),
-        (lambda: fluid.layers.reshape(image, [-1, 5, 7]), ["reshape2", "[-1, 3, 8, 8]"]),
+        (lambda: fluid.layers.reshape(fixed, [4, 4]), ["reshape2", "[3, 5]", "[4, 4]"]),
         (lambda: fluid.layers.fc(image, 4, num_flatten_dims=4), ["fc", "num_flatten_dims", "image"]),
     ]
     for call, parts in cases:
@@ -106,7 +107,7 @@ def test_bad_arguments_name_layer_and_argument():
         (lambda: fluid.layers.conv2d(image, 3, 3, groups=2), ["conv2d", "groups=2"]),
         (lambda: fluid.layers.pool2d(image, 2, pool_type="min"), ["pool2d", "pool_type", "'min'"]),
         (lambda: fluid.layers.dropout(x, 1.5), ["dropout", "dropout_prob", "1.5"]),
-        (lambda: fluid.data("bad", ["a"]), ["bad"]),
+        (lambda: fluid.data("bad", ["a"]), ["data", "shape", "'a'"]),
         (lambda: fluid.optimizer.SGD("fast"), ["fast"]),
     ]
     for call, parts in cases:

@@ -89,7 +89,7 @@ def gradients(targets, inputs, target_gradients=None, no_grad_set=None):
                         f"gradients: the target {target.name} has the shape {list(target.shape)}, but its target "
                         f"gradient {weights[i].name} has {list(weights[i].shape)}"
                     )
-                tape.append("assign", {"X": [weights[i].name]}, {"Out": [tape.seed(target)]}, {})
+                tape.seed(target, weights[i].name)
             else:
                 attrs = {"value": 1.0, "dtype": target.dtype}
                 tape.append("fill_any_like", {"X": [target.name]}, {"Out": [tape.seed(target)]}, attrs)
@@ -147,9 +147,11 @@ class _Tape:
         self.known = set()
         self.seeded = set()
 
-    def seed(self, target):
-        """The name of the gradient that the pass starts from; its operator is appended by the caller."""
+    def seed(self, target, given=None):
+        """The name of a gradient that the pass starts from: a `given` variable, or one that the caller computes."""
         self.known.add(target.name)
+        if given is not None:
+            self.grad_names[target.name] = given
         self.seeded.add(target.name)
         return self.grad_name(target.name)
 
@@ -263,7 +265,7 @@ class _Tape:
                     self.block.create_var(name=name)
         attrs = dict(attrs)
         pairs = []
-        for names in outputs.values():
+        for _, names in sorted(outputs.items()):
             for grad in names:
                 base = self.context.get(grad)
                 if base is not None and isinstance(self.block._find_var_recursive(base), Parameter):

@@ -211,7 +211,7 @@ def set_gradient_clip(clip, param_list=None, program=None):
     Args:
         clip (GradientClipBase): how to clip.
         param_list (list): Parameters or their names; None for all. As in Fluid 1.8, nothing is clipped unless every
-            parameter that is trained has a clip.
+            parameter that is trained has a clip, and if clips differ, that of the last parameter by name counts.
         program (Program): None for `default_main_program()`.
     Raises:
         TypeError: clip is no gradient clip, or param_list holds something else than parameters.
@@ -252,6 +252,13 @@ def append_gradient_clip_ops(params_grads):
             stacklevel=4,
         )
         return params_grads
+    chosen = pairs[-1][0].gradient_clip_attr
+    if any(str(param.gradient_clip_attr) != str(chosen) for param, _ in pairs):
+        warnings.warn(
+            f"set_gradient_clip gave parameters different clips; as in Fluid 1.8, all gradients are clipped by that of "
+            f"{pairs[-1][0].name}, the last by name: {chosen}",
+            stacklevel=4,
+        )
     groups, clipped = {}, {}
     with name_scope("gradient_clip"):
         for param, grad in pairs:
@@ -260,12 +267,11 @@ def append_gradient_clip_ops(params_grads):
                 with param.block.program._optimized_guard([param, grad]):
                     _add_to_group(groups, clip, grad)
         for param, grad in pairs:
-            clip = param.gradient_clip_attr
             with param.block.program._optimized_guard([param, grad]):
-                if isinstance(clip, GradientClipByGlobalNorm):
-                    clipped[param.name] = groups[clip.group_name].scaled(grad)
+                if isinstance(chosen, GradientClipByGlobalNorm):
+                    clipped[param.name] = groups[chosen.group_name].scaled(grad)
                 else:
-                    clipped[param.name] = clip._clip_one(grad)
+                    clipped[param.name] = chosen._clip_one(grad)
         return _replaced(params_grads, clipped)
 
 

@@ -212,19 +212,23 @@ class MSRAInitializer(Initializer):
         return self._normal(var, block, 0.0, math.sqrt(2.0 / fan_in), self._seed)
 
 
+# Which attribute of assign_value holds the values of which data type.
+_VALUE_LISTS = {
+    "float16": "fp32_values",
+    "float32": "fp32_values",
+    "int32": "int32_values",
+    "int64": "int64_values",
+    "bool": "bool_values",
+}
+
+
 class NumpyArrayInitializer(Initializer):
     """Starts a variable with the values of an array.
 
     Args:
-        value (numpy.ndarray): of the variable's shape; converted to the variable's dtype.
+        value (numpy.ndarray): of the variable's shape; converted to the variable's dtype, which must be float16,
+            float32, int32, int64 or bool.
     """
-
-    _slots = {
-        np.dtype("float32"): "fp32_values",
-        np.dtype("int32"): "int32_values",
-        np.dtype("int64"): "int64_values",
-        np.dtype("bool"): "bool_values",
-    }
 
     def __init__(self, value):
         if not isinstance(value, np.ndarray):
@@ -242,12 +246,13 @@ class NumpyArrayInitializer(Initializer):
 
 def _assign_value(initializer, var, block, value):
     dtype = numpy_dtype(var.dtype)
-    held = np.dtype("float32") if dtype.kind == "f" else dtype
-    slot = NumpyArrayInitializer._slots.get(held)
+    slot = _VALUE_LISTS.get(dtype.name)
     if slot is None:
-        raise TypeError(f"{type(initializer).__name__}: {var.name} has dtype {dtype}, which assign_value cannot hold")
-    values = value.astype(dtype).reshape(-1).tolist()
-    return initializer._prepend(var, block, "assign_value", {slot: values})
+        raise TypeError(
+            f"{type(initializer).__name__}: {var.name} has dtype {dtype}, but an array can initialize only variables of "
+            f"dtype {', '.join(_VALUE_LISTS)}; set the value in the scope after the startup program ran"
+        )
+    return initializer._prepend(var, block, "assign_value", {slot: value.astype(dtype).reshape(-1).tolist()})
 
 
 class BilinearInitializer(Initializer):

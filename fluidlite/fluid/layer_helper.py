@@ -133,8 +133,7 @@ class LayerHelper:
         return self.main_program.current_block().create_var(*args, **kwargs)
 
     def create_global_variable(self, persistable=False, *args, **kwargs):
-        """A Variable in the global block of the main program, without a gradient."""
-        kwargs.setdefault("stop_gradient", True)
+        """A Variable in the global block of the main program."""
         return self.main_program.global_block().create_var(*args, persistable=persistable, **kwargs)
 
     def create_or_get_global_variable(self, name, *args, **kwargs):
@@ -148,7 +147,7 @@ class LayerHelper:
         """Initialise a persistable Variable in the startup program."""
         block = self.startup_program.global_block()
         created = block.create_var(
-            name=var.name, type=var.type, dtype=var.dtype, shape=var.shape, persistable=True, stop_gradient=True
+            name=var.name, type=var.type, dtype=var.dtype, shape=var.shape, persistable=True
         )
         initializer(created, block)
 

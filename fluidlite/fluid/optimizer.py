@@ -5,6 +5,7 @@ for each parameter, in the order of the parameters' names.  What an update remem
 moments) lives in persistable variables, the accumulators, whose initial values go into the startup program.
 """
 
+import warnings
 from typing import NamedTuple
 
 from . import unique_name
@@ -113,6 +114,7 @@ class Optimizer:
         if no_grad_set is not None and not isinstance(no_grad_set, (set, list, tuple, frozenset)):
             raise TypeError(f"{name}: no_grad_set must be a set or a list, got {type(no_grad_set).__name__}")
         self._dtype = loss.dtype
+        frozen = [param for param in loss.block.program.all_parameters() if not param.trainable]
         parameter_list = parameter_list or self._parameter_list
         if parameter_list is not None and not isinstance(parameter_list, (list, tuple, set)):
             raise TypeError(f"{name}: parameter_list must be a list, got {type(parameter_list).__name__}")
@@ -120,7 +122,7 @@ class Optimizer:
             return append_backward(
                 loss,
                 parameter_list,
-                no_grad_set,
+                [*(no_grad_set or ()), *frozen],
                 [error_clip_callback] if callbacks is None else callbacks,
             )
 
@@ -167,9 +169,9 @@ class Optimizer:
         if isinstance(self._learning_rate, Variable):
             self._learning_rates[program] = self._learning_rate
         elif program not in self._learning_rates:
-            self._learning_rates[program] = self._persistable(
-                unique_name.generate("learning_rate"), [1], self._dtype or "float32", self._learning_rate
-            )
+            name, dtype = unique_name.generate("learning_rate"), self._dtype or "float32"
+            rate = self._learning_rates[program] = self._persistable(name, [1], dtype, self._learning_rate)
+            rate.stop_gradient = True
 
     def _global_learning_rate(self, program=None):
         """The Variable that holds the learning rate in `program` (None: the default one), or None."""
@@ -186,10 +188,10 @@ class Optimizer:
         with default_main_program()._lr_schedule_guard(is_with_opt=True), name_scope("scale_with_param_lr"):
             return rate * factor
 
-    def _persistable(self, name, shape, dtype, value, lod_level=0):
+    def _persistable(self, name, shape, dtype, value):
         helper = LayerHelper(type(self).__name__)
         variable = helper.create_global_variable(
-            name=name, shape=shape, dtype=dtype, persistable=True, lod_level=lod_level, belong_to_optimizer=True
+            name=name, shape=shape, dtype=dtype, persistable=True, stop_gradient=False, belong_to_optimizer=True
         )
         helper.set_variable_initializer(variable, Constant(float(value)))
         return variable
@@ -244,9 +246,7 @@ class Optimizer:
             inputs[state.input] = self._get_accumulator(state.name, param)
             if state.output:
                 outputs[state.output] = inputs[state.input]
-        return block.append_op(
-            type=self.type, inputs=inputs, outputs=outputs, attrs=self._get_attrs(param), stop_gradient=True
-        )
+        return block.append_op(type=self.type, inputs=inputs, outputs=outputs, attrs=self._get_attrs(param))
 
     def _finish_update(self, block, params_grads):
         """Append what is needed after all updates."""
@@ -573,7 +573,6 @@ class AdamaxOptimizer(Optimizer):
                     inputs={"X": power},
                     outputs={"Out": power},
                     attrs={"scale": self._beta1},
-                    stop_gradient=True,
                 )
 
 
@@ -622,7 +621,8 @@ class FtrlOptimizer(Optimizer):
     McMahan et al., "Ad click prediction: a view from the trenches" (2013).
 
     Args:
-        l1, l2 (float): the weights of the penalties.
+        l1 (float): the weight of both penalties: Fluid 1.8 gives its operator l1 for l2, too.
+        l2 (float): without effect.
         lr_power (float): how fast the step shrinks with the sum of squared gradients: its power, negative.
         learning_rate, parameter_list, regularization, grad_clip, name: as in `Optimizer`.
     """
@@ -642,6 +642,8 @@ class FtrlOptimizer(Optimizer):
     ):
         super().__init__(learning_rate, parameter_list, regularization, grad_clip, name)
         self._l1, self._l2, self._lr_power = _number(self, l1=l1, l2=l2, lr_power=lr_power)
+        if self._l2 != self._l1:
+            warnings.warn(f"{type(self).__name__}: as in Fluid 1.8, l1={l1} is used for l2={l2}, too", stacklevel=2)
 
     def _get_states(self):
         return [
@@ -650,7 +652,7 @@ class FtrlOptimizer(Optimizer):
         ]
 
     def _get_attrs(self, param):
-        return {"l1": self._l1, "l2": self._l2, "lr_power": self._lr_power}
+        return {"l1": self._l1, "l2": self._l1, "lr_power": self._lr_power}
 
 
 class LambOptimizer(Optimizer):

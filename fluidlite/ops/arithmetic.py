@@ -59,9 +59,7 @@ def infer_sum(attrs, xs):
     return Spec(tuple(known), xs[0].dtype)
 
 
-@operator(
-    "sum", inputs="X*", outputs="Out", infer=infer_sum, elementwise=True, inplace={"Out": "X"}, bind=True
-)
+@operator("sum", inputs="X*", outputs="Out", infer=infer_sum, elementwise=True, inplace={"Out": "X"}, bind=True)
 def sum(ctx, xs, out):
     add = ctx.xp.add
     if len(xs) == 1:

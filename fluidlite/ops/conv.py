@@ -20,6 +20,7 @@ _ATTRS = {
     "dilations": [1, 1],
     "groups": 1,
     "data_format": "NCHW",
+    "is_test": False,
 }
 
 
@@ -40,7 +41,9 @@ class _Geometry:
                 f"groups={self.groups} takes {self.group_channels * self.groups}, and makes {self.filters}"
             )
         self.stride_h, self.stride_w = attrs["strides"]
-        self.dilation_h, self.dilation_w = attrs["dilations"]
+        # As in Fluid, a filter that is padded to keep the size is not dilated.
+        same = attrs["padding_algorithm"] == "SAME"
+        self.dilation_h, self.dilation_w = (1, 1) if same else attrs["dilations"]
         self.pad_h, self.pad_w = resolve_padding(attrs, (self.height, self.width), (self.kh, self.kw))
         self.out_h = output_size(self.height, self.kh, self.pad_h, self.stride_h, self.dilation_h)
         self.out_w = output_size(self.width, self.kw, self.pad_w, self.stride_w, self.dilation_w)

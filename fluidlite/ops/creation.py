@@ -3,8 +3,6 @@
 import math
 from functools import partial
 
-import numpy as np
-
 from .dtypes import numpy_dtype
 from .manipulation import known_values
 from .registry import EnforceNotMet, Spec, operator
@@ -191,9 +189,7 @@ def one_hot(ctx, x, depth_tensor, out):
     wrong = xp.logical_or(index < 0, index >= depth)
     if wrong.any() and not ctx.attrs["allow_out_of_range"]:
         position = int(xp.argmax(wrong))
-        raise EnforceNotMet(
-            f"index number {position} is {int(index[position])}, which does not lie in [0, {depth})"
-        )
+        raise EnforceNotMet(f"index number {position} is {int(index[position])}, which does not lie in [0, {depth})")
     rows = xp.arange(index.size)[~wrong]
     out.fill(0)
     out.reshape(-1, depth)[rows, index[~wrong]] = 1

@@ -114,7 +114,7 @@ def spread(ctx, index, match, dy, dx):
 
 def infer_cross_entropy2(attrs, x, label):
     y = infer_cross_entropy(attrs, x, label)
-    return y, Spec((0, *x.shape), x.dtype), y
+    return y, Spec((*x.shape, 0), x.dtype), y
 
 
 @operator(
@@ -132,7 +132,7 @@ def cross_entropy2(ctx, x, label, y, x_shape, match):
     "Label, MatchX",
     shapes="XShape",
     type="cross_entropy_grad2",
-    infer=lambda attrs, label, match, x_shape, dy: Spec(x_shape.shape[1:], dy.dtype),
+    infer=lambda attrs, label, match, x_shape, dy: Spec(x_shape.shape[:-1], dy.dtype),
 )
 def cross_entropy_grad2(ctx, label, match, x_shape, dy, dx):
     spread(ctx, label.reshape(*dx.shape[:-1], 1), match, dy, dx)
@@ -482,9 +482,7 @@ def margin_rank_loss(ctx, x1, x2, label, activated, out):
     xp.greater(out, 0, out=activated)
 
 
-@margin_rank_loss.gradient(
-    "Label, Activated", infer=lambda attrs, label, activated, dout: (dout, dout)
-)
+@margin_rank_loss.gradient("Label, Activated", infer=lambda attrs, label, activated, dout: (dout, dout))
 def margin_rank_loss_grad(ctx, label, activated, dout, dx1, dx2):
     for result, sign in ((dx1, -1), (dx2, 1)):
         if result is not None:

@@ -129,7 +129,14 @@ def infer_transpose(attrs, x):
     return with_x_shape(Spec(tuple(x.shape[axis] for axis in axes), x.dtype), x)
 
 
-@operator("transpose2", inputs="X", outputs="Out, XShape!", attrs={"axis": []}, infer=infer_transpose, bind=True)
+@operator(
+    "transpose2",
+    inputs="X",
+    outputs="Out, XShape!",
+    attrs={"axis": [], "data_format": "AnyLayout"},
+    infer=infer_transpose,
+    bind=True,
+)
 def transpose2(ctx, x, out, x_shape):
     return partial(ctx.xp.copyto, out, x.transpose(ctx.attrs["axis"]))
 
@@ -229,7 +236,7 @@ def split(ctx, x, axis_tensor, sections, outs):
 def split_grad(inputs, outputs, attrs):
     # dX is the gradients of the parts, joined again.
     douts = [name + "@GRAD" for name in outputs["Out"]]
-    return [("concat", {"X": douts}, {"Out": [inputs["X"][0] + "@GRAD"]}, {"axis": attrs["axis"]})]
+    return [("concat", {"X": douts}, {"Out": [inputs["X"][0] + "@GRAD"]}, attrs)]
 
 
 def infer_stack(attrs, xs):
@@ -395,9 +402,7 @@ def cutting(type, tensors, attrs, infer):
         source = part(ctx, x)
         return partial(ctx.xp.copyto, rest[-1].reshape(source.shape), source)
 
-    definition = operator(
-        type, inputs=f"Input, {tensors}", outputs="Out", attrs=attrs, infer=infer, bind=True
-    )(kernel)
+    definition = operator(type, inputs=f"Input, {tensors}", outputs="Out", attrs=attrs, infer=infer, bind=True)(kernel)
 
     @definition.gradient(shapes="Input, " + tensors.replace("?", "").replace("*", "").replace("!", ""), bind=True)
     def gradient(ctx, x, *rest):
@@ -416,9 +421,7 @@ slice_op = cutting(
 
 def infer_strided_slice(attrs, x, *_):
     shape = list(x.shape)
-    for axis, start, end, stride in zip(
-        attrs["axes"], attrs["starts"], attrs["ends"], attrs["strides"], strict=True
-    ):
+    for axis, start, end, stride in zip(attrs["axes"], attrs["starts"], attrs["ends"], attrs["strides"], strict=True):
         if stride == 0:
             raise EnforceNotMet(f"strides must not be 0, got {attrs['strides']}")
         if shape[axis] >= 0:
@@ -426,8 +429,7 @@ def infer_strided_slice(attrs, x, *_):
             shape[axis] = len(range(*chosen.indices(shape[axis])))
             if not shape[axis]:
                 raise EnforceNotMet(
-                    f"the slice from {start} to {end} by {stride} of dimension {axis} of Input "
-                    f"{list(x.shape)} is empty"
+                    f"the slice from {start} to {end} by {stride} of dimension {axis} of Input {list(x.shape)} is empty"
                 )
     return Spec(without(shape, attrs["decrease_axis"]), x.dtype)
 
@@ -523,9 +525,7 @@ def infer_scatter(attrs, x, ids, updates):
     return x
 
 
-@operator(
-    "scatter", inputs="X, Ids!, Updates", outputs="Out", attrs={"overwrite": True}, infer=infer_scatter
-)
+@operator("scatter", inputs="X, Ids!, Updates", outputs="Out", attrs={"overwrite": True}, infer=infer_scatter)
 def scatter(ctx, x, ids, updates, out):
     xp = ctx.xp
     ids = ids.reshape(-1)
@@ -545,13 +545,11 @@ def infer_scatter_grad(attrs, ids, updates, dout):
 
 @scatter.gradient("Ids", shapes="Updates", infer=infer_scatter_grad)
 def scatter_grad(ctx, ids, updates, dout, dx, dupdates):
-    xp = ctx.xp
-    ids = ids.reshape(-1)
+    # dUpdates = dOut at the rows named; dX is all of dOut, as in Fluid, the replaced rows included.
     if dupdates is not None:
-        xp.take(dout, ids, axis=0, out=dupdates)
+        ctx.xp.take(dout, ids.reshape(-1), axis=0, out=dupdates)
     if dx is not None:
-        xp.copyto(dx, dout)
-        dx[ids] = 0
+        ctx.xp.copyto(dx, dout)
 
 
 def infer_cast(attrs, x):

@@ -20,9 +20,7 @@ def infer_top_k(attrs, x, k_tensor):
     return Spec(shape, x.dtype), Spec(shape, np.dtype(np.int64))
 
 
-@operator(
-    "top_k", inputs="X, K?!", outputs="Out, Indices!", attrs={"k": 1}, infer=infer_top_k, bind=True
-)
+@operator("top_k", inputs="X, K?!", outputs="Out, Indices!", attrs={"k": 1}, infer=infer_top_k, bind=True)
 def top_k(ctx, x, k_tensor, out, indices):
     """The largest elements of each row in descending order; of equal ones the first comes first."""
     xp = ctx.xp

@@ -21,6 +21,7 @@ _ATTRS = {
     "adaptive": False,
     "ceil_mode": False,
     "data_format": "NCHW",
+    "is_test": False,
 }
 
 

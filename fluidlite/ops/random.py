@@ -92,9 +92,9 @@ for _type, _kernel, _attrs in (("uniform_random", uniform, _UNIFORM), ("gaussian
         random=True,
     )(_kernel)
 
-operator(
-    "truncated_gaussian_random", outputs="Out!", attrs={**_SHAPED, **_NORMAL}, infer=infer_real, random=True
-)(truncated_normal)
+operator("truncated_gaussian_random", outputs="Out!", attrs={**_SHAPED, **_NORMAL}, infer=infer_real, random=True)(
+    truncated_normal
+)
 
 
 @operator(

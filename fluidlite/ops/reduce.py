@@ -184,23 +184,6 @@ def l1_norm_grad(ctx, x, dout, dx):
     ctx.xp.multiply(dx, dout.reshape(()), out=dx)
 
 
-@operator("clip_by_norm", inputs="X", outputs="Out", attrs={"max_norm": 1.0}, bind=True)
-def clip_by_norm(ctx, x, out):
-    xp = ctx.xp  # X * max_norm / max(norm of X, max_norm)
-    limit = ctx.attrs["max_norm"]
-    norm = ctx.scratch((1,) * x.ndim, x.dtype)
-    square_sum = in_one_sum(ctx, x, partial(xp.multiply, x, x), norm)
-
-    def step():
-        square_sum()
-        xp.sqrt(norm, out=norm)
-        xp.maximum(norm, limit, out=norm)
-        xp.divide(limit, norm, out=norm)
-        xp.multiply(x, norm, out=out)
-
-    return step
-
-
 def infer_norm(attrs, x):
     axis = attrs["axis"]
     rank = len(x.shape)
@@ -209,9 +192,7 @@ def infer_norm(attrs, x):
     return Spec(kept_shape(x.shape, (axis % rank,)), x.dtype), x
 
 
-@operator(
-    "norm", inputs="X", outputs="Norm!, Out", attrs={"axis": -1, "epsilon": 1e-10}, infer=infer_norm, bind=True
-)
+@operator("norm", inputs="X", outputs="Norm!, Out", attrs={"axis": -1, "epsilon": 1e-10}, infer=infer_norm, bind=True)
 def norm(ctx, x, norm, out):
     xp = ctx.xp  # Out = X / Norm, Norm = sqrt(sum of X^2 + epsilon)
     sums = sum_into(ctx, out, norm)

@@ -20,7 +20,7 @@ def _infer_softmax(attrs, x):
 
 
 @operator(
-    "softmax", inputs="X", outputs="Out", attrs={"axis": -1}, infer=_infer_softmax, bind=True, inplace={"Out": "X"}
+    "softmax", inputs="X", outputs="Out", attrs={"axis": -1, "data_format": "AnyLayout", "is_test": False}, infer=_infer_softmax, bind=True, inplace={"Out": "X"}
 )
 def softmax(ctx, x, out):
     """Out = exp(X - max) / sum(exp(X - max)) along `axis`."""
@@ -55,7 +55,7 @@ def softmax_grad(ctx, out, dout, dx):
 def _infer_dropout(attrs, x, seed=None):
     if not 0 <= attrs["dropout_prob"] <= 1:
         raise EnforceNotMet(f"dropout_prob must lie between 0 and 1, got {attrs['dropout_prob']}")
-    return x, Spec(x.shape, np.dtype("uint8"))
+    return x, Spec(() if attrs["is_test"] else x.shape, np.dtype("uint8"))
 
 
 @operator(

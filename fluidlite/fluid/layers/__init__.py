@@ -1,5 +1,6 @@
 """The layers: each call appends operators to the default main program."""
 
+# ruff: noqa: F403
 from . import control_flow, io, lookup, loss, manipulation, math, metric_op, nn, ops, tensor
 from .control_flow import *
 from .io import *

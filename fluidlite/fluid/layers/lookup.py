@@ -110,9 +110,7 @@ def layer_norm(
         EnforceNotMet: begin_norm_axis is no dimension of input but the first.
     """
     check_dtype("layer_norm", "input", input, "f")
-    helper = LayerHelper(
-        "layer_norm", input=input, param_attr=param_attr, bias_attr=bias_attr, act=act, name=name
-    )
+    helper = LayerHelper("layer_norm", input=input, param_attr=param_attr, bias_attr=bias_attr, act=act, name=name)
     start = integer("layer_norm", "begin_norm_axis", begin_norm_axis)
     shape = [math.prod(input.shape[start:])]
     inputs = {"X": input}
@@ -122,9 +120,7 @@ def layer_norm(
         )
     if truth("layer_norm", "shift", shift):
         inputs["Bias"] = helper.create_parameter(helper.bias_attr, shape, input.dtype, is_bias=True)
-    mean, variance = (
-        helper.create_variable_for_type_inference(input.dtype, stop_gradient=True) for _ in range(2)
-    )
+    mean, variance = (helper.create_variable_for_type_inference(input.dtype, stop_gradient=True) for _ in range(2))
     out = helper.create_variable_for_type_inference(input.dtype)
     helper.append_op(
         type="layer_norm",

@@ -66,8 +66,8 @@ def softmax_with_cross_entropy(
 
     Args:
         logits (Variable): float, with the classes along `axis`.
-        label (Variable): int64, of the shape of logits with size 1 along `axis`: numbers of classes; or, with soft_label,
-            float, of the shape of logits: probabilities.
+        label (Variable): int64, of the shape of logits with size 1 along `axis`: numbers of classes; or, with
+            soft_label, float, of the shape of logits: probabilities.
         soft_label (bool): what label holds.
         ignore_index (int): a label for which the loss is 0.
         numeric_stable_mode (bool): without effect; the stable formula is always used.

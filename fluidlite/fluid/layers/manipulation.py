@@ -38,9 +38,7 @@ def _reshaping(type, layer, x, attrs, name=None, inplace=False, inputs=None):
     helper = LayerHelper(layer, name=name)
     out = x if inplace else helper.create_variable_for_type_inference(x.dtype)
     x_shape = helper.create_variable_for_type_inference(x.dtype)
-    helper.append_op(
-        type=type, inputs={"X": x, **(inputs or {})}, outputs={"Out": out, "XShape": x_shape}, attrs=attrs
-    )
+    helper.append_op(type=type, inputs={"X": x, **(inputs or {})}, outputs={"Out": out, "XShape": x_shape}, attrs=attrs)
     return out, helper
 
 
@@ -49,8 +47,8 @@ def reshape(x, shape, actual_shape=None, act=None, inplace=False, name=None):
 
     Args:
         x (Variable): tensor.
-        shape (list or tuple of int, or Variable): 0 keeps the dimension of x in that place, and one dimension may be -1:
-            what is left.  A Variable of int32 holds the shape.
+        shape (list or tuple of int, or Variable): 0 keeps the dimension of x in that place, and one dimension may
+            be -1: what is left.  A Variable of int32 holds the shape.
         actual_shape (Variable): overrules shape, if given.
         act (str): an activation.
         inplace (bool): let the result be x itself, in its new shape.
@@ -169,7 +167,8 @@ def split(input, num_or_sections, dim=-1, name=None):
 
     Args:
         input (Variable): tensor.
-        num_or_sections (int or list of int): how many equal parts, or their sizes, one of which may be -1: what is left.
+        num_or_sections (int or list of int): how many equal parts, or their sizes, one of which may be -1: what is
+            left.
         dim (int): the dimension.
         name (str): the first part of generated names.
     Returns:

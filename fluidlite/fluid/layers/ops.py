@@ -221,18 +221,18 @@ def hard_swish(x, threshold=6.0, scale=6.0, offset=3.0, name=None):
 
 
 def swish(x, beta=1.0, name=None):
-    """Out = x / (1 + exp(-beta * x)).
+    """Out = x / (1 + exp(-x)).
 
     Args:
         x (Variable): float tensor of any shape.
-        beta (float): of the formula.
+        beta (float): without effect; Fluid 1.8 stores it under a name that its operator does not know.
         name (str): the first part of generated names.
     Returns:
         Variable of the shape and dtype of x.
     Raises:
         TypeError: a wrong argument.
     """
-    return _activation("swish", x, name, beta=beta)
+    return _activation("swish", x, name, slope=beta)
 
 
 def mish(x, threshold=20, name=None):
@@ -390,7 +390,5 @@ def prelu(x, mode, param_attr=None, name=None):
     if mode not in shapes:
         raise ValueError(f"prelu: mode must be 'all', 'channel' or 'element', got {mode!r}")
     helper = LayerHelper("prelu", param_attr=param_attr, name=name)
-    alpha = helper.create_parameter(
-        helper.param_attr, shapes[mode], x.dtype, default_initializer=Constant(0.25)
-    )
+    alpha = helper.create_parameter(helper.param_attr, shapes[mode], x.dtype, default_initializer=Constant(0.25))
     return append("prelu", {"X": x, "Alpha": alpha}, {"mode": mode}, helper=helper)

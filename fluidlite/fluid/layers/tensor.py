@@ -95,7 +95,9 @@ def create_global_var(shape, value, dtype, persistable=False, force_cpu=False, n
     """
     shape = integers("create_global_var", "shape", list(shape))
     helper = LayerHelper("global_var")
-    variable = helper.create_global_variable(dtype=var_type(dtype), shape=shape, persistable=persistable, name=name)
+    variable = helper.create_global_variable(
+        dtype=var_type(dtype), shape=shape, persistable=persistable, name=name, stop_gradient=True
+    )
     helper.set_variable_initializer(variable, Constant(float(value)))
     return variable
 
@@ -171,9 +173,7 @@ def fill_constant(shape, dtype, value, force_cpu=False, out=None):
     return out
 
 
-def fill_constant_batch_size_like(
-    input, shape, dtype, value, input_dim_idx=0, output_dim_idx=0, force_cpu=False
-):
+def fill_constant_batch_size_like(input, shape, dtype, value, input_dim_idx=0, output_dim_idx=0, force_cpu=False):
     """A tensor filled with a number, one of whose dimensions is that of another tensor.
 
     Args:
@@ -418,9 +418,7 @@ def _sorted(type, input, inputs, attrs, name):
     helper = LayerHelper(type, name=name)
     out = helper.create_variable_for_type_inference(input.dtype, stop_gradient=True)
     indices = helper.create_variable_for_type_inference(VarType.INT64, stop_gradient=True)
-    helper.append_op(
-        type=type, inputs={"X": input, **inputs}, outputs={"Out": out, "Indices": indices}, attrs=attrs
-    )
+    helper.append_op(type=type, inputs={"X": input, **inputs}, outputs={"Out": out, "Indices": indices}, attrs=attrs)
     return out, indices
 
 
@@ -588,7 +586,7 @@ def autoincreased_step_counter(counter_name=None, begin=1, step=1):
         counter_name or "@STEP_COUNTER@", dtype=VarType.INT64, shape=[1], persistable=True
     )
     if is_new:
-        helper.set_variable_initializer(counter, Constant(begin - 1))
+        helper.set_variable_initializer(counter, Constant(begin - 1, force_cpu=True))
         helper.main_program.global_block().prepend_op(
             type="increment", inputs={"X": counter}, outputs={"Out": counter}, attrs={"step": float(step)}
         )
