@@ -411,7 +411,10 @@ SCHEDULES = {
         lambda: schedules.polynomial_decay(0.1, 3, 0.01, 2.0, cycle=True),
         lambda t: 0.09 * (1 - t / (3 * max(1, math.ceil(t / 3)))) ** 2 + 0.01,
     ),
-    "piecewise": (lambda: schedules.piecewise_decay([2, 4], [0.3, 0.2, 0.1]), lambda t: [0.3, 0.2, 0.1][min(t // 2, 2)]),
+    "piecewise": (
+        lambda: schedules.piecewise_decay([2, 4], [0.3, 0.2, 0.1]),
+        lambda t: [0.3, 0.2, 0.1][min(t // 2, 2)],
+    ),
     "piecewise_constant": (lambda: schedules.piecewise_decay([], [0.3]), lambda t: 0.3),
     "noam": (lambda: schedules.noam_decay(64, 3), lambda t: 64**-0.5 * min((t + 1) ** -0.5, (t + 1) * 3**-1.5)),
     "cosine": (lambda: schedules.cosine_decay(0.1, 2, 5), lambda t: 0.05 * (1 + math.cos(math.pi * (t // 2) / 5))),
@@ -450,7 +453,10 @@ def test_a_test_program_does_not_advance_the_schedule(exe):
 @pytest.mark.parametrize(
     ("mistake", "message"),
     [
-        (lambda: fluid.optimizer.SGD("fast"), "SGDOptimizer: learning_rate must be a float or a Variable, got str 'fast'"),
+        (
+            lambda: fluid.optimizer.SGD("fast"),
+            "SGDOptimizer: learning_rate must be a float or a Variable, got str 'fast'",
+        ),
         (lambda: fluid.optimizer.SGD(1), "learning_rate must be a float"),
         (lambda: fluid.optimizer.SGD(0.1, grad_clip=5.0), "grad_clip must be a gradient clip"),
         (lambda: fluid.optimizer.SGD(0.1, regularization=0.1), "regularization must be a regularizer"),

@@ -107,21 +107,21 @@ class _Field:
         """One array with a row for each value."""
         first = values[0]
         try:
-            if isinstance(first, np.ndarray) and first.ndim:
+            if isinstance(first, np.ndarray) and first.ndim and first.dtype.kind != "O":
                 shape = first.shape
                 # Equally shaped rows, joined end to end, are the stack, and joining is much faster than np.stack.
                 if all(value.shape == shape for value in values):
                     joined = np.concatenate(values, dtype=self.dtype, casting="unsafe")
                     return joined.reshape(len(values), *shape)
-            return np.asarray(values).astype(self.dtype)
+            return _numbers(values, self.dtype)
         except (ValueError, TypeError, AttributeError) as error:
             raise ValueError(self._complaint(values, error)) from None
 
     def _complaint(self, values, error):
-        first = np.shape(values[0]) if isinstance(values[0], np.ndarray) else None
+        first = None
         for number, value in enumerate(values):
             try:
-                shape = np.asarray(value).astype(self.dtype).shape
+                shape = _numbers(value, self.dtype).shape
             except (ValueError, TypeError):
                 return f"sample {number} of the variable {self.name!r} is no array of {self.dtype.name}: {value!r:.80}"
             first = shape if first is None else first
@@ -131,6 +131,13 @@ class _Field:
                     f"sample {number} has {list(shape)}; for sequences give the variable a lod_level, or pad them"
                 )
         return f"the samples of the variable {self.name!r} do not make an array of {self.dtype.name}: {error}"
+
+
+def _numbers(values, dtype):
+    array = np.asarray(values)
+    if array.dtype.kind == "O" and None in array.ravel().tolist():
+        raise TypeError("None is no number")  # NumPy would make a NaN of it
+    return array.astype(dtype)
 
 
 def _first_without_length(values):

@@ -147,7 +147,7 @@ class Variable:
         """The name of this variable's gradient."""
         return grad_var_name(self.name)
 
-    def set_error_clip(self, error_clip):
+    def _set_error_clip(self, error_clip):
         self.error_clip = error_clip
 
     def to_string(self, throw_on_error=False, with_details=False):
@@ -459,11 +459,11 @@ class Block:
             type: the operator type.
             inputs, outputs: slot name -> Variable, variable name, or a list of them.
             attrs: attribute name -> value; defaults come from the operator's definition.
-            stop_gradient: mark the outputs so that no gradient flows through them.
+            stop_gradient: without effect, as in Fluid outside of its imperative mode.
         Raises:
             EnforceNotMet: the operator is unknown or its inputs do not fit; the message names the user's line.
         """
-        return self._insert_op(len(self.ops), type, inputs, outputs, attrs, stop_gradient, **kwargs)
+        return self._insert_op(len(self.ops), type, inputs, outputs, attrs, **kwargs)
 
     def prepend_op(self, type=None, inputs=None, outputs=None, attrs=None, **kwargs):
         """Add an operator at the beginning; the arguments are those of `append_op`."""
@@ -471,7 +471,7 @@ class Block:
 
     _prepend_op = prepend_op
 
-    def _insert_op(self, index, type=None, inputs=None, outputs=None, attrs=None, stop_gradient=False):
+    def _insert_op(self, index, type=None, inputs=None, outputs=None, attrs=None):
         op = Operator(self, type, inputs, outputs, None, UserFrame.current())
         try:
             definition = registry.find(type)
@@ -487,8 +487,6 @@ class Block:
             variable = self._find_var_recursive(name)
             if variable is not None:
                 variable.op = op
-                if stop_gradient:
-                    variable.stop_gradient = True
         self.ops.insert(index, op)
         self.program._changed()
         return op
@@ -664,8 +662,8 @@ class Program:
             block.forward_block_idx = source.forward_block_idx
             ops = source.ops
             if for_test:
-                trained = OpRole.Backward | OpRole.Optimize
-                ops = [op for op in ops if not op.attrs.get(OpRole.attr_name, 0) & trained]
+                training = OpRole.Backward | OpRole.Optimize | OpRole.LRSched
+                ops = [op for op in ops if not op.attrs.get(OpRole.attr_name, 0) & training]
             used = {name for op in ops for name in op.input_arg_names + op.output_arg_names}
             for variable in source.vars.values():
                 if not for_test or variable.name in used or variable.is_data:

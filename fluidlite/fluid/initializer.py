@@ -249,8 +249,8 @@ def _assign_value(initializer, var, block, value):
     slot = _VALUE_LISTS.get(dtype.name)
     if slot is None:
         raise TypeError(
-            f"{type(initializer).__name__}: {var.name} has dtype {dtype}, but an array can initialize only variables of "
-            f"dtype {', '.join(_VALUE_LISTS)}; set the value in the scope after the startup program ran"
+            f"{type(initializer).__name__}: {var.name} has dtype {dtype}, but an array can initialize only "
+            f"variables of dtype {', '.join(_VALUE_LISTS)}; set the value in the scope after the startup program ran"
         )
     return initializer._prepend(var, block, "assign_value", {slot: value.astype(dtype).reshape(-1).tolist()})
 

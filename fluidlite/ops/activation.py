@@ -1,4 +1,4 @@
-"""Activations and other functions of one tensor that work on each element by itself."""
+"""Activations: functions that work on each element of one tensor by itself."""
 
 import functools
 import math
@@ -17,8 +17,8 @@ def activation(type, inputs="X", in_place=True, **traits):
 
 
 # A gradient that may be written over that of the output, and one that may not.
-_OVER_DOUT = {"elementwise": True, "inplace": {"X@GRAD": "Out@GRAD"}}
-_APART = {"elementwise": True}
+OVER_DOUT = {"elementwise": True, "inplace": {"X@GRAD": "Out@GRAD"}}
+APART = {"elementwise": True}
 
 
 def masked(ctx, dout, dx, condition):
@@ -45,12 +45,25 @@ def between(ctx, x, low, high):
     return condition
 
 
+def above_zero(xp, x, out):
+    """out = max(x, 0); NumPy's `clip` takes a third of the time of `maximum` with a number."""
+    if x.dtype.kind == "f":
+        xp.clip(x, 0, math.inf, out=out)
+    else:
+        xp.maximum(x, 0, out=out)
+
+
+def below_zero(xp, x, out):
+    """out = min(x, 0), for floats."""
+    xp.clip(x, -math.inf, 0, out=out)
+
+
 @activation("relu")
 def relu(ctx, x, out):
-    ctx.xp.maximum(x, 0, out=out)
+    above_zero(ctx.xp, x, out)
 
 
-@relu.gradient("Out", bind=True, **_OVER_DOUT)
+@relu.gradient("Out", bind=True, **OVER_DOUT)
 def relu_grad(ctx, out, dout, dx):
     # dX = dOut * (Out > 0)
     return masked(ctx, dout, dx, functools.partial(ctx.xp.greater, out, 0))
@@ -61,7 +74,7 @@ def relu6(ctx, x, out):
     ctx.xp.clip(x, 0, ctx.attrs["threshold"], out=out)
 
 
-@relu6.gradient("Out", bind=True, **_OVER_DOUT)
+@relu6.gradient("Out", bind=True, **OVER_DOUT)
 def relu6_grad(ctx, out, dout, dx):
     # dX = dOut * (0 < Out < threshold)
     return masked(ctx, dout, dx, between(ctx, out, 0, ctx.attrs["threshold"]))
@@ -72,7 +85,7 @@ def brelu(ctx, x, out):
     ctx.xp.clip(x, ctx.attrs["t_min"], ctx.attrs["t_max"], out=out)
 
 
-@brelu.gradient("X", bind=True, **_OVER_DOUT)
+@brelu.gradient("X", bind=True, **OVER_DOUT)
 def brelu_grad(ctx, x, dout, dx):
     # dX = dOut * (t_min < X < t_max)
     return masked(ctx, dout, dx, between(ctx, x, ctx.attrs["t_min"], ctx.attrs["t_max"]))
@@ -85,7 +98,7 @@ def leaky_relu(ctx, x, out):
     (ctx.xp.maximum if alpha <= 1 else ctx.xp.minimum)(x, out, out=out)
 
 
-@leaky_relu.gradient("Out", **_APART)
+@leaky_relu.gradient("Out", **APART)
 def leaky_relu_grad(ctx, out, dout, dx):
     xp = ctx.xp  # dX = dOut * (1 if Out > 0 else alpha)
     xp.greater(out, 0, out=dx)
@@ -100,7 +113,7 @@ def thresholded_relu(ctx, x, out):
     ctx.xp.multiply(x, out, out=out)
 
 
-@thresholded_relu.gradient("X", bind=True, **_OVER_DOUT)
+@thresholded_relu.gradient("X", bind=True, **OVER_DOUT)
 def thresholded_relu_grad(ctx, x, dout, dx):
     # dX = dOut * (X > threshold)
     return masked(ctx, dout, dx, functools.partial(ctx.xp.greater, x, ctx.attrs["threshold"]))
@@ -123,7 +136,7 @@ def hard_shrink(ctx, x, out):
     return masked(ctx, x, out, outside(ctx, x, ctx.attrs["threshold"]))
 
 
-@hard_shrink.gradient("X", bind=True, **_OVER_DOUT)
+@hard_shrink.gradient("X", bind=True, **OVER_DOUT)
 def hard_shrink_grad(ctx, x, dout, dx):
     # dX = dOut * (|X| > threshold)
     return masked(ctx, dout, dx, outside(ctx, x, ctx.attrs["threshold"]))
@@ -136,7 +149,7 @@ def softshrink(ctx, x, out):
     ctx.xp.subtract(x, out, out=out)
 
 
-@softshrink.gradient("X", bind=True, **_OVER_DOUT)
+@softshrink.gradient("X", bind=True, **OVER_DOUT)
 def softshrink_grad(ctx, x, dout, dx):
     # dX = dOut * (|X| > lambda)
     return masked(ctx, dout, dx, outside(ctx, x, ctx.attrs["lambda"]))
@@ -153,10 +166,10 @@ def scaled_elu(ctx, x, out, scale, alpha):
     negative = scratch_like(ctx, x)
 
     def step():
-        xp.minimum(x, 0, out=negative)
+        below_zero(xp, x, negative)
         xp.expm1(negative, out=negative)
         xp.multiply(negative, alpha, out=negative)
-        xp.maximum(x, 0, out=out)
+        above_zero(xp, x, out)
         xp.add(out, negative, out=out)
         if scale != 1:
             xp.multiply(out, scale, out=out)
@@ -164,14 +177,14 @@ def scaled_elu(ctx, x, out, scale, alpha):
     return step
 
 
-@elu.gradient("X", bind=True, **_APART)
+@elu.gradient("X", bind=True, **APART)
 def elu_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = dOut * (1 if X > 0 else alpha * exp(X))
     alpha = ctx.attrs["alpha"]
     negative = scratch_like(ctx, x)
 
     def step():
-        xp.minimum(x, 0, out=negative)
+        below_zero(xp, x, negative)
         xp.exp(negative, out=negative)
         xp.multiply(negative, alpha, out=negative)
         xp.greater(x, 0, out=dx)
@@ -187,7 +200,7 @@ def selu(ctx, x, out):
     return scaled_elu(ctx, x, out, ctx.attrs["scale"], ctx.attrs["alpha"])
 
 
-@selu.gradient("Out", bind=True, **_APART)
+@selu.gradient("Out", bind=True, **APART)
 def selu_grad(ctx, out, dout, dx):
     xp = ctx.xp  # dX = dOut * (scale if Out > 0 else Out + scale * alpha)
     scale = ctx.attrs["scale"]
@@ -195,7 +208,7 @@ def selu_grad(ctx, out, dout, dx):
     negative = scratch_like(ctx, out)
 
     def step():
-        xp.minimum(out, 0, out=negative)
+        below_zero(xp, out, negative)
         xp.add(negative, top, out=negative)
         xp.greater(out, 0, out=dx)
         xp.multiply(dx, scale - top, out=dx)
@@ -218,7 +231,7 @@ def sigmoid(ctx, x, out):
     logistic(ctx.xp, x, out)
 
 
-@sigmoid.gradient("Out", **_APART)
+@sigmoid.gradient("Out", **APART)
 def sigmoid_grad(ctx, out, dout, dx):
     xp = ctx.xp  # dX = dOut * Out * (1 - Out)
     xp.subtract(1, out, out=dx)
@@ -234,7 +247,7 @@ def hard_sigmoid(ctx, x, out):
     xp.clip(out, 0, 1, out=out)
 
 
-@hard_sigmoid.gradient("Out", bind=True, **_OVER_DOUT)
+@hard_sigmoid.gradient("Out", bind=True, **OVER_DOUT)
 def hard_sigmoid_grad(ctx, out, dout, dx):
     # dX = dOut * slope * (0 < Out < 1)
     select = masked(ctx, dout, dx, between(ctx, out, 0, 1))
@@ -251,7 +264,7 @@ def tanh(ctx, x, out):
     ctx.xp.tanh(x, out=out)
 
 
-@tanh.gradient("Out", **_APART)
+@tanh.gradient("Out", **APART)
 def tanh_grad(ctx, out, dout, dx):
     xp = ctx.xp  # dX = dOut * (1 - Out^2)
     xp.multiply(out, out, out=dx)
@@ -267,7 +280,7 @@ def stanh(ctx, x, out):
     xp.multiply(out, ctx.attrs["scale_b"], out=out)
 
 
-@stanh.gradient("X", **_APART)
+@stanh.gradient("X", **APART)
 def stanh_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = dOut * a * b * (1 - tanh(a * X)^2)
     xp.multiply(x, ctx.attrs["scale_a"], out=dx)
@@ -284,7 +297,7 @@ def tanh_shrink(ctx, x, out):
     ctx.xp.subtract(x, out, out=out)
 
 
-@tanh_shrink.gradient("X", **_APART)
+@tanh_shrink.gradient("X", **APART)
 def tanh_shrink_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = dOut * tanh(X)^2
     xp.tanh(x, out=dx)
@@ -298,7 +311,7 @@ def log_one_plus_exp(xp, x, out, temporary):
     xp.negative(temporary, out=temporary)
     xp.exp(temporary, out=temporary)
     xp.log1p(temporary, out=temporary)
-    xp.maximum(x, 0, out=out)
+    above_zero(xp, x, out)
     xp.add(out, temporary, out=out)
 
 
@@ -307,7 +320,7 @@ def softplus(ctx, x, out):
     return functools.partial(log_one_plus_exp, ctx.xp, x, out, scratch_like(ctx, x))
 
 
-@softplus.gradient("X", **_APART)
+@softplus.gradient("X", **APART)
 def softplus_grad(ctx, x, dout, dx):
     logistic(ctx.xp, x, dx)  # dX = dOut * sigmoid(X)
     ctx.xp.multiply(dout, dx, out=dx)
@@ -326,7 +339,7 @@ def logsigmoid(ctx, x, out):
     return step
 
 
-@logsigmoid.gradient("X", **_APART)
+@logsigmoid.gradient("X", **APART)
 def logsigmoid_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = dOut * (1 - sigmoid(X)) = dOut / (1 + exp(X))
     xp.exp(x, out=dx)
@@ -347,7 +360,7 @@ def soft_relu(ctx, x, out):
     return step
 
 
-@soft_relu.gradient("Out", bind=True, **_APART)
+@soft_relu.gradient("Out", bind=True, **APART)
 def soft_relu_grad(ctx, out, dout, dx):
     xp = ctx.xp  # dX = dOut * (1 - exp(-Out)) * (Out < threshold)
     mask = scratch_like(ctx, out, bool)
@@ -371,7 +384,7 @@ def softsign(ctx, x, out):
     xp.divide(x, out, out=out)
 
 
-@softsign.gradient("X", **_APART)
+@softsign.gradient("X", **APART)
 def softsign_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = dOut / (1 + |X|)^2
     xp.absolute(x, out=dx)
@@ -388,7 +401,7 @@ def swish(ctx, x, out):
     xp.multiply(x, out, out=out)
 
 
-@swish.gradient("X", bind=True, **_APART)
+@swish.gradient("X", bind=True, **APART)
 def swish_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = dOut * (s + beta * X * s * (1 - s)) with s = sigmoid(beta * X)
     beta = ctx.attrs["beta"]
@@ -416,7 +429,7 @@ def hard_swish(ctx, x, out):
     xp.divide(out, ctx.attrs["scale"], out=out)
 
 
-@hard_swish.gradient("X", bind=True, **_APART)
+@hard_swish.gradient("X", bind=True, **APART)
 def hard_swish_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = dOut * (0 below -offset, 1 from threshold - offset on, (2 X + offset) / scale between)
     threshold, scale, offset = ctx.attrs["threshold"], ctx.attrs["scale"], ctx.attrs["offset"]
@@ -448,7 +461,7 @@ def mish(ctx, x, out):
     return step
 
 
-@mish.gradient("X", bind=True, **_APART)
+@mish.gradient("X", bind=True, **APART)
 def mish_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = dOut * (t + X * (1 - t^2) * sigmoid(X)) with t = tanh(log(1 + exp(X)))
     t, sigma = scratch_like(ctx, x), scratch_like(ctx, x)
@@ -486,7 +499,7 @@ def _erf_polynomial(degree):
 
 
 def erf_into(ctx, x, out):
-    """A function that writes erf(x) into `out`, which must not be `x`; accurate to a few units of its precision."""
+    """A function that writes erf(x) into `out`, which must not be `x`, within 4e-7 (float32) or 1e-15 (float64)."""
     xp = ctx.xp
     coefficients = _erf_polynomial(10 if x.dtype.itemsize <= 4 else 26)
     low = 2 / (2 + _ERF_END)
@@ -494,7 +507,7 @@ def erf_into(ctx, x, out):
 
     def step():
         xp.absolute(x, out=a)
-        xp.minimum(a, _ERF_END, out=a)
+        xp.clip(a, 0, _ERF_END, out=a)
         xp.add(a, 2, out=u)
         xp.divide(4 / (1 - low), u, out=u)
         xp.subtract(u, (1 + low) / (1 - low), out=u)
@@ -520,7 +533,7 @@ def erf(ctx, x, out):
     return erf_into(ctx, x, out)
 
 
-@erf.gradient("X", **_APART)
+@erf.gradient("X", **APART)
 def erf_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = dOut * 2 / sqrt(pi) * exp(-X^2)
     xp.multiply(x, x, out=dx)
@@ -571,7 +584,7 @@ def gelu(ctx, x, out):
     return step
 
 
-@gelu.gradient("X", bind=True, **_APART)
+@gelu.gradient("X", bind=True, **APART)
 def gelu_grad(ctx, x, dout, dx):
     xp = ctx.xp
     square = scratch_like(ctx, x)
@@ -614,268 +627,6 @@ def gelu_grad(ctx, x, dout, dx):
     return step
 
 
-@activation("exp")
-def exp(ctx, x, out):
-    ctx.xp.exp(x, out=out)
-
-
-@exp.gradient("Out", **_OVER_DOUT)
-def exp_grad(ctx, out, dout, dx):
-    ctx.xp.multiply(dout, out, out=dx)
-
-
-@activation("log")
-def log(ctx, x, out):
-    ctx.xp.log(x, out=out)
-
-
-@log.gradient("X", **_OVER_DOUT)
-def log_grad(ctx, x, dout, dx):
-    ctx.xp.divide(dout, x, out=dx)
-
-
-@activation("log1p")
-def log1p(ctx, x, out):
-    ctx.xp.log1p(x, out=out)
-
-
-@log1p.gradient("X", **_APART)
-def log1p_grad(ctx, x, dout, dx):
-    ctx.xp.add(x, 1, out=dx)  # dX = dOut / (1 + X)
-    ctx.xp.divide(dout, dx, out=dx)
-
-
-@activation("sqrt")
-def sqrt(ctx, x, out):
-    ctx.xp.sqrt(x, out=out)
-
-
-@sqrt.gradient("Out", **_OVER_DOUT)
-def sqrt_grad(ctx, out, dout, dx):
-    xp = ctx.xp  # dX = dOut / (2 Out)
-    xp.multiply(dout, 0.5, out=dx)
-    xp.divide(dx, out, out=dx)
-
-
-@activation("rsqrt")
-def rsqrt(ctx, x, out):
-    ctx.xp.sqrt(x, out=out)
-    ctx.xp.divide(1, out, out=out)
-
-
-@rsqrt.gradient("Out", **_APART)
-def rsqrt_grad(ctx, out, dout, dx):
-    xp = ctx.xp  # dX = -dOut * Out^3 / 2
-    xp.multiply(out, out, out=dx)
-    xp.multiply(dx, out, out=dx)
-    xp.multiply(dx, -0.5, out=dx)
-    xp.multiply(dout, dx, out=dx)
-
-
-@activation("square")
-def square(ctx, x, out):
-    ctx.xp.multiply(x, x, out=out)
-
-
-@square.gradient("X", **_OVER_DOUT)
-def square_grad(ctx, x, dout, dx):
-    xp = ctx.xp  # dX = 2 X dOut
-    xp.multiply(dout, x, out=dx)
-    xp.multiply(dx, 2, out=dx)
-
-
-@activation("abs")
-def absolute(ctx, x, out):
-    ctx.xp.absolute(x, out=out)
-
-
-@absolute.gradient("X", **_APART)
-def abs_grad(ctx, x, dout, dx):
-    ctx.xp.sign(x, out=dx)  # dX = dOut * sign(X)
-    ctx.xp.multiply(dout, dx, out=dx)
-
-
-@activation("reciprocal")
-def reciprocal(ctx, x, out):
-    ctx.xp.divide(1, x, out=out)
-
-
-@reciprocal.gradient("Out", **_APART)
-def reciprocal_grad(ctx, out, dout, dx):
-    xp = ctx.xp  # dX = -dOut * Out^2
-    xp.multiply(out, out, out=dx)
-    xp.negative(dx, out=dx)
-    xp.multiply(dout, dx, out=dx)
-
-
-@activation("sin")
-def sin(ctx, x, out):
-    ctx.xp.sin(x, out=out)
-
-
-@sin.gradient("X", **_APART)
-def sin_grad(ctx, x, dout, dx):
-    ctx.xp.cos(x, out=dx)
-    ctx.xp.multiply(dout, dx, out=dx)
-
-
-@activation("cos")
-def cos(ctx, x, out):
-    ctx.xp.cos(x, out=out)
-
-
-@cos.gradient("X", **_APART)
-def cos_grad(ctx, x, dout, dx):
-    xp = ctx.xp
-    xp.sin(x, out=dx)
-    xp.negative(dx, out=dx)
-    xp.multiply(dout, dx, out=dx)
-
-
-@activation("asin")
-def asin(ctx, x, out):
-    ctx.xp.arcsin(x, out=out)
-
-
-@asin.gradient("X", **_APART)
-def asin_grad(ctx, x, dout, dx):
-    xp = ctx.xp  # dX = dOut / sqrt(1 - X^2)
-    xp.multiply(x, x, out=dx)
-    xp.subtract(1, dx, out=dx)
-    xp.sqrt(dx, out=dx)
-    xp.divide(dout, dx, out=dx)
-
-
-@activation("acos")
-def acos(ctx, x, out):
-    ctx.xp.arccos(x, out=out)
-
-
-@acos.gradient("X", **_APART)
-def acos_grad(ctx, x, dout, dx):
-    xp = ctx.xp  # dX = -dOut / sqrt(1 - X^2)
-    xp.multiply(x, x, out=dx)
-    xp.subtract(1, dx, out=dx)
-    xp.sqrt(dx, out=dx)
-    xp.negative(dx, out=dx)
-    xp.divide(dout, dx, out=dx)
-
-
-@activation("atan")
-def atan(ctx, x, out):
-    ctx.xp.arctan(x, out=out)
-
-
-@atan.gradient("X", **_APART)
-def atan_grad(ctx, x, dout, dx):
-    xp = ctx.xp  # dX = dOut / (1 + X^2)
-    xp.multiply(x, x, out=dx)
-    xp.add(dx, 1, out=dx)
-    xp.divide(dout, dx, out=dx)
-
-
-def no_slope(ctx, dout, dx):
-    """The gradient of a step function."""
-    dx.fill(0)
-
-
-@activation("ceil")
-def ceil(ctx, x, out):
-    ctx.xp.ceil(x, out=out)
-
-
-ceil.gradient(**_OVER_DOUT)(no_slope)
-
-
-@activation("floor")
-def floor(ctx, x, out):
-    ctx.xp.floor(x, out=out)
-
-
-floor.gradient(**_OVER_DOUT)(no_slope)
-
-
-@activation("round", bind=True)
-def round(ctx, x, out):
-    xp = ctx.xp  # Halves go away from zero, where NumPy's go to the even neighbour.
-    rest = scratch_like(ctx, x)
-
-    def step():
-        xp.trunc(x, out=rest)
-        xp.subtract(x, rest, out=rest)
-        xp.multiply(rest, 2, out=rest)
-        xp.trunc(rest, out=rest)
-        xp.trunc(x, out=out)
-        xp.add(out, rest, out=out)
-
-    return step
-
-
-round.gradient(**_OVER_DOUT)(no_slope)
-
-
-@activation("sign")
-def sign(ctx, x, out):
-    ctx.xp.sign(x, out=out)
-
-
-@sign.gradient_program
-def sign_grad(inputs, outputs, attrs):
-    dout, dx = outputs["Out"][0] + "@GRAD", inputs["X"][0] + "@GRAD"
-    return [("scale", {"X": [dout]}, {"Out": [dx]}, {"scale": 0.0})]
-
-
-@activation("pow", inputs="X, FactorTensor?!", attrs={"factor": 1.0}, in_place=False)
-def power(ctx, x, factor, out):
-    raise_to(ctx.xp, x, ctx.attrs["factor"] if factor is None else factor, out)
-
-
-# Powers that are far cheaper as products: `power` takes a hundred times as long.
-_CHEAP_POWERS = {
-    0: lambda xp, x, out: out.fill(1),
-    1: lambda xp, x, out: xp.copyto(out, x),
-    2: lambda xp, x, out: xp.multiply(x, x, out=out),
-    3: lambda xp, x, out: xp.multiply(x, xp.multiply(x, x, out=out), out=out),
-    -1: lambda xp, x, out: xp.divide(1, x, out=out),
-    0.5: lambda xp, x, out: xp.sqrt(x, out=out),
-}
-
-
-def raise_to(xp, x, factor, out):
-    """out = x ** factor; `out` must not be `x`."""
-    cheap = _CHEAP_POWERS.get(factor) if isinstance(factor, (int, float)) else None
-    if cheap is not None:
-        cheap(xp, x, out)
-    else:
-        xp.power(x, factor, out=out)
-
-
-@power.gradient("X, FactorTensor", **_APART)
-def pow_grad(ctx, x, factor, dout, dx):
-    xp = ctx.xp  # dX = dOut * factor * X ^ (factor - 1)
-    factor = ctx.attrs["factor"] if factor is None else factor
-    raise_to(xp, x, factor - 1, dx)
-    xp.multiply(dx, factor, out=dx)
-    xp.multiply(dout, dx, out=dx)
-
-
-@activation("clip", inputs="X, Min?!, Max?!", attrs={"min": 0.0, "max": 0.0})
-def clip(ctx, x, low, high, out):
-    low, high = limits(ctx, low, high)
-    ctx.xp.clip(x, low, high, out=out)
-
-
-def limits(ctx, low, high):
-    """The range to clip to: tensors, or the attributes."""
-    return ctx.attrs["min"] if low is None else low, ctx.attrs["max"] if high is None else high
-
-
-@clip.gradient("X, Min, Max", bind=True, **_OVER_DOUT)
-def clip_grad(ctx, x, low, high, dout, dx):
-    # dX = dOut * (min < X < max)
-    return masked(ctx, dout, dx, between(ctx, x, *limits(ctx, low, high)))
-
-
 def infer_prelu(attrs, x, alpha):
     sizes = {"all": 1, "channel": x.shape[1] if len(x.shape) > 1 else 1, "element": size_of(x.shape[1:])}
     wanted = sizes.get(attrs["mode"])
@@ -908,8 +659,8 @@ def prelu(ctx, x, alpha, out):
     positive = scratch_like(ctx, x)
 
     def step():
-        xp.maximum(x, 0, out=positive)
-        xp.minimum(x, 0, out=out)
+        above_zero(xp, x, positive)
+        below_zero(xp, x, out)
         xp.multiply(out, alpha, out=out)
         xp.add(out, positive, out=out)
 
@@ -925,7 +676,7 @@ def prelu_grad(ctx, x, alpha, dout, dx, dalpha):
 
     def step():
         if add_up is not None:
-            xp.minimum(x, 0, out=terms)
+            below_zero(xp, x, terms)
             xp.multiply(dout, terms, out=terms)
             add_up()
         if dx is not None:

@@ -4,17 +4,15 @@ import math
 from functools import partial
 
 from .dtypes import numpy_dtype
-from .manipulation import known_values
+from .manipulation import given, known_values
 from .registry import EnforceNotMet, Spec, operator
 
 
-def infer_given_shape(attrs, *tensors):
+def infer_given_shape(attrs, shape_tensor=None, shape_tensors=()):
     """Shape inference from the attributes `shape` and `dtype`, or from tensors that hold the shape."""
-    shape = attrs["shape"]
-    if tensors and tensors[0] is not None:
-        values = known_values(tensors[0])
-        shape = [-1] * max(tensors[0].shape[0], 0) if values is None else values.ravel().tolist()
-    return Spec(tuple(shape), numpy_dtype(attrs["dtype"]))
+    shape = given(attrs["shape"], shape_tensor, shape_tensors)
+    shape = [None] * shape_tensor.shape[0] if shape is None else shape
+    return Spec(tuple(-1 if size is None else size for size in shape), numpy_dtype(attrs["dtype"]))
 
 
 @operator(
@@ -113,8 +111,8 @@ def infer_range(attrs, start, end, step):
     values = [known_values(spec) for spec in (start, end, step)]
     if any(value is None for value in values):
         return Spec((-1,), start.dtype)
-    start_value, end_value, step_value = (value.item() for value in values)
-    return Spec((max(math.ceil((end_value - start_value) / step_value), 0),), start.dtype)
+    (first,), (limit,), (distance,) = values
+    return Spec((max(math.ceil((limit - first) / distance), 0),), start.dtype)
 
 
 @operator("range", inputs="Start!, End!, Step!", outputs="Out!", infer=infer_range, bind=True)
@@ -131,7 +129,7 @@ def range_op(ctx, start, end, step, out):
 
 def infer_linspace(attrs, start, stop, num):
     count = known_values(num)
-    return Spec((-1 if count is None else int(count.item()),), start.dtype)
+    return Spec((-1 if count is None else int(count[0]),), start.dtype)
 
 
 @operator("linspace", inputs="Start!, Stop!, Num!", outputs="Out!", infer=infer_linspace)
@@ -167,7 +165,7 @@ def infer_one_hot_rows(shape, attrs, depth_tensor):
     depth = attrs["depth"]
     if depth_tensor is not None:
         value = known_values(depth_tensor)
-        depth = -1 if value is None else int(value.item())
+        depth = -1 if value is None else int(value[0])
     return Spec((*shape, depth), numpy_dtype(attrs["dtype"]))
 
 

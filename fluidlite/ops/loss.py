@@ -245,7 +245,7 @@ def sigmoid_cross_entropy_with_logits(ctx, x, label, out):
         xp.negative(temporary, out=temporary)
         xp.exp(temporary, out=temporary)
         xp.log1p(temporary, out=temporary)
-        xp.maximum(x, 0, out=out)
+        xp.clip(x, 0, np.inf, out=out)
         xp.add(out, temporary, out=out)
         xp.multiply(x, label, out=temporary)
         xp.subtract(out, temporary, out=out)
@@ -508,7 +508,7 @@ def rank_loss(ctx, label, left, right, out):
         xp.negative(out, out=out)
         xp.exp(out, out=out)
         xp.log1p(out, out=out)
-        xp.add(out, xp.maximum(difference, 0), out=out)
+        xp.add(out, xp.clip(difference, 0, np.inf), out=out)
         xp.multiply(difference, label, out=difference)
         xp.subtract(out, difference, out=out)
 

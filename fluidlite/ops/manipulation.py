@@ -13,8 +13,26 @@ from .strides import in_sequence, sum_into
 
 
 def known_values(spec):
-    """The values of a tensor that determine a shape, if they are known while the plan is prepared, else None."""
-    return getattr(spec, "value", None)
+    """The numbers in a tensor that determines a shape, as a list, if the plan knows them; else None."""
+    value = getattr(spec, "value", None)
+    return None if value is None else value.ravel().tolist()
+
+
+def given(numbers, tensor, tensors):
+    """Numbers from an attribute, or from a tensor that holds them, or from one tensor for each.
+
+    A number that is not known yet is None, or, when `tensor` holds them all, the whole result.
+    """
+    if tensor is not None:
+        return known_values(tensor)
+    if not tensors:
+        return list(numbers)
+    # Beside tensors, the attribute keeps the numbers that were given as such, and -1 for the others.
+    found = []
+    for number, spec in zip(numbers, tensors, strict=True):
+        values = known_values(spec)
+        found.append(values[0] if values is not None else number if number != -1 else None)
+    return found
 
 
 def copy_in_order(ctx, x, out):
@@ -56,12 +74,11 @@ def reshaping(type, inputs="X", attrs=None, infer=None):
 
 
 def infer_reshape(attrs, x, shape_tensor, shape_tensors):
-    wanted = list(attrs["shape"])
-    if shape_tensor is not None:
-        values = known_values(shape_tensor)
-        wanted = [-1] * max(shape_tensor.shape[0], 0) if values is None else values.ravel().tolist()
-        if values is None:
-            return with_x_shape(Spec(tuple(wanted), x.dtype), x)
+    wanted = given(attrs["shape"], shape_tensor, shape_tensors)
+    if wanted is None:
+        return with_x_shape(Spec((-1,) * shape_tensor.shape[0], x.dtype), x)
+    if None in wanted:
+        return with_x_shape(Spec(tuple(-1 if size is None else size for size in wanted), x.dtype), x)
     got = f"X has shape {list(x.shape)} and cannot take the shape {wanted}"
     if wanted.count(-1) > 1 or any(size < -1 for size in wanted):
         raise EnforceNotMet(f"{got}: one dimension may be -1, the others are positive, or 0 to keep that of X")
@@ -286,13 +303,14 @@ def unstack_grad(ctx, dys, dx):
     return copies(ctx, list(ctx.xp.moveaxis(dx, ctx.attrs["axis"], 0)), dys)
 
 
-def infer_expand(attrs, x, *_):
-    times = attrs["expand_times"]
+def infer_expand(attrs, x, times_tensor, times_tensors):
+    times = given(attrs["expand_times"], times_tensor, times_tensors)
+    times = [None] * len(x.shape) if times is None else times
     if len(times) != len(x.shape):
         raise EnforceNotMet(
             f"expand_times must have one number for each of the {len(x.shape)} dimensions of X, got {times}"
         )
-    return Spec(tuple(-1 if n < 0 else n * t for n, t in zip(x.shape, times, strict=True)), x.dtype)
+    return Spec(tuple(-1 if n < 0 or t is None else n * t for n, t in zip(x.shape, times, strict=True)), x.dtype)
 
 
 def repeated(ctx, x, out):
@@ -352,12 +370,18 @@ def bounds(size, start, end):
     return min(max(start, 0), size), min(max(end, 0), size)
 
 
-def infer_slice(attrs, x, *_):
+def infer_slice(attrs, x, starts_tensor, ends_tensor, starts_tensors, ends_tensors):
+    starts = given(attrs["starts"], starts_tensor, starts_tensors)
+    ends = given(attrs["ends"], ends_tensor, ends_tensors)
     shape = list(x.shape)
-    for axis, start, end in zip(attrs["axes"], attrs["starts"], attrs["ends"], strict=True):
+    unknown = [None] * len(attrs["axes"])
+    for axis, start, end in zip(attrs["axes"], starts or unknown, ends or unknown, strict=True):
         if not -len(shape) <= axis < len(shape):
             raise EnforceNotMet(f"axes must lie within the {len(shape)} dimensions of Input {shape}, got {axis}")
         if shape[axis] < 0:
+            continue
+        if start is None or end is None:
+            shape[axis] = -1
             continue
         first, last = bounds(shape[axis], start, end)
         if last <= first:
@@ -373,12 +397,10 @@ def without(shape, axes):
     return tuple(size for axis, size in enumerate(shape) if axis not in axes) or (1,)
 
 
-def part(ctx, x):
-    """The part of `x` that the attributes axes, starts, ends and strides describe."""
-    attrs = ctx.attrs
+def part(ctx, x, starts, ends, strides):
+    """The part of `x` between the bounds, in the dimensions that the attribute `axes` names."""
     index = [slice(None)] * x.ndim
-    strides = attrs.get("strides") or [1] * len(attrs["axes"])
-    for axis, start, end, stride in zip(attrs["axes"], attrs["starts"], attrs["ends"], strides, strict=True):
+    for axis, start, end, stride in zip(ctx.attrs["axes"], starts, ends, strides, strict=True):
         index[axis] = range_slice(x.shape[axis], start, end, stride)
     return x[tuple(index)]
 
@@ -395,31 +417,52 @@ def range_slice(size, start, end, stride):
 _SLICE_ATTRS = {"axes": [], "starts": [], "ends": [], "infer_flags": [], "decrease_axis": []}
 
 
-def cutting(type, tensors, attrs, infer):
-    """An operator that copies a part of its input, and its gradient."""
-
-    def kernel(ctx, x, *rest):
-        source = part(ctx, x)
-        return partial(ctx.xp.copyto, rest[-1].reshape(source.shape), source)
-
-    definition = operator(type, inputs=f"Input, {tensors}", outputs="Out", attrs=attrs, infer=infer, bind=True)(kernel)
-
-    @definition.gradient(shapes="Input, " + tensors.replace("?", "").replace("*", "").replace("!", ""), bind=True)
-    def gradient(ctx, x, *rest):
-        dout, dx = rest[-2:]
-        target = part(ctx, dx)
-        copy = partial(ctx.xp.copyto, target, dout.reshape(target.shape))
-        return in_sequence([partial(dx.fill, 0), copy])
-
-    return definition
+_BOUNDS = "StartsTensor?!, EndsTensor?!, StartsTensorList*?!, EndsTensorList*?!"
 
 
-slice_op = cutting(
-    "slice", "StartsTensor?!, EndsTensor?!, StartsTensorList*?!, EndsTensorList*?!", _SLICE_ATTRS, infer_slice
+def numbers(attribute, tensor, tensors):
+    """The arguments of a slice while the Program runs: from an attribute, from a tensor, or from one for each."""
+    if tensor is not None:
+        return tensor.ravel().tolist()
+    return [array.item() for array in tensors] if tensors else attribute
+
+
+def cut(ctx, x, bounds, copy):
+    """A function that calls `copy(part of x)`; the part is found once if no tensor gives its bounds."""
+    starts_tensor, ends_tensor, starts_tensors, ends_tensors = bounds
+    strides = ctx.attrs.get("strides") or [1] * len(ctx.attrs["axes"])
+
+    def found():
+        starts = numbers(ctx.attrs["starts"], starts_tensor, starts_tensors)
+        ends = numbers(ctx.attrs["ends"], ends_tensor, ends_tensors)
+        return part(ctx, x, starts, ends, strides)
+
+    if any(array is not None and len(array) for array in bounds):
+        return lambda: copy(found())
+    return partial(copy, found())
+
+
+def copy_part(ctx, x, *rest):
+    *bounds, out = rest
+    return cut(ctx, x, bounds[:4], lambda source: ctx.xp.copyto(out.reshape(source.shape), source))
+
+
+def copy_part_grad(ctx, x, *rest):
+    *bounds, dout, dx = rest
+    # dX = dOut in the part that was copied, 0 elsewhere.
+    copy = cut(ctx, dx, bounds[:4], lambda target: ctx.xp.copyto(target, dout.reshape(target.shape)))
+    return in_sequence([partial(dx.fill, 0), copy])
+
+
+slice_op = operator(
+    "slice", inputs=f"Input, {_BOUNDS}", outputs="Out", attrs=_SLICE_ATTRS, infer=infer_slice, bind=True
+)(copy_part)
+slice_op.gradient("StartsTensor, EndsTensor, StartsTensorList, EndsTensorList", shapes="Input", bind=True)(
+    lambda ctx, *arrays: copy_part_grad(ctx, arrays[4], *arrays[:4], *arrays[5:])
 )
 
 
-def infer_strided_slice(attrs, x, *_):
+def infer_strided_slice(attrs, x):
     shape = list(x.shape)
     for axis, start, end, stride in zip(attrs["axes"], attrs["starts"], attrs["ends"], attrs["strides"], strict=True):
         if stride == 0:
@@ -434,12 +477,21 @@ def infer_strided_slice(attrs, x, *_):
     return Spec(without(shape, attrs["decrease_axis"]), x.dtype)
 
 
-strided_slice = cutting(
+@operator(
     "strided_slice",
-    "StartsTensor?!, EndsTensor?!, StridesTensor?!, StartsTensorList*?!, EndsTensorList*?!, StridesTensorList*?!",
-    {**_SLICE_ATTRS, "strides": []},
-    infer_strided_slice,
+    inputs="Input",
+    outputs="Out",
+    attrs={**_SLICE_ATTRS, "strides": []},
+    infer=infer_strided_slice,
+    bind=True,
 )
+def strided_slice(ctx, x, out):
+    return copy_part(ctx, x, None, None, None, None, out)
+
+
+@strided_slice.gradient(shapes="Input", bind=True)
+def strided_slice_grad(ctx, x, dout, dx):
+    return copy_part_grad(ctx, x, None, None, None, None, dout, dx)
 
 
 def infer_reverse(attrs, x):

@@ -13,7 +13,7 @@ def infer_top_k(attrs, x, k_tensor):
     k = attrs["k"]
     if k_tensor is not None:
         value = known_values(k_tensor)
-        k = -1 if value is None else int(value.item())
+        k = -1 if value is None else int(value[0])
     if not x.shape or (x.shape[-1] >= 0 and k > x.shape[-1]) or k == 0:
         raise EnforceNotMet(f"k must lie between 1 and the size of the last dimension of X {list(x.shape)}, got {k}")
     shape = (*x.shape[:-1], k)

@@ -8,8 +8,8 @@ from .creation import BATCH_SIZE_LIKE, infer_batch_size_like, infer_given_shape
 from .registry import EnforceNotMet, operator
 
 
-def infer_real(attrs, *tensors):
-    spec = infer_given_shape(attrs, *tensors)
+def infer_real(attrs, *shape_tensors):
+    spec = infer_given_shape(attrs, *shape_tensors)
     if spec.dtype.kind != "f":
         raise EnforceNotMet(f"random numbers of this kind are floating-point, the data type asked for is {spec.dtype}")
     return spec

@@ -1,9 +1,10 @@
 """The layers: each call appends operators to the default main program."""
 
 # ruff: noqa: F403
-from . import control_flow, io, lookup, loss, manipulation, math, metric_op, nn, ops, tensor
+from . import control_flow, io, learning_rate_scheduler, lookup, loss, manipulation, math, metric_op, nn, ops, tensor
 from .control_flow import *
 from .io import *
+from .learning_rate_scheduler import *
 from .lookup import *
 from .loss import *
 from .manipulation import *
@@ -14,5 +15,17 @@ from .ops import *
 from .tensor import *
 
 __all__ = []
-for _module in (control_flow, io, lookup, loss, manipulation, math, metric_op, nn, ops, tensor):
+for _module in (
+    control_flow,
+    io,
+    learning_rate_scheduler,
+    lookup,
+    loss,
+    manipulation,
+    math,
+    metric_op,
+    nn,
+    ops,
+    tensor,
+):
     __all__ += _module.__all__

@@ -48,6 +48,47 @@ def integers(layer, argument, value):
     return [integer(layer, argument, item) for item in value]
 
 
+def has_variables(value):
+    """Whether `value` is a list or tuple in which there is a Variable."""
+    return isinstance(value, (list, tuple)) and any(isinstance(item, Variable) for item in value)
+
+
+def numbers_or_variables(layer, argument, value, helper, slots):
+    """What an operator needs of an argument that may be an int, a list of ints and Variables, or one Variable.
+
+    Args:
+        layer, argument: for messages.
+        value: the argument.
+        helper: the LayerHelper, for the constants that stand beside Variables.
+        slots: (slot of the Variable that holds all numbers, slot of the list of Variables for one each).
+    Returns:
+        (inputs, numbers): the numbers that come from Variables are -1, and there are none if one Variable holds all.
+    """
+    if isinstance(value, Variable):
+        value.stop_gradient = True
+        return {slots[0]: value}, []
+    if not has_variables(value):
+        return {}, integers(layer, argument, value)
+    variables, found = [], []
+    for item in value:
+        if isinstance(item, Variable):
+            item.stop_gradient = True
+            variables.append(item)
+            found.append(-1)
+        else:
+            found.append(integer(layer, argument, item))
+            variables.append(constant(helper.create_variable_for_type_inference("int32"), item, helper))
+    return {slots[1]: variables}, found
+
+
+def constant(out, value, helper):
+    """Append an operator that writes the int `value` into `out`, of shape [1]."""
+    attrs = {"shape": [1], "dtype": out.dtype, "value": float(value), "str_value": str(value), "force_cpu": True}
+    helper.append_op(type="fill_constant", outputs={"Out": out}, attrs=attrs)
+    out.stop_gradient = True
+    return out
+
+
 def number(layer, argument, value):
     """`value` as a float; raises TypeError for anything but a number."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):

@@ -5,7 +5,7 @@ import numpy as np
 from ...ops.dtypes import var_type
 from ..framework import Variable
 from ..layer_helper import LayerHelper
-from .checks import append, check_dtype, check_variable, check_variables, integer, integers, truth
+from .checks import append, check_dtype, check_variable, check_variables, integer, integers, numbers_or_variables, truth
 from .tensor import assign
 
 __all__ = [
@@ -33,13 +33,13 @@ __all__ = [
 ]
 
 
-def _reshaping(type, layer, x, attrs, name=None, inplace=False, inputs=None):
-    """Append an operator with the outputs Out and XShape; returns Out and the LayerHelper."""
-    helper = LayerHelper(layer, name=name)
+def _reshaping(type, layer, x, attrs, name=None, inplace=False, inputs=None, helper=None):
+    """Append an operator with the outputs Out and XShape; returns Out."""
+    helper = helper or LayerHelper(layer, name=name)
     out = x if inplace else helper.create_variable_for_type_inference(x.dtype)
     x_shape = helper.create_variable_for_type_inference(x.dtype)
     helper.append_op(type=type, inputs={"X": x, **(inputs or {})}, outputs={"Out": out, "XShape": x_shape}, attrs=attrs)
-    return out, helper
+    return out
 
 
 def reshape(x, shape, actual_shape=None, act=None, inplace=False, name=None):
@@ -47,8 +47,8 @@ def reshape(x, shape, actual_shape=None, act=None, inplace=False, name=None):
 
     Args:
         x (Variable): tensor.
-        shape (list or tuple of int, or Variable): 0 keeps the dimension of x in that place, and one dimension may
-            be -1: what is left.  A Variable of int32 holds the shape.
+        shape (list or tuple of int or Variable, or Variable): 0 keeps the dimension of x in that place, and one
+            dimension may be -1: what is left.  A Variable of int32 holds the whole shape.
         actual_shape (Variable): overrules shape, if given.
         act (str): an activation.
         inplace (bool): let the result be x itself, in its new shape.
@@ -60,18 +60,14 @@ def reshape(x, shape, actual_shape=None, act=None, inplace=False, name=None):
         EnforceNotMet: x cannot take the shape.
     """
     check_variable("reshape", "x", x)
-    inputs, attrs = {}, {}
-    if isinstance(shape, Variable):
-        inputs["Shape"] = shape
-    else:
-        if not isinstance(shape, (list, tuple)):
-            raise TypeError(f"reshape: shape must be a list or tuple of ints or a Variable, got {shape!r}")
-        attrs["shape"] = integers("reshape", "shape", shape)
-        if isinstance(actual_shape, Variable):
-            inputs["Shape"] = actual_shape
+    if not isinstance(shape, (list, tuple, Variable)):
+        raise TypeError(f"reshape: shape must be a list or tuple of ints or a Variable, got {shape!r}")
     inplace = truth("reshape", "inplace", inplace)
-    out, helper = _reshaping("reshape2", "reshape2", x, attrs, name, inplace, inputs)
-    helper.kwargs["act"] = act
+    helper = LayerHelper("reshape2", act=act, name=name)
+    inputs, sizes = numbers_or_variables("reshape", "shape", shape, helper, ("Shape", "ShapeTensor"))
+    if isinstance(actual_shape, Variable):
+        inputs = {"Shape": actual_shape}
+    out = _reshaping("reshape2", "reshape2", x, {"shape": sizes}, None, inplace, inputs, helper)
     return helper.append_activation(out)
 
 
@@ -89,7 +85,7 @@ def flatten(x, axis=1, name=None):
         EnforceNotMet: x has fewer than axis dimensions.
     """
     check_variable("flatten", "x", x)
-    return _reshaping("flatten2", "flatten", x, {"axis": integer("flatten", "axis", axis)}, name)[0]
+    return _reshaping("flatten2", "flatten", x, {"axis": integer("flatten", "axis", axis)}, name)
 
 
 def squeeze(input, axes, name=None):
@@ -106,7 +102,7 @@ def squeeze(input, axes, name=None):
         EnforceNotMet: a dimension named in axes has another size.
     """
     check_variable("squeeze", "input", input)
-    return _reshaping("squeeze2", "squeeze", input, {"axes": integers("squeeze", "axes", axes)}, name)[0]
+    return _reshaping("squeeze2", "squeeze", input, {"axes": integers("squeeze", "axes", axes)}, name)
 
 
 def unsqueeze(input, axes, name=None):
@@ -123,7 +119,7 @@ def unsqueeze(input, axes, name=None):
         EnforceNotMet: a place outside the result.
     """
     check_variable("unsqueeze", "input", input)
-    return _reshaping("unsqueeze2", "unsqueeze2", input, {"axes": integers("unsqueeze", "axes", axes)}, name)[0]
+    return _reshaping("unsqueeze2", "unsqueeze2", input, {"axes": integers("unsqueeze", "axes", axes)}, name)
 
 
 def transpose(x, perm, name=None):
@@ -142,7 +138,7 @@ def transpose(x, perm, name=None):
     check_variable("transpose", "x", x)
     if not isinstance(perm, (list, tuple)):
         raise TypeError(f"transpose: perm must be a list or tuple of ints, got {perm!r}")
-    return _reshaping("transpose2", "transpose", x, {"axis": integers("transpose", "perm", perm)}, name)[0]
+    return _reshaping("transpose2", "transpose", x, {"axis": integers("transpose", "perm", perm)}, name)
 
 
 def concat(input, axis=0, name=None):
@@ -236,7 +232,7 @@ def expand(x, expand_times, name=None):
 
     Args:
         x (Variable): tensor.
-        expand_times (list of int): how many times, for each dimension.
+        expand_times (list of int or Variable, or Variable): how many times, for each dimension.
         name (str): the first part of generated names.
     Returns:
         Variable of the dtype of x.
@@ -245,7 +241,10 @@ def expand(x, expand_times, name=None):
         EnforceNotMet: expand_times does not have a number for each dimension.
     """
     check_variable("expand", "x", x)
-    return append("expand", {"X": x}, {"expand_times": integers("expand", "expand_times", expand_times)}, name=name)
+    helper = LayerHelper("expand", name=name)
+    slots = ("ExpandTimes", "expand_times_tensor")
+    inputs, times = numbers_or_variables("expand", "expand_times", expand_times, helper, slots)
+    return append("expand", {"X": x, **inputs}, {"expand_times": times}, helper=helper)
 
 
 def expand_as(x, target_tensor, name=None):
@@ -272,8 +271,8 @@ def slice(input, axes, starts, ends):
     Args:
         input (Variable): tensor.
         axes (list of int): the dimensions that are cut.
-        starts, ends (list of int): for each, where the part begins and before which element it ends; negative numbers
-            count from the end.
+        starts, ends (list of int or Variable, or Variable): for each, where the part begins and before which element
+            it ends; negative numbers count from the end.
     Returns:
         Variable of the dtype of input.
     Raises:
@@ -281,7 +280,29 @@ def slice(input, axes, starts, ends):
         EnforceNotMet: the part is empty.
     """
     check_variable("slice", "input", input)
-    return append("slice", {"Input": input}, _range_attrs("slice", axes, starts, ends))
+    helper = LayerHelper("slice")
+    axes = integers("slice", "axes", _listed("slice", "axes", axes))
+    inputs, attrs, known = {"Input": input}, {"axes": axes, "decrease_axis": []}, [True] * len(axes)
+    for argument, value in (("starts", starts), ("ends", ends)):
+        slots = (argument.capitalize() + "Tensor", argument.capitalize() + "TensorList")
+        if isinstance(value, Variable):
+            known = [False] * len(axes)
+        else:
+            _listed("slice", argument, value, axes)
+            known = [k and not isinstance(item, Variable) for k, item in zip(known, value, strict=True)]
+        tensors, attrs[argument] = numbers_or_variables("slice", argument, value, helper, slots)
+        inputs.update(tensors)
+    attrs["infer_flags"] = [1 if is_known else -1 for is_known in known]
+    return append("slice", inputs, attrs, helper=helper)
+
+
+def _listed(layer, argument, value, axes=None):
+    """`value`; raises TypeError or ValueError unless it is a list with an item for each of the axes."""
+    if not isinstance(value, (list, tuple)):
+        raise TypeError(f"{layer}: {argument} must be a list or tuple of ints, got {value!r}")
+    if axes is not None and len(value) != len(axes):
+        raise ValueError(f"{layer}: {argument} must have one number for each of axes {list(axes)}, got {value!r}")
+    return value
 
 
 def strided_slice(input, axes, starts, ends, strides):
@@ -300,20 +321,11 @@ def strided_slice(input, axes, starts, ends, strides):
         EnforceNotMet: the part is empty.
     """
     check_variable("strided_slice", "input", input)
-    attrs = _range_attrs("strided_slice", axes, starts, ends, strides=strides)
+    attrs = {"axes": integers("strided_slice", "axes", _listed("strided_slice", "axes", axes))}
+    for argument, value in (("starts", starts), ("ends", ends), ("strides", strides)):
+        attrs[argument] = integers("strided_slice", argument, _listed("strided_slice", argument, value, axes))
+    attrs.update(infer_flags=[1] * len(axes), decrease_axis=[])
     return append("strided_slice", {"Input": input}, attrs)
-
-
-def _range_attrs(layer, axes, starts, ends, **others):
-    named = {"axes": axes, "starts": starts, "ends": ends, **others}
-    attrs = {}
-    for argument, value in named.items():
-        if not isinstance(value, (list, tuple)):
-            raise TypeError(f"{layer}: {argument} must be a list or tuple of ints, got {value!r}")
-        attrs[argument] = integers(layer, argument, value)
-        if len(value) != len(axes):
-            raise ValueError(f"{layer}: {argument} must have one number for each of axes {list(axes)}, got {value!r}")
-    return {**attrs, "infer_flags": [1] * len(axes), "decrease_axis": []}
 
 
 def reverse(x, axis):

@@ -114,7 +114,8 @@ def _getitem(self, item):
     """A part of the Variable, chosen by integers and slices.
 
     Args:
-        item: an int, a slice, `...`, or a tuple of them, one for each of the first dimensions.
+        item: an int, a Variable of shape [1], a slice of them, `...`, or a tuple of these, one for each of the first
+            dimensions.
     Returns:
         Variable; the dimensions that an int indexes are dropped.
     Raises:
@@ -126,20 +127,15 @@ def _getitem(self, item):
     cuts, reversed_axes, dropped = {}, [], []
     for axis, index in enumerate(items):
         if isinstance(index, slice):
-            start, end, step = (
-                None if v is None else integer("Variable[...]", "a bound", v)
-                for v in (index.start, index.stop, index.step)
-            )
-            if step == 0:
-                raise ValueError(f"{self.name}[...]: the step of a slice must not be 0")
+            start, end, step = (_bound(self, v) for v in (index.start, index.stop, index.step))
+            if isinstance(step, Variable) or step == 0:
+                raise ValueError(f"{self.name}[...]: the step of a slice must be an int other than 0")
             if step == -1 and start is None and end is None:
                 reversed_axes.append(axis)
-            elif (start, end) != (None, None) or step not in (None, 1):
-                step = 1 if step is None else step
-                cuts[axis] = _bounds(start, end, step)
+            elif not (start is None and end is None and step in (None, 1)):
+                cuts[axis] = _bounds(start, end, 1 if step is None else step)
         else:
-            start = integer("Variable[...]", "an index", index)
-            cuts[axis] = (start, start + 1 if start != -1 else _NO_END, 1)
+            cuts[axis] = _element(self, index)
             dropped.append(axis)
     out = self
     if cuts:
@@ -150,15 +146,35 @@ def _getitem(self, item):
     return out
 
 
+def _bound(variable, value):
+    """A bound of a slice: None, an int or a Variable."""
+    return value if value is None or isinstance(value, Variable) else integer(f"{variable.name}[...]", "a bound", value)
+
+
+def _element(variable, index):
+    """The bounds of the slice that holds one element."""
+    if isinstance(index, Variable):
+        block = variable.block.program.current_block()
+        one, end = (block.create_var(dtype=index.dtype) for _ in range(2))
+        _constant(block, one, 1)
+        block.append_op("elementwise_add", {"X": [index], "Y": [one]}, {"Out": [end]}, {"axis": -1})
+        end.stop_gradient = True
+        return index, end, 1
+    index = int(index)
+    return index, index + 1 if index != -1 else _NO_END, 1
+
+
+def _constant(block, out, value):
+    attrs = {"shape": [1], "dtype": out.dtype, "value": float(value), "force_cpu": True}
+    block.append_op("fill_constant", {}, {"Out": [out]}, attrs)
+    out.stop_gradient = True
+
+
 def _expanded(variable, item):
     """The indices of the first dimensions, `...` replaced by slices of everything."""
     items = list(item) if isinstance(item, tuple) else [item]
     for index in items:
-        if isinstance(index, Variable):
-            raise TypeError(
-                f"{variable.name}[...]: fluidlite does not take an index from a Variable; use layers.gather"
-            )
-        if not isinstance(index, (int, np.integer, slice, type(...))) or isinstance(index, (bool, np.bool_)):
+        if not isinstance(index, (int, np.integer, slice, Variable, type(...))) or isinstance(index, (bool, np.bool_)):
             raise TypeError(f"{variable.name}[...]: an index is an int or a slice, got {index!r}")
     rank = len(variable.shape)
     places = [place for place, index in enumerate(items) if index is ...]
@@ -180,17 +196,31 @@ def _bounds(start, end, step):
 
 def _cut(variable, cuts, dropped):
     starts, ends, steps = (list(values) for values in zip(*cuts.values(), strict=True))
+    block = variable.block.program.current_block()
+    inputs = {"Input": [variable]}
     attrs = {
         "axes": list(cuts),
-        "starts": starts,
-        "ends": ends,
-        "infer_flags": [1] * len(cuts),
+        "infer_flags": [-1 if isinstance(s, Variable) or isinstance(e, Variable) else 1 for s, e, _ in cuts.values()],
         "decrease_axis": dropped,
     }
+    for argument, slot, values in (("starts", "StartsTensorList", starts), ("ends", "EndsTensorList", ends)):
+        attrs[argument] = [-1 if isinstance(value, Variable) else value for value in values]
+        if any(isinstance(value, Variable) for value in values):
+            inputs[slot] = [_as_variable(block, value) for value in values]
     if all(step == 1 for step in steps):
-        return _named_op(variable, variable, "slice", "slice", {"Input": [variable]}, attrs)
+        return _named_op(variable, variable, "slice", "slice", inputs, attrs)
+    if len(inputs) > 1:
+        raise ValueError(f"{variable.name}[...]: bounds from Variables go with steps of 1 only, got {steps}")
     attrs["strides"] = steps
-    return _named_op(variable, variable, "strided_slice", "strided_slice", {"Input": [variable]}, attrs)
+    return _named_op(variable, variable, "strided_slice", "strided_slice", inputs, attrs)
+
+
+def _as_variable(block, value):
+    if isinstance(value, Variable):
+        return value
+    out = block.create_var(dtype=VarType.INT32)
+    _constant(block, out, value)
+    return out
 
 
 def _named_op(variable, source, suffix, type, inputs, attrs):

@@ -7,7 +7,7 @@ from ..framework import Variable
 from ..initializer import Constant
 from ..layer_helper import LayerHelper
 from ..param_attr import ParamAttr
-from .checks import append, check_dtype, check_variable, integer, integers, number, truth
+from .checks import append, check_dtype, check_variable, has_variables, integer, integers, number, truth
 
 __all__ = [
     "create_tensor",
@@ -145,7 +145,7 @@ def fill_constant(shape, dtype, value, force_cpu=False, out=None):
     """A tensor filled with a number.
 
     Args:
-        shape (list or tuple of int, or Variable): its shape.
+        shape (list or tuple of int or Variable, or Variable): its shape.
         dtype (str): its data type.
         value (float, int, bool or Variable): the number; a Variable of shape [1] gives it when the Program runs.
         force_cpu (bool): without effect.
@@ -156,6 +156,7 @@ def fill_constant(shape, dtype, value, force_cpu=False, out=None):
         TypeError: a wrong argument.
     """
     dtype = var_type(dtype)
+    helper = LayerHelper("fill_constant")
     inputs, attrs = {}, {"dtype": dtype, "force_cpu": bool(force_cpu)}
     if isinstance(value, Variable):
         inputs["ValueTensor"] = value
@@ -167,8 +168,12 @@ def fill_constant(shape, dtype, value, force_cpu=False, out=None):
     else:
         if not isinstance(shape, (list, tuple)):
             raise TypeError(f"fill_constant: shape must be a list or tuple of ints or a Variable, got {shape!r}")
+        if has_variables(shape):
+            tensors = [fill_constant([1], "int32", n, True) if isinstance(n, int) else n for n in shape]
+            inputs["ShapeTensorList"] = tensors
+            shape = [-1 if isinstance(n, Variable) else n for n in shape]
         attrs["shape"] = integers("fill_constant", "shape", shape)
-    out = append("fill_constant", inputs, attrs, dtype=dtype, out=out)
+    out = append("fill_constant", inputs, attrs, dtype=dtype, helper=helper, out=out)
     out.stop_gradient = True
     return out
 

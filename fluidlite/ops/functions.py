@@ -1,0 +1,266 @@
+"""Elementary functions of each element of one tensor: powers, logarithms, sines, rounding."""
+
+from .activation import APART, OVER_DOUT, activation, between, masked
+from .strides import scratch_like
+
+
+@activation("exp")
+def exp(ctx, x, out):
+    ctx.xp.exp(x, out=out)
+
+
+@exp.gradient("Out", **OVER_DOUT)
+def exp_grad(ctx, out, dout, dx):
+    ctx.xp.multiply(dout, out, out=dx)
+
+
+@activation("log")
+def log(ctx, x, out):
+    ctx.xp.log(x, out=out)
+
+
+@log.gradient("X", **OVER_DOUT)
+def log_grad(ctx, x, dout, dx):
+    ctx.xp.divide(dout, x, out=dx)
+
+
+@activation("log1p")
+def log1p(ctx, x, out):
+    ctx.xp.log1p(x, out=out)
+
+
+@log1p.gradient("X", **APART)
+def log1p_grad(ctx, x, dout, dx):
+    ctx.xp.add(x, 1, out=dx)  # dX = dOut / (1 + X)
+    ctx.xp.divide(dout, dx, out=dx)
+
+
+@activation("sqrt")
+def sqrt(ctx, x, out):
+    ctx.xp.sqrt(x, out=out)
+
+
+@sqrt.gradient("Out", **OVER_DOUT)
+def sqrt_grad(ctx, out, dout, dx):
+    xp = ctx.xp  # dX = dOut / (2 Out)
+    xp.multiply(dout, 0.5, out=dx)
+    xp.divide(dx, out, out=dx)
+
+
+@activation("rsqrt")
+def rsqrt(ctx, x, out):
+    ctx.xp.sqrt(x, out=out)
+    ctx.xp.divide(1, out, out=out)
+
+
+@rsqrt.gradient("Out", **APART)
+def rsqrt_grad(ctx, out, dout, dx):
+    xp = ctx.xp  # dX = -dOut * Out^3 / 2
+    xp.multiply(out, out, out=dx)
+    xp.multiply(dx, out, out=dx)
+    xp.multiply(dx, -0.5, out=dx)
+    xp.multiply(dout, dx, out=dx)
+
+
+@activation("square")
+def square(ctx, x, out):
+    ctx.xp.multiply(x, x, out=out)
+
+
+@square.gradient("X", **OVER_DOUT)
+def square_grad(ctx, x, dout, dx):
+    xp = ctx.xp  # dX = 2 X dOut
+    xp.multiply(dout, x, out=dx)
+    xp.multiply(dx, 2, out=dx)
+
+
+@activation("abs")
+def absolute(ctx, x, out):
+    ctx.xp.absolute(x, out=out)
+
+
+@absolute.gradient("X", **APART)
+def abs_grad(ctx, x, dout, dx):
+    ctx.xp.sign(x, out=dx)  # dX = dOut * sign(X)
+    ctx.xp.multiply(dout, dx, out=dx)
+
+
+@activation("reciprocal")
+def reciprocal(ctx, x, out):
+    ctx.xp.divide(1, x, out=out)
+
+
+@reciprocal.gradient("Out", **APART)
+def reciprocal_grad(ctx, out, dout, dx):
+    xp = ctx.xp  # dX = -dOut * Out^2
+    xp.multiply(out, out, out=dx)
+    xp.negative(dx, out=dx)
+    xp.multiply(dout, dx, out=dx)
+
+
+@activation("sin")
+def sin(ctx, x, out):
+    ctx.xp.sin(x, out=out)
+
+
+@sin.gradient("X", **APART)
+def sin_grad(ctx, x, dout, dx):
+    ctx.xp.cos(x, out=dx)
+    ctx.xp.multiply(dout, dx, out=dx)
+
+
+@activation("cos")
+def cos(ctx, x, out):
+    ctx.xp.cos(x, out=out)
+
+
+@cos.gradient("X", **APART)
+def cos_grad(ctx, x, dout, dx):
+    xp = ctx.xp
+    xp.sin(x, out=dx)
+    xp.negative(dx, out=dx)
+    xp.multiply(dout, dx, out=dx)
+
+
+@activation("asin")
+def asin(ctx, x, out):
+    ctx.xp.arcsin(x, out=out)
+
+
+@asin.gradient("X", **APART)
+def asin_grad(ctx, x, dout, dx):
+    xp = ctx.xp  # dX = dOut / sqrt(1 - X^2)
+    xp.multiply(x, x, out=dx)
+    xp.subtract(1, dx, out=dx)
+    xp.sqrt(dx, out=dx)
+    xp.divide(dout, dx, out=dx)
+
+
+@activation("acos")
+def acos(ctx, x, out):
+    ctx.xp.arccos(x, out=out)
+
+
+@acos.gradient("X", **APART)
+def acos_grad(ctx, x, dout, dx):
+    xp = ctx.xp  # dX = -dOut / sqrt(1 - X^2)
+    xp.multiply(x, x, out=dx)
+    xp.subtract(1, dx, out=dx)
+    xp.sqrt(dx, out=dx)
+    xp.negative(dx, out=dx)
+    xp.divide(dout, dx, out=dx)
+
+
+@activation("atan")
+def atan(ctx, x, out):
+    ctx.xp.arctan(x, out=out)
+
+
+@atan.gradient("X", **APART)
+def atan_grad(ctx, x, dout, dx):
+    xp = ctx.xp  # dX = dOut / (1 + X^2)
+    xp.multiply(x, x, out=dx)
+    xp.add(dx, 1, out=dx)
+    xp.divide(dout, dx, out=dx)
+
+
+def no_slope(ctx, dout, dx):
+    """The gradient of a step function."""
+    dx.fill(0)
+
+
+@activation("ceil")
+def ceil(ctx, x, out):
+    ctx.xp.ceil(x, out=out)
+
+
+ceil.gradient(**OVER_DOUT)(no_slope)
+
+
+@activation("floor")
+def floor(ctx, x, out):
+    ctx.xp.floor(x, out=out)
+
+
+floor.gradient(**OVER_DOUT)(no_slope)
+
+
+@activation("round", bind=True)
+def round(ctx, x, out):
+    xp = ctx.xp  # Halves go away from zero, where NumPy's go to the even neighbour.
+    rest = scratch_like(ctx, x)
+
+    def step():
+        xp.trunc(x, out=rest)
+        xp.subtract(x, rest, out=rest)
+        xp.multiply(rest, 2, out=rest)
+        xp.trunc(rest, out=rest)
+        xp.trunc(x, out=out)
+        xp.add(out, rest, out=out)
+
+    return step
+
+
+round.gradient(**OVER_DOUT)(no_slope)
+
+
+@activation("sign")
+def sign(ctx, x, out):
+    ctx.xp.sign(x, out=out)
+
+
+@sign.gradient_program
+def sign_grad(inputs, outputs, attrs):
+    dout, dx = outputs["Out"][0] + "@GRAD", inputs["X"][0] + "@GRAD"
+    return [("scale", {"X": [dout]}, {"Out": [dx]}, {"scale": 0.0})]
+
+
+@activation("pow", inputs="X, FactorTensor?!", attrs={"factor": 1.0}, in_place=False)
+def power(ctx, x, factor, out):
+    raise_to(ctx.xp, x, ctx.attrs["factor"] if factor is None else factor, out)
+
+
+# Powers that are far cheaper as products: `power` takes a hundred times as long.
+_CHEAP_POWERS = {
+    0: lambda xp, x, out: out.fill(1),
+    1: lambda xp, x, out: xp.copyto(out, x),
+    2: lambda xp, x, out: xp.multiply(x, x, out=out),
+    3: lambda xp, x, out: xp.multiply(x, xp.multiply(x, x, out=out), out=out),
+    -1: lambda xp, x, out: xp.divide(1, x, out=out),
+    0.5: lambda xp, x, out: xp.sqrt(x, out=out),
+}
+
+
+def raise_to(xp, x, factor, out):
+    """out = x ** factor; `out` must not be `x`."""
+    cheap = _CHEAP_POWERS.get(factor) if isinstance(factor, (int, float)) else None
+    if cheap is not None:
+        cheap(xp, x, out)
+    else:
+        xp.power(x, factor, out=out)
+
+
+@power.gradient("X, FactorTensor", **APART)
+def pow_grad(ctx, x, factor, dout, dx):
+    xp = ctx.xp  # dX = dOut * factor * X ^ (factor - 1)
+    factor = ctx.attrs["factor"] if factor is None else factor
+    raise_to(xp, x, factor - 1, dx)
+    xp.multiply(dx, factor, out=dx)
+    xp.multiply(dout, dx, out=dx)
+
+
+@activation("clip", inputs="X, Min?!, Max?!", attrs={"min": 0.0, "max": 0.0})
+def clip(ctx, x, low, high, out):
+    low, high = limits(ctx, low, high)
+    ctx.xp.clip(x, low, high, out=out)
+
+
+def limits(ctx, low, high):
+    """The range to clip to: tensors, or the attributes."""
+    return ctx.attrs["min"] if low is None else low, ctx.attrs["max"] if high is None else high
+
+
+@clip.gradient("X, Min, Max", bind=True, **OVER_DOUT)
+def clip_grad(ctx, x, low, high, dout, dx):
+    # dX = dOut * (min < X < max)
+    return masked(ctx, dout, dx, between(ctx, x, *limits(ctx, low, high)))
