@@ -10,22 +10,22 @@ def batch_last(steps, specs, fixed):
     """Names of the variables to store batch-last.
 
     Args:
-        steps: (operator, its OperatorDef) in the order of execution.
+        steps: the plan's steps, in the order of execution.
         specs: variable name -> Spec.
         fixed: names of variables that must stay C-contiguous (persistables).
     """
     candidates = {name for name, spec in specs.items() if len(spec.shape) == 4} - set(fixed)
     chosen, groups = set(), []
-    for op, definition in steps:
-        image = {name for slots in (op.inputs, op.outputs) for slot in definition.image for name in slots.get(slot, ())}
-        every = {name for slots in (op.inputs, op.outputs) for names in slots.values() for name in names}
+    for step in steps:
+        definition, attrs = step.definition, step.op.attrs
         if definition.elementwise:
-            groups.append(every)
+            groups.append({*step.reads, *step.writes})
         else:
-            rigid = set(op.outputs) - definition.image - definition.strided
-            candidates -= {name for slot in rigid for name in op.outputs[slot]}
-        if op.attrs.get("data_format", op.attrs.get("data_layout")) != "NHWC":
-            chosen |= image
+            rigid = set(step.outputs) - definition.image - definition.strided
+            candidates -= {name for slot in rigid for name in step.outputs[slot]}
+        if attrs.get("data_format", attrs.get("data_layout")) != "NHWC":
+            slots = {**step.inputs, **step.outputs}
+            chosen |= {name for slot in definition.image for name in slots.get(slot, ())}
     chosen &= candidates
     size = -1
     while size != len(chosen):

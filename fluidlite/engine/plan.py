@@ -6,8 +6,9 @@ variable is stored and how long its memory is needed, and binds the kernels.  Re
 the functions in order, and copies the fetches out.
 """
 
-from collections import Counter
 from functools import partial
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,9 +40,10 @@ class Plan:
         self._feeds = dict(feeds)
         self._pool = pool
         self._seed = seed
-        numbered = [(index, op, registry.find(op.type)) for index, op in enumerate(ops)]
-        self._ops = _needed(numbered, variables, self.fetches, self._feeds)
-        self.random = any(definition.random and not op.attrs.get("is_test") for _, op, definition in self._ops)
+        steps, newest = _versioned(ops, variables)
+        self._wanted = [newest.get(name, name) for name in self.fetches]
+        self._ops = _needed(steps, variables, self._wanted)
+        self.random = any(step.definition.random and not step.op.attrs.get("is_test") for step in self._ops)
         self.bind()
 
     def bind(self):
@@ -77,18 +79,56 @@ class Plan:
         return [np.array(array, order="C") for array in self._fetch_arrays]
 
 
-def _needed(numbered, variables, fetches, feeds):
-    """The operators that a fetch, a persistable variable or a side effect depends on."""
-    needed, kept = set(fetches), []
-    for index, op, definition in reversed(numbered):
-        written = [name for names in op.outputs.values() for name in names if name != EMPTY]
-        wanted = definition.side_effect or any(
-            (name in needed and name not in feeds) or (name in variables and variables[name].persistable)
-            for name in written
-        )
-        if wanted:
-            kept.append((index, op, definition))
-            needed.update(name for names in op.inputs.values() for name in names)
+class _Step(NamedTuple):
+    """An operator with its definition, its position in the block, and versioned names of its variables."""
+
+    index: int
+    op: Any
+    definition: Any
+    inputs: dict
+    outputs: dict
+
+    @property
+    def reads(self):
+        return [name for names in self.inputs.values() for name in names if name != EMPTY]
+
+    @property
+    def writes(self):
+        return [name for names in self.outputs.values() for name in names if name != EMPTY]
+
+
+def _versioned(ops, variables):
+    """The operators as steps in which every temporary variable is written once, and variable name -> its newest version.
+
+    A Program may write a variable several times, with different shapes even.  Each write but the first makes a version
+    under a name of its own.  Persistable variables keep their one place in the scope.
+    """
+    newest, written, steps = {}, set(), []
+    for index, op in enumerate(ops):
+        inputs = {slot: [newest.get(name, name) for name in names] for slot, names in op.inputs.items()}
+        outputs = {}
+        for slot, names in op.outputs.items():
+            outputs[slot] = []
+            for name in names:
+                persistable = name in variables and variables[name].persistable
+                if name in written and name != EMPTY and not persistable:
+                    newest[name] = f"{name}#{index}"
+                written.add(name)
+                outputs[slot].append(newest.get(name, name))
+        for name in op.input_arg_names:
+            written.add(name)
+        steps.append(_Step(index, op, registry.find(op.type), inputs, outputs))
+    return steps, newest
+
+
+def _needed(steps, variables, wanted):
+    """The steps that a wanted value, a persistable variable or a side effect depends on."""
+    needed, kept = set(wanted), []
+    for step in reversed(steps):
+        persistable = any(name in variables and variables[name].persistable for name in step.writes)
+        if step.definition.side_effect or persistable or not needed.isdisjoint(step.writes):
+            kept.append(step)
+            needed.update(step.reads)
     return kept[::-1]
 
 
@@ -120,25 +160,22 @@ class _Binder:
     def bind(self):
         plan = self.plan
         self.specs = dict(plan._feeds)
-        self.op_specs = [self.infer(op, definition) for _, op, definition in self.ops]
+        self.op_specs = [self.infer(step) for step in self.ops]
         self.last = self.last_uses()
-        self.writers = Counter(list(plan._feeds))
-        self.writers.update(name for _, op, _ in self.ops for names in op.outputs.values() for name in names)
         persistable = [name for name in self.specs if self.is_persistable(name)]
-        steps = [(op, definition) for _, op, definition in self.ops]
-        self.stored_batch_last = batch_last(steps, self.specs, persistable)
+        self.stored_batch_last = batch_last(self.ops, self.specs, persistable)
         self.pool.begin(self.expected_bytes())
         for name, spec in plan._feeds.items():
             self.allocate(name, spec, -1)
-        for number, (index, op, definition) in enumerate(self.ops):
-            self.bind_op(number, index, op, definition)
+        for number, step in enumerate(self.ops):
+            self.bind_step(number, step)
             for storage in self.ends.pop(number, ()):
                 if storage.last == number:
                     self.pool.free(storage.block)
         plan._steps, plan._step_ops = self.steps, self.step_ops
-        plan._bound = [(tensor, tensor.array) for tensor in self.tensors.values()]
         plan._feed_arrays = [self.arrays[name] for name in plan._feeds]
-        plan._fetch_arrays = [self.fetched(name) for name in plan.fetches]
+        plan._fetch_arrays = [self.fetched(name) for name in plan._wanted]
+        plan._bound = [(tensor, tensor.array) for tensor in self.tensors.values()]
 
     def is_persistable(self, name):
         variable = self.variables.get(name)
@@ -150,17 +187,17 @@ class _Binder:
             found = self.tensors[name] = self.plan.scope.var(name).get_tensor()
         return found
 
-    def infer(self, op, definition):
-        """Concrete specs of the operator's outputs (slot -> list of Spec); records them by name."""
+    def infer(self, step):
+        """Concrete specs of the step's outputs (slot -> list of Spec); records them by name."""
         try:
             inputs = {
-                slot: [self.input_spec(name) for name in names if name != EMPTY] for slot, names in op.inputs.items()
+                slot: [self.input_spec(name) for name in names if name != EMPTY] for slot, names in step.inputs.items()
             }
-            found = registry.infer_specs(definition, op.attrs, inputs)
+            found = registry.infer_specs(step.definition, step.op.attrs, inputs)
         except EnforceNotMet as error:
-            raise EnforceNotMet(f"{error}\n{op.describe()}") from None
+            raise EnforceNotMet(f"{error}\n{step.op.describe()}") from None
         for slot, specs in found.items():
-            for name, spec in zip(op.outputs.get(slot, ()), specs, strict=False):
+            for name, spec in zip(step.outputs.get(slot, ()), specs, strict=False):
                 if name != EMPTY:
                     self.specs[name] = spec
         return found
@@ -182,55 +219,47 @@ class _Binder:
                 f"the variable {name!r} has no value in this scope; run the startup program first "
                 "(exe.run(fluid.default_startup_program())) or load it"
             )
-        self.tensor(name)
         self.specs[name] = Spec(array.shape, array.dtype)
         return self.specs[name]
 
     def last_uses(self):
-        """Variable name -> number of the last operator that needs its memory."""
+        """Variable name -> number of the last step that needs its memory."""
         last = dict.fromkeys(self.plan._feeds, -1)
-        for number, (_, op, definition) in enumerate(self.ops):
-            for slot, names in op.inputs.items():
-                if slot not in definition.shape_only:
+        for number, step in enumerate(self.ops):
+            for slot, names in step.inputs.items():
+                if slot not in step.definition.shape_only:
                     last.update(dict.fromkeys(names, number))
-            for names in op.outputs.values():
-                last.update(dict.fromkeys(names, number))
-        last.update(dict.fromkeys(self.plan.fetches, len(self.ops)))
+            last.update(dict.fromkeys(step.writes, number))
+        last.update(dict.fromkeys(self.plan._wanted, len(self.ops)))
         return last
 
     def expected_bytes(self):
-        """The most memory that variables need at one time, scratch aside."""
+        """The most memory that variables need at one time, scratch and sharing aside."""
         changes = [0] * (len(self.ops) + 2)
-        for name, last in self.last.items():
-            if name in self.specs and not self.is_persistable(name):
-                spec = self.specs[name]
-                changes[last + 1] -= spec.size * spec.dtype.itemsize
-        seen = set(self.plan._feeds)
-        live = most = sum(self.specs[name].size * self.specs[name].dtype.itemsize for name in seen)
-        for number, (_, op, _) in enumerate(self.ops):
-            live += changes[number]
-            for names in op.outputs.values():
-                for name in names:
-                    if name not in seen and name in self.specs and not self.is_persistable(name):
-                        seen.add(name)
-                        live += self.specs[name].size * self.specs[name].dtype.itemsize
-            most = max(most, live)
-        return most
+        first = dict.fromkeys(self.plan._feeds, 0)
+        for number, step in enumerate(self.ops):
+            for name in step.writes:
+                first.setdefault(name, number)
+        for name, start in first.items():
+            if not self.is_persistable(name):
+                size = self.specs[name].size * self.specs[name].dtype.itemsize
+                changes[start] += size
+                changes[self.last[name] + 1] -= size
+        return max(accumulate(changes))
 
     def allocate(self, name, spec, number):
-        """Give a variable memory of its own, which `last` frees."""
+        """Give a variable memory of its own until its last use."""
         shape = spec.shape
         if name in self.stored_batch_last:
             array, block = self.pool.array([shape[axis] for axis in STORED], spec.dtype)
             array = array.transpose(LOGICAL)
         else:
             array, block = self.pool.array(shape, spec.dtype)
-        storage = _Storage(max(self.last[name], number), block)
-        self.adopt(name, array, storage)
+        self.adopt(name, array, _Storage(max(self.last[name], number), block))
         return array
 
     def adopt(self, name, array, storage):
-        """Let a variable live in `storage`."""
+        """Let a variable live in `storage`, at least until its last use."""
         self.arrays[name] = array
         self.storages[name] = storage
         if self.last[name] > storage.last or not storage.listed:
@@ -244,42 +273,58 @@ class _Binder:
             self.arrays[name] = self.tensor(name).array
         return self.arrays[name]
 
-    def output(self, number, op, definition, slot, position, name, spec):
-        """The array that the operator writes `name` to, and a copy to make afterwards if that is not its own."""
-        source = self.matching_input(op, definition.inplace, slot, position)
-        reads = {n for names in op.inputs.values() for n in names}
-        if name in reads and name != source:
-            scratch = self.context.scratch(spec.shape, spec.dtype)
-            return scratch, partial(np.copyto, self.array(name), scratch)
-        if self.is_persistable(name):
-            return self.persistable(name, spec), None
-        if name in self.arrays:
-            if self.arrays[name].shape == spec.shape and self.arrays[name].dtype == spec.dtype:
-                return self.arrays[name], None
-            return self.allocate(name, spec, number), None
-        if source is not None and self.free_to_take(source, number, op) and self.alike(source, name, spec):
-            self.taken.append(self.storages[source])
-            self.adopt(name, self.arrays[source], self.storages[source])
-            return self.arrays[name], None
-        return self.allocate(name, spec, number), None
+    def bind_step(self, number, step):
+        definition = step.definition
+        if definition.view and self.bind_view(number, step):
+            return
+        attrs = {**definition.attrs, **step.op.attrs}
+        self.context = Context(self.pool.xp, attrs, self.pool, self.plan._seed, step.index, self.plan.scope)
+        self.taken, copies = [], []
+        arguments = []
+        for slot in definition.inputs:
+            arrays = [None if name == EMPTY else self.array(name) for name in step.inputs.get(slot.name, ())]
+            arguments.append(arrays if slot.many else arrays[0] if arrays else None)
+        for slot in definition.outputs:
+            arrays = []
+            for position, name in enumerate(step.outputs.get(slot.name, ())):
+                if name == EMPTY:
+                    arrays.append(None)
+                    continue
+                spec = self.op_specs[number][slot.name][position]
+                source = self.matching_input(step, slot.name, position)
+                arrays.append(self.output(number, step, name, spec, source, copies))
+            arguments.append(arrays if slot.many else arrays[0] if arrays else None)
+        if definition.bind:
+            try:
+                call = definition.kernel(self.context, *arguments)
+            except (EnforceNotMet, ValueError, TypeError) as error:
+                raise EnforceNotMet(f"{error}\n{step.op.describe()}") from error
+        else:
+            call = partial(definition.kernel, self.context, *arguments)
+        for function in [call, *copies]:
+            self.steps.append(function)
+            self.step_ops.append(step.op)
+        self.context.release_scratch()
 
-    def matching_input(self, op, pairs, slot, position):
-        """The input whose memory an output may share, by the operator's declaration (`inplace` or `view`)."""
-        names = op.inputs.get(pairs.get(slot), ())
+    def matching_input(self, step, slot, position):
+        """The input whose memory the operator's definition lets an output take over, or None."""
+        names = step.inputs.get(step.definition.inplace.get(slot), ())
         return names[position] if position < len(names) else None
 
-    def free_to_take(self, source, number, op):
-        """Whether the operator is the last that needs the memory of its input `source`, and needs it only there."""
-        storage = self.storages.get(source)
-        if storage is None or storage.last != number or storage in self.taken:
-            return False
-        readers = [n for names in op.inputs.values() for n in names if self.storages.get(n) is storage]
-        return len(readers) == 1
-
-    def alike(self, source, name, spec):
-        array = self.arrays[source]
-        same_storage = (source in self.stored_batch_last) == (name in self.stored_batch_last)
-        return array.shape == spec.shape and array.dtype == spec.dtype and same_storage
+    def output(self, number, step, name, spec, source, copies):
+        """The array that a step writes `name` to; appends to `copies` what is to be done after it."""
+        if self.is_persistable(name):
+            if name in step.reads and name != source:
+                # The kernel reads the old value while it writes the new one.
+                scratch = self.context.scratch(spec.shape, spec.dtype)
+                copies.append(partial(self.pool.xp.copyto, self.array(name), scratch))
+                return scratch
+            return self.persistable(name, spec)
+        if source is not None and self.free_to_take(source, number, step) and self.alike(source, name, spec):
+            self.taken.append(self.storages[source])
+            self.adopt(name, self.arrays[source], self.storages[source])
+            return self.arrays[name]
+        return self.allocate(name, spec, number)
 
     def persistable(self, name, spec):
         tensor = self.tensor(name)
@@ -288,59 +333,31 @@ class _Binder:
         self.arrays[name] = tensor.array
         return tensor.array
 
-    def bind_op(self, number, index, op, definition):
-        if definition.view and self.bind_view(number, op, definition):
-            return
-        plan = self.plan
-        attrs = {**definition.attrs, **op.attrs}
-        self.context = Context(self.pool.xp, attrs, self.pool, plan._seed, index, plan.scope)
-        self.taken = []
-        arguments, copies = [], []
-        for slot in definition.inputs:
-            arrays = [None if name == EMPTY else self.array(name) for name in op.inputs.get(slot.name, ())]
-            arguments.append(arrays if slot.many else arrays[0] if arrays else None)
-        for slot in definition.outputs:
-            arrays = []
-            specs = self.op_specs[number].get(slot.name, ())
-            for position, name in enumerate(op.outputs.get(slot.name, ())):
-                if name == EMPTY:
-                    arrays.append(None)
-                    continue
-                array, copy = self.output(number, op, definition, slot.name, position, name, specs[position])
-                arrays.append(array)
-                if copy is not None:
-                    copies.append(copy)
-            arguments.append(arrays if slot.many else arrays[0] if arrays else None)
-        if definition.bind:
-            try:
-                step = definition.kernel(self.context, *arguments)
-            except (EnforceNotMet, ValueError, TypeError) as error:
-                raise EnforceNotMet(f"{error}\n{op.describe()}") from error
-        else:
-            step = partial(definition.kernel, self.context, *arguments)
-        for call in [step, *copies]:
-            self.steps.append(call)
-            self.step_ops.append(op)
-        self.context.release_scratch()
+    def free_to_take(self, source, number, step):
+        """Whether the step is the last that needs the memory of its input `source`, and needs it only there."""
+        storage = self.storages.get(source)
+        if storage is None or storage.last != number or storage in self.taken:
+            return False
+        return sum(self.storages.get(name) is storage for name in step.reads) == 1
 
-    def bind_view(self, number, op, definition):
+    def alike(self, source, name, spec):
+        array = self.arrays[source]
+        same_storage = (source in self.stored_batch_last) == (name in self.stored_batch_last)
+        return array.shape == spec.shape and array.dtype == spec.dtype and same_storage
+
+    def bind_view(self, number, step):
         """Let the output be the input's memory in another shape; returns False where that cannot be."""
-        ((slot, source_slot),) = definition.view.items()
-        (source,), (name,) = op.inputs[source_slot], op.outputs[slot]
+        ((slot, source_slot),) = step.definition.view.items()
+        (source,), (name,) = step.inputs[source_slot], step.outputs[slot]
         array = self.array(source)
-        fits = array.flags.c_contiguous and name not in self.arrays and source in self.storages
-        if not fits or self.is_persistable(name) or self.rewritten(name) or self.rewritten(source):
+        if not array.flags.c_contiguous or source not in self.storages or self.is_persistable(name):
             return False
         self.adopt(name, array.reshape(self.specs[name].shape), self.storages[source])
-        for other in definition.outputs:
-            for position, extra in enumerate(op.outputs.get(other.name, ())):
-                if other.name != slot and extra in self.last:
-                    self.allocate(extra, self.op_specs[number][other.name][position], number)
+        for other, names in step.outputs.items():
+            for extra, spec in zip(names, self.op_specs[number][other], strict=True):
+                if other != slot and extra != EMPTY:
+                    self.allocate(extra, spec, number)
         return True
-
-    def rewritten(self, name):
-        """Whether the variable gets a value more than once, so that it must not share memory with another."""
-        return self.writers[name] > 1
 
     def fetched(self, name):
         if name not in self.arrays:

@@ -142,8 +142,9 @@ class _Tape:
         self.taken = set(block.vars)
         self.grad_names = {}
         self.context = {}  # gradient name -> variable name, as Fluid's callbacks expect it
-        self.copies = Counter()
         self.partials = {}
+        self.renamed = Counter()
+        self.values = Counter()  # variable name -> how many of its values the pass has gone past
         self.known = set()
         self.seeded = set()
 
@@ -173,29 +174,35 @@ class _Tape:
     def run(self):
         """Append all gradient operators; returns variable name -> name of its gradient."""
         described = [(op, parts) for op in reversed(self.ops) if (parts := self.gradient_of(op))]
-        writers = Counter(
-            name[: -len(GRAD)]
-            for _, parts in described
-            for _, _, outputs, _ in parts
-            for names in outputs.values()
-            for name in names
-            if name.endswith(GRAD)
-        )
-        for base in self.seeded:
-            if writers[base]:
-                writers[base] += 1
-        written = Counter()
+        writers = self.count_writers(described)
         for op, parts in described:
-            for type, inputs, outputs, attrs in parts:
+            for _, inputs, _, _ in parts:
                 self.complete(inputs)
+            self.close_values(op)
+            for type, inputs, outputs, attrs in parts:
                 inputs = {slot: [self.translated(name) for name in names] for slot, names in inputs.items()}
-                renamed = {}
-                for slot, names in outputs.items():
-                    renamed[slot] = [self.partial(name, writers, written) for name in names]
-                self.append(type, inputs, renamed, attrs, op)
+                outputs = {slot: [self.partial(name, writers) for name in names] for slot, names in outputs.items()}
+                self.append(type, inputs, outputs, attrs, op)
         for base in list(self.partials):
             self.add_up(base)
         return {name: grad for name, grad in self.grad_names.items() if self.block.has_var(grad)}
+
+    def count_writers(self, described):
+        """How many parts the gradient of each value of each variable has: (name, value number) -> count."""
+        writers = Counter({(base, 0): 1 for base in self.seeded})
+        for op, parts in described:
+            self.close_values(op)
+            for _, _, outputs, _ in parts:
+                for name in (name for names in outputs.values() for name in names if name.endswith(GRAD)):
+                    base = name[: -len(GRAD)]
+                    writers[base, self.values[base]] += 1
+        self.values.clear()
+        return writers
+
+    def close_values(self, op):
+        """Before an operator, its outputs had other values (if any): what flows to those is another gradient."""
+        for name in set(op.output_arg_names):
+            self.values[name] += 1
 
     def gradient_of(self, op):
         """The operators of `op`'s gradient, without what nobody wants; [] if no gradient reaches it."""
@@ -240,17 +247,18 @@ class _Tape:
     def translated(self, name):
         return self.grad_name(name[: -len(GRAD)]) if name.endswith(GRAD) else name
 
-    def partial(self, name, writers, written):
+    def partial(self, name, writers):
         """Where to write a gradient: under its own name, or under a name of its own if there are several parts."""
         if name == EMPTY or not name.endswith(GRAD):
             return name
         base = name[: -len(GRAD)]
-        if writers[base] == 1:
+        if writers[base, self.values[base]] == 1:
             return self.grad_name(base)
-        part = f"{self.grad_name(base)}@RENAME@block{self.block.idx}@{written[base]}"
-        written[base] += 1
+        part = f"{self.grad_name(base)}@RENAME@block{self.block.idx}@{self.renamed[base]}"
+        self.renamed[base] += 1
         if base not in self.partials:
-            self.partials[base] = [self.grad_name(base)] if base in self.seeded else []
+            seeded = base in self.seeded and self.values[base] == 0
+            self.partials[base] = [self.grad_name(base)] if seeded else []
         self.partials[base].append(part)
         return part
 
