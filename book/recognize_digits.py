@@ -83,9 +83,7 @@ def choose_data(wanted):
 
 def train_test(exe, program, feeder, reader, fetch_list):
     """The mean loss and accuracy over all batches of a reader."""
-    results = [
-        exe.run(program=program, feed=feeder.feed(test_data), fetch_list=fetch_list) for test_data in reader()
-    ]
+    results = [exe.run(program=program, feed=feeder.feed(test_data), fetch_list=fetch_list) for test_data in reader()]
     avg_loss, acc = numpy.array([[float(value) for value in row] for row in results]).mean(axis=0)
     return avg_loss, acc
 

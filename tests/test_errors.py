@@ -71,9 +71,7 @@ def test_label_out_of_range(exe, net, bad):
 
 
 def test_uninitialised_parameter(exe, net):
-    text = message(
-        EnforceNotMet, exe.run, feed={"img": IMG, "label": LABEL}, fetch_list=[net], scope=fluid.Scope()
-    )
+    text = message(EnforceNotMet, exe.run, feed={"img": IMG, "label": LABEL}, fetch_list=[net], scope=fluid.Scope())
     assert "'fc_0.w_0' has no value" in text and "startup program" in text and "mul(" in text
 
 

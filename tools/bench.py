@@ -3,9 +3,9 @@
     python tools/bench.py                                   # PyTorch too, if this Python has it
     python tools/bench.py --torch-python ../torch/bin/python --net cnn --batch 64 --rounds 7
 
-Each round starts a fresh process for each framework in turn, so that both meet the same noise; a figure is the median over
-the rounds of each round's median step.  Then the engine's overhead: the time of a Program of tiny operators, less the
-time of the NumPy calls themselves.
+Each round starts a fresh process for each framework in turn, so that both meet the same noise; a figure is the median
+over the rounds of each round's median step.  Then the engine's overhead: the time of a Program of tiny operators, less
+the time of the NumPy calls themselves.
 """
 
 import argparse

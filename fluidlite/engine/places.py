@@ -56,9 +56,7 @@ class CUDAPlace(CPUPlace):
             raise RuntimeError(f"{self!r}: CuPy finds no GPU ({error}); use fluid.CPUPlace()") from None
         if self.device_id >= count:
             raise RuntimeError(f"{self!r}: this machine has {count} GPU(s), numbered from 0")
-        raise RuntimeError(
-            f"{self!r}: this version of fluidlite has no GPU engine yet; its kernels run on the CPU: use fluid.CPUPlace()"
-        )
+        raise RuntimeError(f"{self!r}: this version of fluidlite has no GPU engine yet; use fluid.CPUPlace()")
 
     def __repr__(self):
         return f"CUDAPlace({self.device_id})"

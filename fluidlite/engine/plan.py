@@ -16,6 +16,10 @@ from ..ops import registry
 from ..ops.registry import EMPTY, LOGICAL, STORED, EnforceNotMet, Spec
 from .context import Context
 from .layout import batch_last
+from .memory import Pool
+
+# Elements of a tensor that may be a shape.
+_SMALL = 64
 
 
 class Plan:
@@ -98,7 +102,7 @@ class _Step(NamedTuple):
 
 
 def _versioned(ops, variables):
-    """The operators as steps in which every temporary variable is written once, and variable name -> its newest version.
+    """The operators as steps in which every temporary is written once, and variable name -> its newest version.
 
     A Program may write a variable several times, with different shapes even.  Each write but the first makes a version
     under a name of its own.  Persistable variables keep their one place in the scope.
@@ -196,11 +200,45 @@ class _Binder:
             found = registry.infer_specs(step.definition, step.op.attrs, inputs)
         except EnforceNotMet as error:
             raise EnforceNotMet(f"{error}\n{step.op.describe()}") from None
+        values = self.constants(step, inputs, found)
         for slot, specs in found.items():
             for name, spec in zip(step.outputs.get(slot, ()), specs, strict=False):
-                if name != EMPTY:
-                    self.specs[name] = spec
+                if name != EMPTY and spec is not None:
+                    if min(spec.shape, default=0) < 0:
+                        raise EnforceNotMet(
+                            f"the shape {list(spec.shape)} of {name} depends on values that are known only while the "
+                            f"program runs\n{step.op.describe()}"
+                        )
+                    self.specs[name] = spec._replace(value=values.get(name))
         return found
+
+    def constants(self, step, inputs, found):
+        """The values of small outputs (name -> array) that follow from the program and the shapes of the feeds."""
+        definition = step.definition
+        known = definition.constant and all(
+            spec.value is not None
+            for slot, specs in inputs.items()
+            if slot not in definition.shape_only
+            for spec in specs
+        )
+        if not known:
+            return {}
+        outputs = [(slot, spec) for slot in definition.outputs for spec in found[slot.name]]
+        if any(spec.size > _SMALL for _, spec in outputs):
+            return {}
+        arguments = []
+        for slot in definition.inputs:
+            arrays = [
+                np.broadcast_to(np.zeros((), spec.dtype), spec.shape) if spec.value is None else spec.value
+                for spec in inputs.get(slot.name, ())
+            ]
+            arguments.append(arrays if slot.many else arrays[0] if arrays else None)
+        results = [np.empty(spec.shape, spec.dtype) for _, spec in outputs]
+        call = definition.kernel(Context(np, {**definition.attrs, **step.op.attrs}, Pool(np)), *arguments, *results)
+        if definition.bind:
+            call()
+        names = [step.outputs[slot.name][0] for slot, _ in outputs]
+        return dict(zip(names, results, strict=True))
 
     def input_spec(self, name):
         spec = self.specs.get(name)

@@ -147,12 +147,14 @@ class _Tape:
         self.values = Counter()  # variable name -> how many of its values the pass has gone past
         self.known = set()
         self.seeded = set()
+        self.given = set()
 
     def seed(self, target, given=None):
         """The name of a gradient that the pass starts from: a `given` variable, or one that the caller computes."""
         self.known.add(target.name)
         if given is not None:
             self.grad_names[target.name] = given
+            self.given.add(target.name)
         self.seeded.add(target.name)
         return self.grad_name(target.name)
 
@@ -179,8 +181,12 @@ class _Tape:
             for _, inputs, _, _ in parts:
                 self.complete(inputs)
             self.close_values(op)
-            for type, inputs, outputs, attrs in parts:
-                inputs = {slot: [self.translated(name) for name in names] for slot, names in inputs.items()}
+            reads = [{slot: [self.translated(name) for name in names] for slot, names in p[1].items()} for p in parts]
+            for name in self.given.intersection(op.output_arg_names):
+                # Its gradient is a variable of the user's, which an earlier value's gradient must not overwrite.
+                self.given.discard(name)
+                del self.grad_names[name]
+            for (type, _, outputs, attrs), inputs in zip(parts, reads, strict=True):
                 outputs = {slot: [self.partial(name, writers) for name in names] for slot, names in outputs.items()}
                 self.append(type, inputs, outputs, attrs, op)
         for base in list(self.partials):

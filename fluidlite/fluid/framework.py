@@ -207,7 +207,9 @@ def _checked_shape(shape, name):
             raise TypeError
         dims = tuple(-1 if size is None else size.__index__() for size in shape)
     except (TypeError, AttributeError):
-        raise TypeError(f"the shape of {name} must be a list of integers (None or -1: unknown), got {shape!r}") from None
+        raise TypeError(
+            f"the shape of {name} must be a list of integers (None or -1: unknown), got {shape!r}"
+        ) from None
     if any(size < -1 for size in dims):
         raise ValueError(f"the shape of {name} must hold sizes, or -1 for an unknown one, got {list(dims)}")
     return dims
@@ -403,7 +405,7 @@ class Block:
     iter_parameters = all_parameters
 
     def create_var(self, *args, **kwargs):
-        """Add a Variable; the arguments are those of `Variable` after `block`.  Returns an existing one of that name."""
+        """Add a Variable, or return the one of that name; the arguments are those of `Variable` after `block`."""
         name = kwargs.get("name")
         if name is not None and name in self.vars:
             return self._existing(self.vars[name], kwargs)
@@ -443,7 +445,7 @@ class Block:
             if shared.shape != parameter.shape or shared.dtype != parameter.dtype:
                 raise ValueError(
                     f"the parameter {parameter.name} is shared by name, but it exists with shape {list(shared.shape)} "
-                    f"{shared.dtype.name} and is now asked for with shape {list(parameter.shape)} {parameter.dtype.name}"
+                    f"{shared.dtype.name} and is now asked for with {list(parameter.shape)} {parameter.dtype.name}"
                 )
             return shared
         block.vars[parameter.name] = parameter

@@ -184,7 +184,7 @@ def save_inference_model(
         raise ValueError("save_inference_model: target_vars is empty, so there is nothing to save")
     if not export_for_deployment:
         raise ValueError(
-            "save_inference_model: export_for_deployment=False is not supported; save the training program with fluid.save"
+            "save_inference_model: export_for_deployment=False is not supported; fluid.save saves a training program"
         )
     _check_executor("save_inference_model", executor)
     program = _program(main_program)
@@ -344,7 +344,9 @@ def _value(variable):
     found = global_scope().find_var(variable.name)
     array = found.get_tensor().array if found is not None else None
     if array is None:
-        raise ValueError(f"the variable {variable.name} has no value to save; run the startup program first, or load it")
+        raise ValueError(
+            f"the variable {variable.name} has no value to save; run the startup program first, or load it"
+        )
     return np.asarray(array)
 
 
@@ -378,8 +380,8 @@ def _assign(variables, values, origin):
         fits = len(spec.shape) == value.ndim and all(a in (-1, b) for a, b in zip(spec.shape, value.shape, strict=True))
         if not fits or spec.dtype != value.dtype:
             raise ModelFileError(
-                f"{origin} holds {variable.name} with shape {list(value.shape)} and dtype {value.dtype}, but the program "
-                f"declares shape {list(spec.shape)} and dtype {spec.dtype}"
+                f"{origin} holds {variable.name} with shape {list(value.shape)} and dtype {value.dtype}, but the "
+                f"program declares shape {list(spec.shape)} and dtype {spec.dtype}"
             )
     for variable in variables:
         global_scope().var(variable.name).get_tensor().set(values[variable.name])

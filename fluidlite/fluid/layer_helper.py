@@ -146,9 +146,7 @@ class LayerHelper:
     def set_variable_initializer(self, var, initializer):
         """Initialise a persistable Variable in the startup program."""
         block = self.startup_program.global_block()
-        created = block.create_var(
-            name=var.name, type=var.type, dtype=var.dtype, shape=var.shape, persistable=True
-        )
+        created = block.create_var(name=var.name, type=var.type, dtype=var.dtype, shape=var.shape, persistable=True)
         initializer(created, block)
 
     def append_bias_op(self, input_var, dim_start=1, dim_end=None):

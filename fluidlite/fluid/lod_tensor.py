@@ -20,7 +20,9 @@ def create_lod_tensor(data, recursive_seq_lens, place):
     if isinstance(data, list):
         lengths = [len(sequence) for sequence in data]
         if [lengths] != recursive_seq_lens:
-            raise ValueError(f"the sequences have the lengths {[lengths]}, but recursive_seq_lens is {recursive_seq_lens}")
+            raise ValueError(
+                f"the sequences have the lengths {[lengths]}, but recursive_seq_lens is {recursive_seq_lens}"
+            )
         data = np.concatenate([np.asarray(sequence, np.int64) for sequence in data]).reshape(-1, 1)
     tensor = LoDTensor(np.asarray(data))
     tensor.set_recursive_sequence_lengths(recursive_seq_lens)

@@ -106,13 +106,9 @@ def img_conv_group(
     )
     for filters, padding, size, attr, with_batchnorm, drop_rate in settings:
         act = None if with_batchnorm else conv_act
-        input = layers.conv2d(
-            input, filters, size, padding=padding, param_attr=attr, act=act, use_cudnn=use_cudnn
-        )
+        input = layers.conv2d(input, filters, size, padding=padding, param_attr=attr, act=act, use_cudnn=use_cudnn)
         if with_batchnorm:
             input = layers.batch_norm(input, act=conv_act)
             if abs(drop_rate) > 1e-5:
                 input = layers.dropout(input, dropout_prob=drop_rate)
-    return layers.pool2d(
-        input, pool_size=pool_size, pool_type=pool_type, pool_stride=pool_stride, use_cudnn=use_cudnn
-    )
+    return layers.pool2d(input, pool_size=pool_size, pool_type=pool_type, pool_stride=pool_stride, use_cudnn=use_cudnn)

@@ -5,7 +5,6 @@ from ..proto.files import ModelFileError
 from .framework import Block, Operator, Parameter, Program, Variable
 
 
-
 def describe_program(program):
     """The Program as dicts, lists, strings and numbers."""
     return {
@@ -13,7 +12,9 @@ def describe_program(program):
             {
                 "parent": block.parent_idx,
                 "vars": [_describe_variable(v) for v in block.vars.values()],
-                "ops": [{"type": o.type, "inputs": o.inputs, "outputs": o.outputs, "attrs": o.attrs} for o in block.ops],
+                "ops": [
+                    {"type": o.type, "inputs": o.inputs, "outputs": o.outputs, "attrs": o.attrs} for o in block.ops
+                ],
             }
             for block in program.blocks
         ],

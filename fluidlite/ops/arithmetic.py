@@ -14,6 +14,7 @@ from .registry import EnforceNotMet, Spec, operator
     elementwise=True,
     inplace={"Out": "X"},
     bind=True,
+    constant=True,
 )
 def scale(ctx, x, factor, out):
     xp = ctx.xp  # scale * X + bias, or scale * (X + bias)

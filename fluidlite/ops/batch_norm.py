@@ -34,7 +34,9 @@ def _infer(attrs, x, scale, bias, mean, variance, *_):
     channels = x.shape[_channel_axis(attrs, len(x.shape))]
     for name, spec in (("Scale", scale), ("Bias", bias), ("Mean", mean), ("Variance", variance)):
         if spec.shape != (channels,) and channels != -1:
-            raise EnforceNotMet(f"{name} must have the shape [{channels}], one for each channel, got {list(spec.shape)}")
+            raise EnforceNotMet(
+                f"{name} must have the shape [{channels}], one for each channel, got {list(spec.shape)}"
+            )
     per_channel = Spec(scale.shape, scale.dtype)
     return x, per_channel, per_channel, per_channel, per_channel
 
@@ -126,9 +128,7 @@ def _infer_grad(attrs, x, scale, bias, mean, inverse, dy):
     return x, scale, scale
 
 
-@batch_norm.gradient(
-    "X Scale Bias SavedMean SavedVariance", bind=True, infer=_infer_grad, image="X Y@GRAD X@GRAD"
-)
+@batch_norm.gradient("X Scale Bias SavedMean SavedVariance", bind=True, infer=_infer_grad, image="X Y@GRAD X@GRAD")
 def batch_norm_grad(ctx, x, scale, bias, mean, inverse, dy, dx, dscale, dbias):
     """With centred c = X - mean and m elements in each channel:
 

@@ -35,7 +35,11 @@ class _Geometry:
         self.batch, self.channels, self.height, self.width = nchw_shape(x_shape, attrs)
         self.filters, self.group_channels, self.kh, self.kw = w_shape
         self.groups = attrs["groups"]
-        if self.groups < 1 or self.filters % self.groups or self.channels not in (-1, self.group_channels * self.groups):
+        if (
+            self.groups < 1
+            or self.filters % self.groups
+            or self.channels not in (-1, self.group_channels * self.groups)
+        ):
             raise EnforceNotMet(
                 f"the input has {self.channels} channels (shape {list(x_shape)}), but the filter {list(w_shape)} with "
                 f"groups={self.groups} takes {self.group_channels * self.groups}, and makes {self.filters}"
@@ -62,9 +66,7 @@ class _Geometry:
     def taps(self):
         """(j, first, last, start) for each filter column: outputs [first, last) read the input from column start on."""
         for j in range(self.kw):
-            first, last, start = tap_range(
-                j * self.dilation_w, self.width, self.pad_w[0], self.stride_w, self.out_w
-            )
+            first, last, start = tap_range(j * self.dilation_w, self.width, self.pad_w[0], self.stride_w, self.out_w)
             yield j, first, last, start
 
     def columns(self, start, count):
@@ -113,7 +115,7 @@ class _Unrolled:
 def _windows(ctx, rows, count, stride, kernel, dilation):
     """The matrices (G, count, kernel*K, S) of the `kernel` rows of (G, R, K, S) that each window holds.
 
-    Without dilation they are an overlapping view.  With it, they are scratch, to be filled by copying the second result.
+    Without dilation they are an overlapping view.  With it, they are scratch, filled by copying the second result.
     """
     groups, _, k, inner = rows.shape
     s = rows.strides

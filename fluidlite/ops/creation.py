@@ -21,6 +21,7 @@ def infer_given_shape(attrs, shape_tensor=None, shape_tensors=()):
     outputs="Out!",
     attrs={"shape": [], "dtype": 5, "value": 0.0, "str_value": "", "force_cpu": False},
     infer=lambda attrs, value, *shapes: infer_given_shape(attrs, *shapes),
+    constant=True,
 )
 def fill_constant(ctx, value, shape_tensor, shape_tensors, out):
     if value is None:
@@ -99,6 +100,7 @@ _VALUE_LISTS = {"bool": "bool_values", "float32": "fp32_values", "int32": "int32
     attrs={"shape": [], "dtype": 5, **{name: [] for name in _VALUE_LISTS.values()}},
     infer=infer_given_shape,
     bind=True,
+    constant=True,
 )
 def assign_value(ctx, out):
     values = ctx.attrs[_VALUE_LISTS[out.dtype.name]]

@@ -53,7 +53,17 @@ def infer_comparison(attrs, x, y):
 def pair(type, infer=infer_result, **traits):
     """An operator of `X` and `Y` with the attribute `axis`, bound to its arrays."""
     attrs = {"axis": -1, **traits.pop("attrs", {})}
-    return operator(type, inputs="X, Y", outputs="Out", attrs=attrs, infer=infer, bind=True, elementwise=True, **traits)
+    return operator(
+        type,
+        inputs="X, Y",
+        outputs="Out",
+        attrs=attrs,
+        infer=infer,
+        bind=True,
+        elementwise=True,
+        constant=True,
+        **traits,
+    )
 
 
 def broadcast(ctx, x, y):

@@ -205,7 +205,9 @@ def infer_concat(attrs, xs, axis_tensor):
     return Spec(joined([spec.shape for spec in xs], axis, "the inputs"), xs[0].dtype)
 
 
-@operator("concat", inputs="X*, AxisTensor?!", outputs="Out", attrs={"axis": 0}, infer=infer_concat, bind=True)
+@operator(
+    "concat", inputs="X*, AxisTensor?!", outputs="Out", attrs={"axis": 0}, infer=infer_concat, bind=True, constant=True
+)
 def concat(ctx, xs, axis_tensor, out):
     axis = ctx.attrs["axis"] % out.ndim
     return copies(ctx, pieces(out, axis, [x.shape[axis] for x in xs]), xs)
@@ -455,7 +457,7 @@ def copy_part_grad(ctx, x, *rest):
 
 
 slice_op = operator(
-    "slice", inputs=f"Input, {_BOUNDS}", outputs="Out", attrs=_SLICE_ATTRS, infer=infer_slice, bind=True
+    "slice", inputs=f"Input, {_BOUNDS}", outputs="Out", attrs=_SLICE_ATTRS, infer=infer_slice, bind=True, constant=True
 )(copy_part)
 slice_op.gradient("StartsTensor, EndsTensor, StartsTensorList, EndsTensorList", shapes="Input", bind=True)(
     lambda ctx, *arrays: copy_part_grad(ctx, arrays[4], *arrays[:4], *arrays[5:])
@@ -609,7 +611,13 @@ def infer_cast(attrs, x):
 
 
 @operator(
-    "cast", inputs="X", outputs="Out", attrs={"in_dtype": -1, "out_dtype": -1}, infer=infer_cast, elementwise=True
+    "cast",
+    inputs="X",
+    outputs="Out",
+    attrs={"in_dtype": -1, "out_dtype": -1},
+    infer=infer_cast,
+    elementwise=True,
+    constant=True,
 )
 def cast(ctx, x, out):
     ctx.xp.copyto(out, x, casting="unsafe")
@@ -639,6 +647,7 @@ def assign_grad(inputs, outputs, attrs):
     infer=lambda attrs, x: Spec((len(x.shape),), np.dtype(np.int32)),
     shape_only="Input",
     bind=True,
+    constant=True,
 )
 def shape(ctx, x, out):
     sizes = ctx.xp.asarray(x.shape, out.dtype)
@@ -652,6 +661,7 @@ def shape(ctx, x, out):
     infer=lambda attrs, x: Spec((1,), np.dtype(np.int64)),
     shape_only="Input",
     bind=True,
+    constant=True,
 )
 def size(ctx, x, out):
     return partial(out.fill, x.size)

@@ -390,7 +390,7 @@ def ftrl(ctx, param, squared, linear, grad, lr, param_out, squared_out, linear_o
     return step
 
 
-@operator("clip_by_norm", inputs="X", outputs="Out", attrs={"max_norm": 1.0}, inplace={"Out": "X"}, bind=True)
+@operator("clip_by_norm", inputs="X", outputs="Out!", attrs={"max_norm": 1.0}, inplace={"Out": "X"}, bind=True)
 def clip_by_norm(ctx, x, out):
     xp, max_norm = ctx.xp, ctx.attrs["max_norm"]  # Out = X min(1, max_norm / |X|)
     t = ctx.scratch(x.shape, x.dtype)

@@ -39,10 +39,15 @@ class EnforceNotMet(ValueError):
 
 
 class Spec(NamedTuple):
-    """What is known of a variable without its values; a dimension of -1 is known only when the Program runs."""
+    """What is known of a variable before the Program runs.
+
+    A dimension of -1 is known only when the Program runs.  `value` is the small array that a plan finds in a variable
+    that no feed determines (see the trait `constant` of `operator`), so that it may be the shape of something.
+    """
 
     shape: tuple
     dtype: np.dtype
+    value: np.ndarray | None = None
 
     @property
     def size(self):
@@ -91,6 +96,7 @@ class OperatorDef:
         shape_only="",
         random=False,
         side_effect=False,
+        constant=False,
     ):
         self.type = type
         self.inputs = inputs
@@ -107,6 +113,7 @@ class OperatorDef:
         self.shape_only = frozenset(shape_only.replace(",", " ").split())
         self.random = random
         self.side_effect = side_effect
+        self.constant = constant
         self.make_gradient = None
 
     def gradient(self, reads="", *, shapes="", type=None, infer=None, **traits):
@@ -206,6 +213,7 @@ def operator(type, inputs="", outputs="", **traits):
         shape_only: input slots of which only the shape is used.
         random: the operator draws random numbers.
         side_effect: the operator must run even if nothing reads its outputs.
+        constant: while a plan is prepared, the kernel may be called to find out small outputs, if the inputs are known.
     """
 
     def declare(kernel):
@@ -245,6 +253,6 @@ def infer_specs(definition, attrs, inputs):
     if not isinstance(found, tuple) or isinstance(found, Spec):
         found = (found,)
     return {
-        slot.name: list(spec) if slot.many and not isinstance(spec, Spec) else [spec]
+        slot.name: [one and Spec(one.shape, one.dtype) for one in (spec if isinstance(spec, list) else [spec])]
         for slot, spec in zip(definition.outputs, found, strict=True)
     }

@@ -5,7 +5,6 @@ from functools import partial
 import numpy as np
 
 from .registry import EnforceNotMet, Spec, operator
-from .strides import scratch_like
 
 
 def _reduced(array, axis):
@@ -20,7 +19,13 @@ def _infer_softmax(attrs, x):
 
 
 @operator(
-    "softmax", inputs="X", outputs="Out", attrs={"axis": -1, "data_format": "AnyLayout", "is_test": False}, infer=_infer_softmax, bind=True, inplace={"Out": "X"}
+    "softmax",
+    inputs="X",
+    outputs="Out",
+    attrs={"axis": -1, "data_format": "AnyLayout", "is_test": False},
+    infer=_infer_softmax,
+    bind=True,
+    inplace={"Out": "X"},
 )
 def softmax(ctx, x, out):
     """Out = exp(X - max) / sum(exp(X - max)) along `axis`."""

@@ -1,6 +1,6 @@
 """Trains a network with dropout and batch normalisation for some epochs; run by test_io.py in processes of its own.
 
-    python resume.py FIRST_EPOCH LAST_EPOCH LOAD_FROM|- SAVE_TO
+python resume.py FIRST_EPOCH LAST_EPOCH LOAD_FROM|- SAVE_TO
 """
 
 import random

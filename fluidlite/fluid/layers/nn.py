@@ -97,8 +97,8 @@ def conv2d(
         name (str): the first part of generated names.
         data_format (str): "NCHW" or "NHWC".
     Returns:
-        Variable of shape [N, num_filters, H', W'] with H' = (H + top + bottom - dilation * (height - 1) - 1) // stride + 1
-        (in the order of data_format).
+        Variable of shape [N, num_filters, H', W'] (in the order of data_format), where
+        H' = (H + top + bottom - dilation * (height - 1) - 1) // stride + 1.
     Raises:
         TypeError, ValueError: a wrong argument.
         EnforceNotMet: the filter does not fit the input.
@@ -226,7 +226,7 @@ def batch_norm(
     moving = moving * momentum + batch * (1 - momentum).  See Ioffe and Szegedy, https://arxiv.org/abs/1502.03167.
 
     Args:
-        input (Variable): [N, C], [N, C, L], [N, C, H, W] or [N, C, D, H, W] (channels last with data_layout "NHWC"), float.
+        input (Variable): float; [N, C], [N, C, L], [N, C, H, W] or [N, C, D, H, W] (channels last with "NHWC").
         act (str): an activation.
         is_test (bool): use the moving statistics; `Program.clone(for_test=True)` sets it.
         momentum (float or Variable of shape [1]): how much of the old moving statistics stays.
@@ -300,9 +300,7 @@ def batch_norm(
     return helper.append_activation(out)
 
 
-def dropout(
-    x, dropout_prob, is_test=False, seed=None, name=None, dropout_implementation="downgrade_in_infer"
-):
+def dropout(x, dropout_prob, is_test=False, seed=None, name=None, dropout_implementation="downgrade_in_infer"):
     """Set elements to 0 at random while training.  See Srivastava et al., JMLR 15 (2014).
 
     Args:
