@@ -55,8 +55,14 @@ def batch(reader, batch_size, drop_last=False):
         A reader of lists.
 
     Raises:
+        TypeError: ``reader`` is no reader.
         ValueError: ``batch_size`` is not a positive number.
     """
+    if not callable(reader):
+        raise TypeError(
+            f"batch: a reader is a function that returns an iterator, got {type(reader).__name__}; "
+            "write batch(reader, ...), not batch(reader(), ...), and lambda: samples for a list"
+        )
     size = int(batch_size)
     if size <= 0:
         raise ValueError(f"batch_size must be a positive integer, but got batch_size={batch_size!r}")

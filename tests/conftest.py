@@ -2,6 +2,9 @@
 
 import os
 
+# The workers of pytest-xdist use all cores; BLAS threads of their own would only get in each other's way.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import pytest
 
 import fluidlite.fluid as fluid

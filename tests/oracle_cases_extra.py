@@ -402,3 +402,31 @@ def _(t):
 def _(t):
     x = t.feed("x", t.rng.uniform(0, 1, (6, 2)).astype("float32"))
     return t.layers.auc(x, t.integers("label", 2, 6, 1), num_thresholds=15)[0]
+
+
+@case("cos_sim_one_row", extra=True)
+def _(t):
+    return t.layers.cos_sim(t.feed("x", t.randn(3, 4)), t.feed("y", t.randn(1, 4)))
+
+
+@case("scaled_dot_product_attention_one_head", extra=True)
+def _(t):
+    shapes = {"queries": [2, 3, 4], "keys": [2, 5, 4], "values": [2, 5, 6]}
+    inputs = [t.feed(name, t.randn(*shape), shape) for name, shape in shapes.items()]
+    return t.fluid.nets.scaled_dot_product_attention(*inputs)
+
+
+@case("strided_slice_from_variables", extra=True)
+def _(t):
+    start = t.layers.fill_constant([1], "int32", -3)
+    return t.layers.strided_slice(t.feed("x", t.randn(3, 4, 5)), [0, 2], [start, 0], [3, 4], [1, 2])
+
+
+@case("uniform_random_from_variables", extra=True, grad=False, random=True)
+def _(t):
+    return t.layers.uniform_random([t.layers.fill_constant([1], "int64", 3), 4])
+
+
+@variants("scale_by_a_variable", {"bias_after": {}, "bias_before": dict(bias_after_scale=False)}, extra=True)
+def _(t, **kwargs):
+    return t.layers.scale(t.x(3, 4), t.feed("factor", t.randn(1), [1]), bias=0.5, **kwargs)

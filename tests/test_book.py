@@ -47,6 +47,11 @@ def test_without_data_or_network_it_says_so_and_trains_on_its_own_digits(tmp_pat
     assert refused.returncode == 1 and "train-images-idx3-ubyte" in refused.stderr
 
 
+def test_use_gpu_without_a_gpu_says_what_is_missing(tmp_path):
+    done = run(tmp_path, BOOK, "--use-gpu")
+    assert done.returncode == 1 and "CUDAPlace(0)" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_mistyped_arguments_are_explained(tmp_path):
     for arguments, words in (
         (["--model", "cnnn"], ["--model", "cnnn"]),

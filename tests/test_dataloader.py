@@ -175,12 +175,67 @@ def test_the_thread_ends_with_the_data(variables):
     assert wait_until(lambda: len(loader_threads()) == before)
 
 
+def sums_until_the_end(exe, program, fetch):
+    sums = []
+    try:
+        while True:
+            sums.append(exe.run(program, fetch_list=[fetch])[0].item())
+    except fluid.core.EOFException:
+        return sums
+
+
+def test_a_loader_that_is_not_iterable_feeds_the_program_between_start_and_reset(variables, exe):
+    feeding = loader(variables, iterable=False).set_batch_generator(batches)
+    total = fluid.layers.reduce_sum(variables[0])
+    test_program = fluid.default_main_program().clone(for_test=True)
+    for _ in range(2):
+        feeding.start()
+        assert sums_until_the_end(exe, fluid.default_main_program(), total) == [0, 4, 8]
+        feeding.reset()
+    feeding.start()
+    assert exe.run(test_program, fetch_list=[total])[0] == 0
+    with pytest.raises(RuntimeError, match="started already"):
+        feeding.start()
+    feeding.reset()
+    with pytest.raises(RuntimeError, match=r"loader of \['x', 'y'\] is not started; call its start\(\)"):
+        exe.run(fetch_list=[total])
+    # Given values come first.
+    fed = {"x": np.ones((1, 2), "float32"), "y": np.ones((1, 1), "int64")}
+    assert exe.run(feed=fed, fetch_list=[total])[0] == 2
+
+
+def test_py_reader_declares_what_it_feeds(exe):
+    reader = fluid.layers.py_reader(4, shapes=[(-1, 2), (-1, 1)], dtypes=["float32", "int64"])
+    x, y = fluid.layers.read_file(fluid.layers.double_buffer(reader))
+    assert x.shape == (-1, 2) and y.dtype == fluid.core.VarDesc.VarType.INT64
+    reader.decorate_paddle_reader(paddle.batch(samples, 5))
+    total = fluid.layers.reduce_sum(x)
+    reader.start()
+    assert sums_until_the_end(exe, None, total) == [10, 35]
+    reader.reset()
+
+
+def test_an_error_of_the_generator_reaches_the_run(variables, exe):
+    def broken():
+        yield from batches(1)
+        raise OSError("disk is gone")
+
+    feeding = loader(variables, iterable=False).set_batch_generator(broken)
+    total = fluid.layers.reduce_sum(variables[0])
+    feeding.start()
+    exe.run(fetch_list=[total])
+    with pytest.raises(OSError, match="disk is gone"):
+        exe.run(fetch_list=[total])
+    feeding.reset()
+
+
 @pytest.mark.parametrize(
     ("error", "mistake", "message"),
     [
         (ValueError, lambda v: fluid.io.DataLoader.from_generator(v), "capacity must be the number of batches"),
         (TypeError, lambda v: fluid.io.DataLoader.from_generator(["x"], 2), "feed_list must be a list of Variables"),
-        (ValueError, lambda v: loader(v, iterable=False), "iterable=False .* is not supported; .* 'for feed in loader"),
+        (RuntimeError, lambda v: list(loader(v, iterable=False)), "iterable=False is not iterated over"),
+        (ValueError, lambda v: loader(v, iterable=False).start(), "no data yet; call set_sample_generator"),
         (ValueError, lambda v: list(loader(v)), "no data yet; call set_sample_generator"),
         (ValueError, lambda v: loader(v).set_sample_generator(samples, 0), "batch_size must be a positive integer"),
         (RuntimeError, lambda v: loader(v).start(), "iterate over this one"),

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import fluidlite as paddle
 import fluidlite.fluid as fluid
 from fluidlite.fluid.core import EnforceNotMet
 
@@ -111,6 +112,53 @@ def test_bad_arguments_name_layer_and_argument():
     for call, parts in cases:
         text = message((TypeError, ValueError), call)
         assert all(part in text for part in parts), text
+
+
+def test_misspelt_names_are_suggested(exe, net, tmp_path):
+    feed = {"img": IMG, "label": LABEL}
+    with pytest.warns(UserWarning, match="did you mean 'label'"):
+        exe.run(feed={**feed, "lable": LABEL}, fetch_list=[net])
+    assert "did you mean 'mean_0.tmp_0'" in message(ValueError, exe.run, feed=feed, fetch_list=["mean_0.tmp0"])
+    x = fluid.data("x", [None, 4])
+    assert "did you mean 'relu'" in message(ValueError, fluid.layers.fc, x, 3, act="Relu")
+    assert "write 'relu'" in message(TypeError, fluid.layers.fc, x, 3, act=fluid.layers.relu)
+    save = fluid.io.save_inference_model
+    assert "did you mean 'img'" in message(ValueError, save, str(tmp_path), ["Img"], [net], exe)
+
+
+def test_wrong_feeds_are_explained(exe, net):
+    img, label = (fluid.default_main_program().global_block().var(name) for name in ("img", "label"))
+    samples = [(IMG[0], 0), (IMG[1], 0)]
+    assert "DataFeeder" in message(TypeError, exe.run, feed=samples, fetch_list=[net])
+    assert "write 'img'" in message(TypeError, exe.run, feed={img: IMG, label: LABEL}, fetch_list=[net])
+    feeder = fluid.DataFeeder([img, label], fluid.CPUPlace())
+    assert "a list of samples" in message(ValueError, feeder.feed, samples[0])
+
+
+def test_variables_and_arrays_in_the_wrong_place():
+    x = fluid.data("x", [None, 4])
+    assert "x has no value" in message(TypeError, float, x)
+    assert "x has no value" in message(TypeError, lambda: "%f" % x)
+    assert "Variable x of shape [-1, 4]" in message(TypeError, fluid.layers.fc, x, x)
+    text = message(TypeError, fluid.layers.relu, np.ones((3, 4)))
+    assert "relu" in text and "ndarray of shape [3, 4] and dtype float64" in text
+    assert "fluid.layers.assign" in message(TypeError, lambda: x + np.ones((3, 4)))
+    assert "int64" in message(TypeError, fluid.layers.fc, fluid.data("ids", [None, 4], "int64"), 3)
+
+
+def test_missing_model_files_are_named(exe, net, tmp_path):
+    nowhere = str(tmp_path / "nowhere")
+    assert f"no folder {nowhere}" in message(ValueError, fluid.io.load_params, exe, nowhere)
+    assert f"no folder {nowhere}" in message(ValueError, fluid.io.load_inference_model, nowhere, exe)
+    (tmp_path / "other").write_text("")
+    text = message(ValueError, fluid.io.load_params, exe, str(tmp_path))
+    assert "no file for the variable fc_0.w_0" in text and "filename" in text
+    text = message(ValueError, fluid.io.load_inference_model, str(tmp_path), exe)
+    assert "__model__" in text and "holds other" in text
+
+
+def test_a_reader_that_was_called_is_no_reader():
+    assert "batch(reader, ...)" in message(TypeError, paddle.batch, iter([1, 2]), 2)
 
 
 def test_wrong_programs_places_and_scopes(exe):

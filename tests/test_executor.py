@@ -37,6 +37,16 @@ def test_a_fetched_loss_is_an_array_and_a_number(exe):
     assert int(value * 0 + 3) == 3 and "%d" % (value * 0 + 3) == "3"
 
 
+def test_rows_of_a_fetched_array_serve_as_numbers(exe):
+    x = fluid.data("x", [None, 1])
+    (prediction,) = exe.run(feed={"x": np.array([[1.5], [2.5]], "float32")}, fetch_list=[x])
+    assert ["%.2f" % row for row in prediction] == ["1.50", "2.50"]
+    assert [f"{row:.1f}" for row in prediction * 2] == ["3.0", "5.0"]
+    assert repr(prediction).startswith("array(") and isinstance(prediction.mean(), np.float32)
+    with pytest.raises(TypeError, match=r"one of shape \[2, 1\]"):
+        float(prediction)
+
+
 def test_any_batch_size_and_a_changing_last_batch(exe):
     x = fluid.data("x", [None, 3])
     y = fluid.layers.scale(x, 2.0)

@@ -27,6 +27,7 @@ DIFFERENT = {
     ("gradients", "reshape_inplace"): _RESHAPE,
     ("gradient_structure", "reshape_inplace"): _RESHAPE,
     ("structure", "expand_as"): "the real Paddle's static shape is [0, 0]",
+    ("structure", "uniform_random_from_variables"): "the real Paddle's static shape forgets the sizes it knows",
     ("structure", "topk_variable"): "the real Paddle's static shape claims k = 1",
     ("gradients", "softmax_with_cross_entropy_3d_ignore"): "the real Paddle forgets ignore_index in this gradient",
 }

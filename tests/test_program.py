@@ -88,6 +88,15 @@ def test_name_scopes_mark_operators_and_nest():
         with fluid.name_scope("layer"):
             z = fluid.layers.relu(y)
     assert (y.op.attr("op_namescope"), z.op.attr("op_namescope")) == ("/encoder/layer/", "/encoder/layer_1/")
+    assert y.op.desc.attr("op_namescope") == "/encoder/layer/"
+
+
+def test_a_global_seed_is_that_of_programs_to_come(monkeypatch):
+    monkeypatch.setattr(fluid.Program, "_default_seed", 0)
+    fluid.default_main_program().global_seed(102)
+    assert fluid.default_main_program().random_seed == fluid.Program().random_seed == 102
+    with pytest.raises(ValueError, match="integer"):
+        fluid.Program().global_seed("a")
 
 
 def test_parameters_are_shared_by_name():

@@ -15,11 +15,13 @@ def batch_last(steps, specs, fixed):
         fixed: names of variables that must stay C-contiguous (persistables).
     """
     candidates = {name for name, spec in specs.items() if len(spec.shape) == 4} - set(fixed)
-    chosen, groups = set(), []
+    chosen, groups_of = set(), {}
     for step in steps:
         definition, attrs = step.definition, step.op.attrs
         if definition.elementwise:
-            groups.append({*step.reads, *step.writes})
+            group = {*step.reads, *step.writes}
+            for name in group & candidates:
+                groups_of.setdefault(name, []).append(group)
         else:
             rigid = set(step.outputs) - definition.image - definition.strided
             candidates -= {name for slot in rigid for name in step.outputs[slot]}
@@ -27,10 +29,10 @@ def batch_last(steps, specs, fixed):
             slots = {**step.inputs, **step.outputs}
             chosen |= {name for slot in definition.image for name in slots.get(slot, ())}
     chosen &= candidates
-    size = -1
-    while size != len(chosen):
-        size = len(chosen)
-        for group in groups:
-            if not chosen.isdisjoint(group):
-                chosen |= group & candidates
+    waiting = list(chosen)
+    while waiting:
+        for group in groups_of.pop(waiting.pop(), ()):
+            found = (group & candidates) - chosen
+            chosen |= found
+            waiting += found
     return chosen

@@ -5,23 +5,20 @@ everything free, and `array` and `free` follow the order in which the plan's ope
 """
 
 import math
+from bisect import bisect_left, insort
+from typing import NamedTuple
 
 import numpy as np
 
 _ALIGNMENT = 64
 
 
-class Block:
+class Block(NamedTuple):
     """A piece of one chunk of memory."""
 
-    __slots__ = ("chunk", "start", "end")
-
-    def __init__(self, chunk, start, end):
-        self.chunk, self.start, self.end = chunk, start, end
-
-    @property
-    def size(self):
-        return self.end - self.start
+    size: int
+    chunk: int
+    start: int
 
 
 class Pool:
@@ -30,7 +27,7 @@ class Pool:
     def __init__(self, xp):
         self.xp = xp
         self.chunks = []
-        self._free = []
+        self.begin()
 
     @property
     def capacity(self):
@@ -39,42 +36,53 @@ class Pool:
 
     def begin(self, expected=0):
         """Start laying out another plan, which will need about `expected` bytes."""
-        self._free = [Block(number, 0, chunk.size) for number, chunk in enumerate(self.chunks)]
+        self._free = []  # free Blocks, the smallest first
+        self._at_start, self._at_end = {}, {}  # (chunk, position) -> the free Block that starts, or ends, there
+        for number, chunk in enumerate(self.chunks):
+            self._add(Block(chunk.size, number, 0))
         missing = expected - self.capacity
         if missing > 0:
             self._grow(missing)
 
+    def _add(self, block):
+        insort(self._free, block)
+        self._at_start[block.chunk, block.start] = block
+        self._at_end[block.chunk, block.start + block.size] = block
+
+    def _remove(self, block):
+        del self._free[bisect_left(self._free, block)]
+        del self._at_start[block.chunk, block.start]
+        del self._at_end[block.chunk, block.start + block.size]
+
     def _grow(self, size):
+        # What is held at least doubles, so that ever larger plans leave few chunks behind that are too small.
+        size = max(size, self.capacity)
         raw = self.xp.empty(size + _ALIGNMENT, self.xp.uint8)
         address = raw.__array_interface__["data"][0] if hasattr(raw, "__array_interface__") else raw.data.ptr
         offset = -address % _ALIGNMENT
         self.chunks.append(raw[offset : offset + size])
-        self._free.append(Block(len(self.chunks) - 1, 0, size))
+        self._add(Block(size, len(self.chunks) - 1, 0))
 
     def array(self, shape, dtype):
         """A C-contiguous array with arbitrary contents, and the Block to `free`."""
         used = math.prod(shape) * np.dtype(dtype).itemsize
         size = max(1, -(-used // _ALIGNMENT)) * _ALIGNMENT
-        fits = [block for block in self._free if block.size >= size]
-        if not fits:
+        if not self._free or self._free[-1].size < size:
             self._grow(size)
-            fits = self._free[-1:]
-        best = min(fits, key=lambda block: block.size)
-        taken = Block(best.chunk, best.start, best.start + size)
-        best.start = taken.end
-        if not best.size:
-            self._free.remove(best)
+        best = self._free[bisect_left(self._free, (size,))]
+        self._remove(best)
+        if best.size > size:
+            self._add(Block(best.size - size, best.chunk, best.start + size))
+        taken = Block(size, best.chunk, best.start)
         return self.chunks[taken.chunk][taken.start : taken.start + used].view(dtype).reshape(shape), taken
 
     def free(self, block):
         """Let the memory of `block` be handed out again."""
-        merged = Block(block.chunk, block.start, block.end)
-        kept = []
-        for other in self._free:
-            if other.chunk == merged.chunk and other.end == merged.start:
-                merged.start = other.start
-            elif other.chunk == merged.chunk and other.start == merged.end:
-                merged.end = other.end
-            else:
-                kept.append(other)
-        self._free = [*kept, merged]
+        size, chunk, start = block
+        before = self._at_end.get((chunk, start))
+        after = self._at_start.get((chunk, start + size))
+        for neighbour in (before, after):
+            if neighbour is not None:
+                self._remove(neighbour)
+                size += neighbour.size
+        self._add(Block(size, chunk, start if before is None else before.start))

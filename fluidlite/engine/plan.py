@@ -33,8 +33,6 @@ class Plan:
         scope: holds the persistable variables.
         pool: where memory comes from (`fluidlite.engine.memory.Pool`).
         seed: of random operators that have none of their own.
-    Raises:
-        EnforceNotMet: an operator does not fit its inputs, or a variable has no value.
     """
 
     def __init__(self, ops, variables, feeds, fetches, scope, pool, seed=0):
@@ -44,14 +42,14 @@ class Plan:
         self._feeds = dict(feeds)
         self._pool = pool
         self._seed = seed
-        steps, newest = _versioned(ops, variables)
+        steps, newest = _versioned(ops, variables, feeds)
         self._wanted = [newest.get(name, name) for name in self.fetches]
         self._ops = _needed(steps, variables, self._wanted)
         self.random = any(step.definition.random and not step.op.attrs.get("is_test") for step in self._ops)
-        self.bind()
+        self._bound = None
 
     def bind(self):
-        """Bind every kernel to its arrays; done again when a parameter's array was replaced."""
+        """Bind every kernel to its arrays; done for the first run, and again when a parameter's array was replaced."""
         _Binder(self).bind()
 
     def run(self, feeds):
@@ -62,12 +60,11 @@ class Plan:
         Returns:
             list of arrays of one's own, in the order of the fetches.
         Raises:
-            EnforceNotMet: an operator refused its values; the message names the user's line.
+            EnforceNotMet: an operator does not fit its inputs or refused their values, or a variable has no value; the
+                message names the user's line.
         """
-        for tensor, array in self._bound:
-            if tensor.array is not array:
-                self.bind()
-                break
+        if self._bound is None or any(tensor.array is not array for tensor, array in self._bound):
+            self.bind()
         for target, array in zip(self._feed_arrays, feeds, strict=True):
             target[...] = array
         step = None
@@ -101,13 +98,13 @@ class _Step(NamedTuple):
         return [name for names in self.outputs.values() for name in names if name != EMPTY]
 
 
-def _versioned(ops, variables):
+def _versioned(ops, variables, feeds):
     """The operators as steps in which every temporary is written once, and variable name -> its newest version.
 
     A Program may write a variable several times, with different shapes even.  Each write but the first makes a version
-    under a name of its own.  Persistable variables keep their one place in the scope.
+    under a name of its own; a feed is a write.  Persistable variables keep their one place in the scope.
     """
-    newest, written, steps = {}, set(), []
+    newest, written, steps = {}, set(feeds), []
     for index, op in enumerate(ops):
         inputs = {slot: [newest.get(name, name) for name in names] for slot, names in op.inputs.items()}
         outputs = {}
@@ -119,8 +116,6 @@ def _versioned(ops, variables):
                     newest[name] = f"{name}#{index}"
                 written.add(name)
                 outputs[slot].append(newest.get(name, name))
-        for name in op.input_arg_names:
-            written.add(name)
         steps.append(_Step(index, op, registry.find(op.type), inputs, outputs))
     return steps, newest
 
@@ -155,8 +150,8 @@ class _Binder:
         self.ops = plan._ops
         self.variables = plan._variables
         self.pool = plan._pool
-        self.tensors = {}
         self.arrays = {}
+        self.bound = {}  # persistable variable -> its tensor, and the array that the plan first uses for it
         self.storages = {}
         self.ends = {}
         self.steps, self.step_ops = [], []
@@ -169,27 +164,24 @@ class _Binder:
         persistable = [name for name in self.specs if self.is_persistable(name)]
         self.stored_batch_last = batch_last(self.ops, self.specs, persistable)
         self.pool.begin(self.expected_bytes())
-        for name, spec in plan._feeds.items():
-            self.allocate(name, spec, -1)
+        feed_arrays = [
+            self.persistable(name, spec) if self.is_persistable(name) else self.allocate(name, spec, -1)
+            for name, spec in plan._feeds.items()
+        ]
         for number, step in enumerate(self.ops):
             self.bind_step(number, step)
             for storage in self.ends.pop(number, ()):
                 if storage.last == number:
                     self.pool.free(storage.block)
-        plan._steps, plan._step_ops = self.steps, self.step_ops
-        plan._feed_arrays = [self.arrays[name] for name in plan._feeds]
         plan._fetch_arrays = [self.fetched(name) for name in plan._wanted]
-        plan._bound = [(tensor, tensor.array) for tensor in self.tensors.values()]
+        plan._feed_arrays, plan._steps, plan._step_ops = feed_arrays, self.steps, self.step_ops
+        plan._bound = list(self.bound.values())
+        for name, (tensor, _) in self.bound.items():
+            tensor.array = self.arrays[name]
 
     def is_persistable(self, name):
         variable = self.variables.get(name)
-        return variable is not None and variable.persistable and name not in self.plan._feeds
-
-    def tensor(self, name):
-        found = self.tensors.get(name)
-        if found is None:
-            found = self.tensors[name] = self.plan.scope.var(name).get_tensor()
-        return found
+        return variable is not None and variable.persistable
 
     def infer(self, step):
         """Concrete specs of the step's outputs (slot -> list of Spec); records them by name."""
@@ -308,7 +300,9 @@ class _Binder:
     def array(self, name):
         """The array of an input."""
         if name not in self.arrays:
-            self.arrays[name] = self.tensor(name).array
+            tensor = self.plan.scope.var(name).get_tensor()
+            self.arrays[name] = tensor.array
+            self.bound[name] = tensor, tensor.array
         return self.arrays[name]
 
     def bind_step(self, number, step):
@@ -352,12 +346,14 @@ class _Binder:
     def output(self, number, step, name, spec, source, copies):
         """The array that a step writes `name` to; appends to `copies` what is to be done after it."""
         if self.is_persistable(name):
-            if name in step.reads and name != source:
+            old = self.arrays.get(name)
+            array = self.persistable(name, spec)
+            if array is old and step.reads.count(name) > (name == source):
                 # The kernel reads the old value while it writes the new one.
                 scratch = self.context.scratch(spec.shape, spec.dtype)
-                copies.append(partial(self.pool.xp.copyto, self.array(name), scratch))
+                copies.append(partial(self.pool.xp.copyto, array, scratch))
                 return scratch
-            return self.persistable(name, spec)
+            return array
         if source is not None and self.free_to_take(source, number, step) and self.alike(source, name, spec):
             self.taken.append(self.storages[source])
             self.adopt(name, self.arrays[source], self.storages[source])
@@ -365,11 +361,14 @@ class _Binder:
         return self.allocate(name, spec, number)
 
     def persistable(self, name, spec):
-        tensor = self.tensor(name)
-        if tensor.array is None or tensor.array.shape != spec.shape or tensor.array.dtype != spec.dtype:
-            tensor.array = self.pool.xp.zeros(spec.shape, spec.dtype)
-        self.arrays[name] = tensor.array
-        return tensor.array
+        """The array of a persistable variable that is written: that in the scope if it fits, else a new one."""
+        tensor = self.plan.scope.var(name).get_tensor()
+        array = self.arrays.get(name, tensor.array)
+        if array is None or array.shape != spec.shape or array.dtype != spec.dtype:
+            array = self.pool.xp.zeros(spec.shape, spec.dtype)
+        self.arrays[name] = array
+        self.bound.setdefault(name, (tensor, array))
+        return array
 
     def free_to_take(self, source, number, step):
         """Whether the step is the last that needs the memory of its input `source`, and needs it only there."""

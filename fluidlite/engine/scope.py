@@ -92,7 +92,6 @@ class Scope:
 
     Attributes:
         step (int): how many runs in this scope drew random numbers; the numbers of the next run depend on it.
-        generation (int): grows when variables are erased, so that plans bound to them are not used again.
     """
 
     def __init__(self, parent=None):
@@ -100,7 +99,7 @@ class Scope:
         self._vars = {}
         self._kids = []
         self.step = 0
-        self.generation = 0
+        self._erasures = 0
 
     def var(self, name):
         """The variable `name`, created here if neither this scope nor its parents hold it."""
@@ -123,7 +122,12 @@ class Scope:
         """Forget the variables `names` of this scope."""
         for name in [names] if isinstance(names, str) else names:
             self._vars.pop(name, None)
-        self.generation += 1
+        self._erasures += 1
+
+    @property
+    def generation(self):
+        """Grows when variables of this scope or its parents are erased, so that no plan bound to them is used again."""
+        return self._erasures + (self._parent.generation if self._parent is not None else 0)
 
     def local_var_names(self):
         """Names of the variables that this scope itself holds (list of str)."""

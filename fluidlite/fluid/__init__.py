@@ -49,7 +49,7 @@ from .framework import (
     program_guard,
 )
 from .input import data, embedding, one_hot
-from .io import load, save
+from .io import load, load_program_state, save, set_program_state
 from .layers.math_op_patch import monkey_patch_variable
 from .lod_tensor import create_lod_tensor, create_random_int_lodtensor
 from .parallel_executor import ParallelExecutor
@@ -106,6 +106,8 @@ __all__ = [
     "is_compiled_with_cuda",
     "layers",
     "load",
+    "load_program_state",
+    "memory_optimize",
     "name_scope",
     "nets",
     "one_hot",
@@ -114,28 +116,48 @@ __all__ = [
     "program_guard",
     "reader",
     "regularizer",
+    "release_memory",
     "require_version",
     "save",
     "scope_guard",
     "set_gradient_clip",
+    "set_program_state",
     "unique_name",
 ]
 
 
 def cpu_places(device_count=None):
-    """A list of CPUPlaces: `device_count`, else the environment variable CPU_NUM, else 1."""
+    """CPUPlaces, as many as a data-parallel script uses.
+
+    Args:
+        device_count (int): how many; None for the environment variable CPU_NUM, or 1.
+    Returns:
+        list of CPUPlace.
+    """
     count = int(os.environ.get("CPU_NUM", 1)) if device_count is None else device_count
     return [CPUPlace() for _ in range(count)]
 
 
 def cuda_places(device_ids=None):
-    """A list of CUDAPlaces: one for each of `device_ids`, by default for every GPU that CuPy sees."""
+    """CUDAPlaces, one for each GPU.
+
+    Args:
+        device_ids (list of int): which GPUs; None for all that CuPy sees.
+    Returns:
+        list of CUDAPlace.
+    """
     ids = range(core.get_cuda_device_count()) if device_ids is None else device_ids
     return [CUDAPlace(i) for i in ids]
 
 
 def cuda_pinned_places(device_count=None):
-    """A list of `device_count` (by default 1) CUDAPinnedPlaces."""
+    """CUDAPinnedPlaces.
+
+    Args:
+        device_count (int): how many; None for 1.
+    Returns:
+        list of CUDAPinnedPlace.
+    """
     return [CUDAPinnedPlace() for _ in range(device_count or 1)]
 
 
@@ -154,6 +176,14 @@ def require_version(min_version, max_version=None):
             f"the script needs a version of Fluid from {min_version} to {max_version or 'the newest'}; "
             "fluidlite stands for 1.8.5"
         )
+
+
+def memory_optimize(input_program, skip_opt_set=None, print_log=False, level=0, skip_grads=True):
+    """Does nothing: a plan always uses memory again as soon as its value is not needed."""
+
+
+def release_memory(input_program, skip_opt_set=None):
+    """Does nothing: a plan always uses memory again as soon as its value is not needed."""
 
 
 def _version(text):

@@ -6,12 +6,13 @@ which a `sum` operator adds up before the first use of the whole.
 """
 
 from collections import Counter
+from typing import NamedTuple
 
 from ..ops import registry
 from ..ops.dtypes import numpy_dtype
 from ..ops.registry import EMPTY, GRAD, EnforceNotMet
 from . import unique_name
-from .framework import OpRole, Parameter, Variable, grad_var_name
+from .framework import Operator, OpRole, Parameter, Variable, grad_var_name
 
 __all__ = ["append_backward", "gradients"]
 
@@ -118,6 +119,19 @@ def _parameters(program, items):
     return found
 
 
+class _Visit(NamedTuple):
+    """An operator on the way to the targets, its position in the block, and which values it reads and writes.
+
+    A variable that is written several times has several values.  `reads` and `writes` map a variable's name to the
+    number of its value; a value is (name, number).
+    """
+
+    op: Operator
+    position: int
+    reads: dict
+    writes: dict
+
+
 class _Tape:
     """One reverse pass: the partial gradients that are known so far, and the operators already appended.
 
@@ -132,7 +146,8 @@ class _Tape:
     def __init__(self, block, targets, no_grad_set=None, callbacks=None, keep=()):
         self.block = block
         self.callbacks = list(callbacks or [])
-        self.ops = _path(block, targets)
+        self.visits, self.targets = _path(block, targets)
+        self.last_write = {name: i for i, op in enumerate(block.ops) for name in op.output_arg_names}
         keep = {variable.name for variable in keep}
         self.no_grad = {v.name for v in block.program.list_vars() if v.stop_gradient} - keep
         for item in no_grad_set or ():
@@ -142,24 +157,27 @@ class _Tape:
         self.taken = set(block.vars)
         self.grad_names = {}
         self.context = {}  # gradient name -> variable name, as Fluid's callbacks expect it
-        self.partials = {}
+        self.given = {}  # value -> the name of the user's variable that is its gradient
+        self.known = set()  # values that have a gradient
+        self.writers = Counter()  # value -> how many parts its gradient has
+        self.parts = {}  # value -> the names of those parts that were computed, or of the whole
         self.renamed = Counter()
-        self.values = Counter()  # variable name -> how many of its values the pass has gone past
-        self.known = set()
-        self.seeded = set()
-        self.given = set()
 
     def seed(self, target, given=None):
         """The name of a gradient that the pass starts from: a `given` variable, or one that the caller computes."""
-        self.known.add(target.name)
+        value = self.targets[target.name]
         if given is not None:
-            self.grad_names[target.name] = given
-            self.given.add(target.name)
-        self.seeded.add(target.name)
-        return self.grad_name(target.name)
+            self.given[value] = given
+        self.known.add(value)
+        self.writers[value] = 1
+        self.parts[value] = [self.grad_name(value)]
+        return self.grad_name(value)
 
-    def grad_name(self, name):
+    def grad_name(self, value):
         """The gradient's name: `x@GRAD`, or another if an earlier pass used that."""
+        if value in self.given:
+            return self.given[value]
+        name, _ = value
         if name not in self.grad_names:
             grad = grad_var_name(name)
             grad = unique_name.generate(grad) if grad in self.taken else grad
@@ -175,102 +193,77 @@ class _Tape:
 
     def run(self):
         """Append all gradient operators; returns variable name -> name of its gradient."""
-        described = [(op, parts) for op in reversed(self.ops) if (parts := self.gradient_of(op))]
-        writers = self.count_writers(described)
-        for op, parts in described:
-            for _, inputs, _, _ in parts:
-                self.complete(inputs)
-            self.close_values(op)
-            reads = [{slot: [self.translated(name) for name in names] for slot, names in p[1].items()} for p in parts]
-            for name in self.given.intersection(op.output_arg_names):
-                # Its gradient is a variable of the user's, which an earlier value's gradient must not overwrite.
-                self.given.discard(name)
-                del self.grad_names[name]
-            for (type, _, outputs, attrs), inputs in zip(parts, reads, strict=True):
-                outputs = {slot: [self.partial(name, writers) for name in names] for slot, names in outputs.items()}
-                self.append(type, inputs, outputs, attrs, op)
-        for base in list(self.partials):
-            self.add_up(base)
-        return {name: grad for name, grad in self.grad_names.items() if self.block.has_var(grad)}
-
-    def count_writers(self, described):
-        """How many parts the gradient of each value of each variable has: (name, value number) -> count."""
-        writers = Counter({(base, 0): 1 for base in self.seeded})
-        for op, parts in described:
-            self.close_values(op)
+        described = [(visit, parts) for visit in reversed(self.visits) if (parts := self.gradient_of(visit))]
+        for visit, parts in described:
             for _, _, outputs, _ in parts:
-                for name in (name for names in outputs.values() for name in names if name.endswith(GRAD)):
-                    base = name[: -len(GRAD)]
-                    writers[base, self.values[base]] += 1
-        self.values.clear()
-        return writers
+                values = (_differentiated(name, visit.reads) for names in outputs.values() for name in names)
+                self.writers.update(value for value in values if value)
+        for visit, parts in described:
+            reads = [_renamed(inputs, visit.writes, self.whole) for _, inputs, _, _ in parts]
+            for (type, _, outputs, attrs), inputs in zip(parts, reads, strict=True):
+                self.append(type, inputs, _renamed(outputs, visit.reads, self.part), attrs, visit.op)
+        # A variable's first value comes last, so that is whose gradient is returned.
+        return {value[0]: self.whole(value) for value in list(self.parts)}
 
-    def close_values(self, op):
-        """Before an operator, its outputs had other values (if any): what flows to those is another gradient."""
-        for name in set(op.output_arg_names):
-            self.values[name] += 1
-
-    def gradient_of(self, op):
-        """The operators of `op`'s gradient, without what nobody wants; [] if no gradient reaches it."""
-        definition = registry.find(op.type)
-        outputs = {slot.name: op.outputs.get(slot.name, []) for slot in definition.outputs if slot.differentiable}
-        reached = [name for names in outputs.values() for name in names if name in self.known]
-        sought = [
-            name
-            for slot in definition.inputs
-            if slot.differentiable
-            for name in op.inputs.get(slot.name, ())
-            if self.wants(name)
-        ]
-        if not reached or not sought:
+    def gradient_of(self, visit):
+        """The operators of the gradient of `visit.op`, without what nobody wants; [] if no gradient reaches it."""
+        op, definition = visit.op, registry.find(visit.op.type)
+        written = [name for slot in definition.outputs if slot.differentiable for name in op.outputs.get(slot.name, ())]
+        read = [name for slot in definition.inputs if slot.differentiable for name in op.inputs.get(slot.name, ())]
+        sought = [(name, visit.reads[name]) for name in read if self.wants(name)]
+        if not sought or self.known.isdisjoint((name, visit.writes[name]) for name in written):
             return []
         if definition.make_gradient is None:
             raise EnforceNotMet(f"the operator {op.type} has no gradient\n{op.describe()}")
         parts = []
         for type, inputs, outs, attrs in definition.make_gradient(op.inputs, op.outputs, _without_role(op.attrs)):
-            outs = {slot: [self.kept(name) for name in names] for slot, names in outs.items()}
+            outs = {slot: [self.kept(name, visit) for name in names] for slot, names in outs.items()}
             outs = {slot: [] if set(names) <= {EMPTY} else names for slot, names in outs.items()}
             if any(outs.values()):
+                self.check_not_overwritten(visit, type, inputs)
                 parts.append((type, inputs, outs, attrs))
         self.known.update(sought)
         return parts
 
-    def kept(self, name):
-        return name if not name.endswith(GRAD) or self.wants(name[: -len(GRAD)]) else EMPTY
+    def kept(self, name, visit):
+        value = _differentiated(name, visit.reads)
+        return name if value is None or self.wants(value[0]) else EMPTY
 
-    def complete(self, inputs):
-        """Gradients that an operator is about to read: add up their parts, or zero where nothing flows."""
-        for names in inputs.values():
-            for name in names:
-                if not name.endswith(GRAD):
-                    continue
-                base = name[: -len(GRAD)]
-                if base in self.partials:
-                    self.add_up(base)
-                elif not self.block.has_var(self.grad_name(base)):
-                    self.append("fill_zeros_like", {"X": [base]}, {"Out": [self.grad_name(base)]}, {})
+    def check_not_overwritten(self, visit, type, inputs):
+        """Raise EnforceNotMet if a gradient operator needs a value that is gone by the time it runs."""
+        shape_only = registry.find(type).shape_only
+        for slot, name in ((slot, name) for slot, names in inputs.items() for name in names if slot not in shape_only):
+            variable = self.block._find_var_recursive(name)
+            if variable is None or variable.persistable or _differentiated(name, visit.writes):
+                continue
+            last = self.last_write.get(name, -1)
+            by_itself = last == visit.position and name in visit.reads and name not in visit.op.outputs.get(slot, ())
+            if last > visit.position or by_itself:
+                raise EnforceNotMet(
+                    f"the gradient of {visit.op.type} needs a value of {name} that "
+                    f"{self.block.ops[last].type} overwrites; let that write to another variable\n{visit.op.describe()}"
+                )
 
-    def translated(self, name):
-        return self.grad_name(name[: -len(GRAD)]) if name.endswith(GRAD) else name
+    def whole(self, value):
+        """The name of the gradient that an operator is about to read: the sum of its parts, or zeros."""
+        parts = self.parts.get(value)
+        if parts is None:
+            self.append("fill_zeros_like", {"X": [value[0]]}, {"Out": [self.grad_name(value)]}, {})
+        elif len(parts) > 1:
+            self.given.pop(value, None)  # not to be written to
+            self.append("sum", {"X": parts}, {"Out": [self.grad_name(value)]}, {})
+        self.parts[value] = [self.grad_name(value)]
+        return self.grad_name(value)
 
-    def partial(self, name, writers):
+    def part(self, value):
         """Where to write a gradient: under its own name, or under a name of its own if there are several parts."""
-        if name == EMPTY or not name.endswith(GRAD):
-            return name
-        base = name[: -len(GRAD)]
-        if writers[base, self.values[base]] == 1:
-            return self.grad_name(base)
-        part = f"{self.grad_name(base)}@RENAME@block{self.block.idx}@{self.renamed[base]}"
-        self.renamed[base] += 1
-        if base not in self.partials:
-            seeded = base in self.seeded and self.values[base] == 0
-            self.partials[base] = [self.grad_name(base)] if seeded else []
-        self.partials[base].append(part)
+        part = self.grad_name(value)
+        if self.writers[value] > 1:
+            name = value[0]
+            part = f"{self.grad_name((name, None))}@RENAME@block{self.block.idx}@{self.renamed[name]}"
+            self.renamed[name] += 1
+        self.parts.setdefault(value, []).append(part)
         return part
-
-    def add_up(self, base):
-        parts = self.partials.pop(base)
-        self.append("sum", {"X": parts}, {"Out": [self.grad_name(base)]}, {})
 
     def append(self, type, inputs, outputs, attrs, forward=None):
         for names in outputs.values():
@@ -297,11 +290,34 @@ def _without_role(attrs):
     return {name: value for name, value in attrs.items() if name not in (OpRole.attr_name, OpRole.var_attr_name)}
 
 
+def _differentiated(name, numbers):
+    """The value whose gradient is called `name`, among those that an operator reads or writes, or None."""
+    variable = name.removesuffix(GRAD)
+    return (variable, numbers[variable]) if variable != name and variable in numbers else None
+
+
+def _renamed(slots, numbers, name_of):
+    """`slots` with the names of gradients replaced by `name_of(value)`."""
+    return {
+        slot: [name_of(value) if (value := _differentiated(name, numbers)) else name for name in names]
+        for slot, names in slots.items()
+    }
+
+
 def _path(block, targets):
-    """The operators that the targets depend on, in order."""
-    needed, path = {target.name for target in targets}, []
-    for op in reversed(block.ops):
-        if needed.intersection(op.output_arg_names):
-            needed.update(op.input_arg_names)
-            path.append(op)
-    return path[::-1]
+    """The operators that the targets depend on, in order, as visits, and each target's value by name."""
+    written, visits = Counter(), []
+    for position, op in enumerate(block.ops):
+        if op.attrs.get(OpRole.attr_name, 0) & OpRole.Optimize:
+            continue  # an optimizer's update is no part of what is differentiated
+        reads = {name: written[name] for name in op.input_arg_names}
+        differentiable = [slot.name for slot in registry.find(op.type).outputs if slot.differentiable]
+        written.update({name for slot in differentiable for name in op.outputs.get(slot, ())})
+        visits.append(_Visit(op, position, reads, {name: written[name] for name in op.output_arg_names}))
+    values = {target.name: (target.name, written[target.name]) for target in targets}
+    needed, path = set(values.values()), []
+    for visit in reversed(visits):
+        if not needed.isdisjoint(visit.writes.items()):
+            needed.update(visit.reads.items())
+            path.append(visit)
+    return path[::-1], values

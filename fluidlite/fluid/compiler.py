@@ -1,5 +1,7 @@
 """CompiledProgram and the strategies that configure it."""
 
+import copy
+
 from ..engine.places import CPUPlace
 from .framework import Program
 
@@ -12,7 +14,7 @@ class _Options:
     _defaults = {}
 
     def __init__(self):
-        self.__dict__.update(self._defaults)
+        self.__dict__.update(copy.deepcopy(self._defaults))
 
     def __setattr__(self, name, value):
         if name not in self._defaults:

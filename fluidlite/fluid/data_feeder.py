@@ -204,7 +204,7 @@ class DataFeeder:
             if len(sample) != len(self._fields):
                 return ValueError(
                     f"DataFeeder: sample {number} has {len(sample)} fields, but there are {len(self._fields)} "
-                    f"variables to feed: {self.feed_names}"
+                    f"variables to feed: {self.feed_names}; a minibatch is a list of samples, [(...), (...)]"
                 )
         return TypeError("DataFeeder: a minibatch must be a list of tuples")
 

@@ -14,6 +14,7 @@ from ..ops.registry import Spec
 from . import framework
 from .compiler import CompiledProgram
 from .framework import Program, Variable
+from .messages import described, did_you_mean
 
 __all__ = ["Executor", "global_scope", "scope_guard"]
 
@@ -45,35 +46,41 @@ class scope_guard:
         _scopes.pop()
 
 
-class FetchedScalar(np.ndarray):
-    """A fetched array of one element, which also serves where a number is wanted.
+class FetchedArray(np.ndarray):
+    """A fetched array; if it has one element, it also serves where a number is wanted, and so do its parts.
 
-    Fluid's losses have the shape (1,), and its scripts write both `loss[0]` and `"%f" % loss`; NumPy no longer converts
-    such an array to a number.
+    Fluid's losses have the shape (1,), and its scripts write `loss[0]` as well as `"%f" % loss`, and
+    `for row in prediction: print("%.2f" % row)`; NumPy no longer converts such arrays to numbers.
     """
 
+    def _number(self):
+        if self.size != 1:
+            raise TypeError(f"only an array of one element converts to a number, not one of shape {list(self.shape)}")
+        return self.item()
+
     def __float__(self):
-        return float(self.item())
+        return float(self._number())
 
     def __int__(self):
-        return int(self.item())
+        return int(self._number())
 
     def __complex__(self):
-        return complex(self.item())
+        return complex(self._number())
 
     def __index__(self):
-        return self.item().__index__()
+        return self._number().__index__()
 
     def __format__(self, spec):
-        return format(self.item(), spec) if spec else str(self)
+        return format(self._number(), spec) if spec else str(self)
 
     def __round__(self, digits=None):
-        return round(self.item(), digits)
+        return round(self._number(), digits)
 
     def __array_wrap__(self, array, context=None, return_scalar=False):
-        if return_scalar:
-            return array[()]
-        return array.view(FetchedScalar) if array.size == 1 else array.view(np.ndarray)
+        return array[()] if return_scalar else array.view(FetchedArray)
+
+    def __repr__(self):
+        return repr(self.view(np.ndarray))
 
     def __reduce__(self):
         return self.view(np.ndarray).__reduce__()
@@ -141,6 +148,7 @@ class Executor:
             TypeError: an argument of the wrong type.
             ValueError: a fed array of the wrong shape or dtype.
             EnforceNotMet: a variable has no value, or an operator refuses its input (a ValueError, too).
+            EOFException: a data loader with iterable=False has no more batches.
         """
         if self._closed:
             raise RuntimeError("this Executor is closed; make a new one")
@@ -148,11 +156,13 @@ class Executor:
         if isinstance(program, CompiledProgram):
             program = program._program
         if not isinstance(program, Program):
-            raise TypeError(f"Executor.run needs a Program or a CompiledProgram, got {type(program).__name__}")
+            raise TypeError(f"Executor.run needs a Program or a CompiledProgram, got {described(program)}")
         scope = global_scope() if scope is None else scope
         if not isinstance(scope, Scope):
             raise TypeError(f"scope must be a fluid.Scope, got {type(scope).__name__}")
         block = program.global_block()
+        if program._loaders:
+            feed = _with_loaded(feed, program._loaders)
         arrays = {} if feed is None else _fed_arrays(feed, block)
         fetches = tuple(_fetch_names(fetch_list))
         with self._lock:
@@ -162,7 +172,7 @@ class Executor:
             return [LoDTensor(array) for array in results]
         if not return_merged:
             return [array[np.newaxis] for array in results]
-        return [array.view(FetchedScalar) if array.size == 1 and array.ndim else array for array in results]
+        return [array.view(FetchedArray) if array.ndim else array for array in results]
 
     def _plan(self, program, block, scope, arrays, fetches, use_prune):
         signature = tuple([(name, array.shape, array.dtype) for name, array in arrays.items()])
@@ -174,8 +184,11 @@ class Executor:
         feeds = {name: _feed_spec(block.vars[name], array) for name, array in arrays.items()}
         for item in fetches:
             if item not in block.vars:
-                raise ValueError(f"the fetch list asks for {item!r}, which is no variable of this program")
-        ops = _pruned_ops(program, fetches, feeds) if use_prune else block.ops
+                raise ValueError(
+                    f"the fetch list asks for {item!r}, which is no variable of this program"
+                    + (did_you_mean(item, block.vars) or "; was another Program meant? Executor.run(program, ...)")
+                )
+        ops = program._prune(fetches, feeds).global_block().ops if use_prune else block.ops
         plan = Plan(ops, block.vars, feeds, fetches, scope, self._pool, program.random_seed)
         plan.program = program  # keeps the ids in the key from being used again
         self._plans[key] = plan
@@ -190,11 +203,6 @@ class Executor:
     train_from_dataset = infer_from_dataset
 
 
-def _pruned_ops(program, fetches, feeds):
-    kept = program._prune(fetches, feeds).global_block().ops
-    return kept
-
-
 def _fetch_names(fetch_list):
     if fetch_list is None:
         return []
@@ -204,8 +212,17 @@ def _fetch_names(fetch_list):
         raise TypeError(f"fetch_list must be a list of Variables or names, got {type(fetch_list).__name__}")
     for item in fetch_list:
         if not isinstance(item, (Variable, str)):
-            raise TypeError(f"fetch_list must hold Variables or names, got {item!r} of type {type(item).__name__}")
+            raise TypeError(f"fetch_list must hold Variables or names, got {described(item)}")
     return [item.name if isinstance(item, Variable) else item for item in fetch_list]
+
+
+def _with_loaded(feed, loaders):
+    """The feed, and beside it the next batch of each loader whose variables it does not hold."""
+    feed = dict(_joined(feed) if isinstance(feed, (list, tuple)) else feed or {})
+    for loader in loaders:
+        if not feed.keys() >= set(loader.names):
+            feed.update(_joined(loader.next_feeds()))
+    return feed
 
 
 def _fed_arrays(feed, block):
@@ -213,12 +230,18 @@ def _fed_arrays(feed, block):
     if isinstance(feed, (list, tuple)):
         feed = _joined(feed)
     if not isinstance(feed, dict):
-        raise TypeError(f"feed must be a dict from variable names to arrays, got {type(feed).__name__}")
+        raise TypeError(f"feed must be a dict from variable names to arrays, got {described(feed)}")
     arrays = {}
     for name, value in feed.items():
+        if not isinstance(name, str):
+            hint = f"; write {name.name!r}" if isinstance(name, Variable) else ""
+            raise TypeError(f"the keys of feed must be names of variables, got {described(name)}{hint}")
         variable = block.vars.get(name)
         if variable is None:
-            warnings.warn(f"the fed variable {name!r} is not part of the program and is ignored", stacklevel=3)
+            warnings.warn(
+                f"the fed variable {name!r} is not part of the program and is ignored{did_you_mean(name, block.vars)}",
+                stacklevel=3,
+            )
         elif type(value) is np.ndarray:
             arrays[name] = value
         else:
@@ -228,7 +251,10 @@ def _fed_arrays(feed, block):
 
 def _joined(feeds):
     if not all(isinstance(part, dict) for part in feeds) or not feeds:
-        raise TypeError("a feed that is a list must hold dicts from variable names to arrays")
+        raise TypeError(
+            "a feed that is a list must hold dicts from variable names to arrays; "
+            "fluid.DataFeeder(feed_list=[...], place=place).feed(samples) makes a feed of a list of samples"
+        )
     if len(feeds) == 1:
         return feeds[0]
     return {name: np.concatenate([np.asarray(part[name]) for part in feeds]) for name in feeds[0]}
@@ -249,7 +275,7 @@ def _as_array(variable, value):
     except ValueError:
         raise ValueError(
             f"the value fed to {variable.name!r} must be numbers of dtype {wanted} in a rectangular shape like "
-            f"{list(variable.shape)}, got {type(value).__name__} {str(value)[:80]}"
+            f"{list(variable.shape)}, got {described(value)}"
         ) from None
     return array.astype(wanted).reshape(array.shape or (1,))
 

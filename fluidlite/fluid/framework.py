@@ -269,6 +269,11 @@ class Operator:
         return list(self.outputs.get(name, ()))
 
     @property
+    def desc(self):
+        """The operator itself, for scripts that write `op.desc.attr(name)`."""
+        return self
+
+    @property
     def input_names(self):
         return list(self.inputs)
 
@@ -321,7 +326,10 @@ class Operator:
         }
         specs = registry.infer_specs(definition, self.attrs, inputs)
         for slot, found in specs.items():
-            for name, spec in zip(self.outputs.get(slot, ()), found, strict=False):
+            names = self.outputs.get(slot, ())
+            if len(names) > len(found):
+                raise EnforceNotMet(f"its output {slot!r} holds {len(found)} variables, got {names}")
+            for name, spec in zip(names, found, strict=False):
                 if name == EMPTY:
                     continue
                 variable = block._var_recursive(name)
@@ -558,14 +566,16 @@ class Program:
     `program_guard` to write to others.  `version` grows with every change, so that prepared plans can be kept.
     """
 
+    _default_seed = 0
+
     def __init__(self):
         self.blocks = [Block(self, 0)]
         self.current_block_idx = 0
         self.version = 0
-        self._seed = 0
+        self._seed = self._default_seed
         self._role = OpRole.Forward
         self._role_vars = []
-        self._plans = {}
+        self._loaders = []  # data loaders that feed this program without being iterated over
 
     @property
     def random_seed(self):
@@ -582,6 +592,17 @@ class Program:
             raise ValueError(f"Program.random_seed must be an integer, got {seed!r}")
         self._seed = int(seed)
         self._changed()
+
+    def global_seed(self, seed=0):
+        """Set the `random_seed` of this Program, and of every Program made afterwards.
+
+        Args:
+            seed (int): the seed.
+        Raises:
+            ValueError: seed is no integer.
+        """
+        self.random_seed = seed
+        Program._default_seed = self._seed
 
     @property
     def num_blocks(self):
@@ -659,6 +680,7 @@ class Program:
         """
         copy = Program()
         copy._seed = self._seed
+        copy._loaders = list(self._loaders)
         copy.blocks = [Block(copy, block.idx, block.parent_idx) for block in self.blocks]
         for source, block in zip(self.blocks, copy.blocks, strict=True):
             block.forward_block_idx = source.forward_block_idx

@@ -23,6 +23,7 @@ from . import framework
 from .compiler import CompiledProgram
 from .executor import Executor, global_scope
 from .framework import Parameter, Program, Variable
+from .messages import described, did_you_mean
 from .reader import DataLoader, PyReader
 from .serialize import describe_program, restore_program
 
@@ -73,12 +74,24 @@ def is_persistable(var):
 
 
 def get_program_parameter(program):
-    """The Parameters of a Program (list)."""
+    """The Parameters of a Program.
+
+    Args:
+        program (Program): None for the default main program.
+    Returns:
+        list of Parameters.
+    """
     return [v for v in _program(program).list_vars() if is_parameter(v)]
 
 
 def get_program_persistable_vars(program):
-    """The persistable Variables of a Program (list)."""
+    """The persistable Variables of a Program: parameters, optimizer state and statistics.
+
+    Args:
+        program (Program): None for the default main program.
+    Returns:
+        list of Variables.
+    """
     return [v for v in _program(program).list_vars() if is_persistable(v)]
 
 
@@ -102,14 +115,33 @@ def save_vars(executor, dirname, main_program=None, vars=None, predicate=None, f
 
 
 def save_params(executor, dirname, main_program=None, filename=None):
-    """Save the Parameters of a Program; see `save_vars`."""
+    """Save the Parameters of a Program, from the global scope.
+
+    Args:
+        executor (Executor): kept for Fluid's scripts.
+        dirname (str): the folder; it is created.
+        main_program (Program): whose variables; None for the default one.
+        filename (str): one file for all variables; None for a file each, called by the variable's name.
+    Raises:
+        TypeError: a wrong argument.
+        ValueError: a variable has no value.
+    """
     save_vars(executor, dirname, main_program, None, is_parameter, filename)
 
 
 def save_persistables(executor, dirname, main_program=None, filename=None):
-    """Save all persistable variables: parameters, optimizer state and statistics; see `save_vars`.
+    """Save all persistable variables of a Program, from the global scope: parameters, optimizer state and statistics.
 
     With `load_persistables`, training goes on as if it had not been interrupted.
+
+    Args:
+        executor (Executor): kept for Fluid's scripts.
+        dirname (str): the folder; it is created.
+        main_program (Program): whose variables; None for the default one.
+        filename (str): one file for all variables; None for a file each, called by the variable's name.
+    Raises:
+        TypeError: a wrong argument.
+        ValueError: a variable has no value.
     """
     _check_executor("save_persistables", executor)
     values = {v.name: _value(v) for v in _chosen(main_program, None, is_persistable)}
@@ -117,9 +149,17 @@ def save_persistables(executor, dirname, main_program=None, filename=None):
 
 
 def load_vars(executor, dirname, main_program=None, vars=None, predicate=None, filename=None):
-    """Load values that `save_vars` saved into the global scope; the arguments are the same.
+    """Load values that `save_vars` saved into the global scope.
 
+    Args:
+        executor (Executor): kept for Fluid's scripts.
+        dirname (str): the folder.
+        main_program (Program): whose variables; None for the default one.
+        vars (list): Variables to load; None for those that `predicate` accepts.
+        predicate (callable): predicate(Variable) -> bool; None accepts all.
+        filename (str): the one file that holds all variables; None for a file each.
     Raises:
+        TypeError: a wrong argument.
         ModelFileError: a file is missing, damaged, lacks a variable, or holds a value of another shape or dtype.
             No variable is changed then.
     """
@@ -128,19 +168,38 @@ def load_vars(executor, dirname, main_program=None, vars=None, predicate=None, f
 
 
 def load_params(executor, dirname, main_program=None, filename=None):
-    """Load the Parameters of a Program; see `load_vars`."""
+    """Load the Parameters of a Program, which `save_params` saved, into the global scope.
+
+    Args:
+        executor (Executor): kept for Fluid's scripts.
+        dirname (str): the folder.
+        main_program (Program): whose variables; None for the default one.
+        filename (str): one file for all variables; None for a file each, called by the variable's name.
+    Raises:
+        ModelFileError: a file is missing, damaged, lacks a variable, or holds a value of another shape or dtype.
+            No variable is changed then.
+    """
     load_vars(executor, dirname, main_program, None, is_parameter, filename)
 
 
 def load_persistables(executor, dirname, main_program=None, filename=None):
-    """Load all persistable variables of a Program; see `load_vars`."""
+    """Load all persistable variables of a Program, which `save_persistables` saved, into the global scope.
+
+    Args:
+        executor (Executor): kept for Fluid's scripts.
+        dirname (str): the folder.
+        main_program (Program): whose variables; None for the default one.
+        filename (str): one file for all variables; None for a file each, called by the variable's name.
+    Raises:
+        ModelFileError: a file is missing, damaged, lacks a variable, or holds a value of another shape or dtype.
+            No variable is changed then.
+    """
     _check_executor("load_persistables", executor)
-    _load(dirname, filename, _chosen(main_program, None, is_persistable))
     path = path_inside(dirname, filename or _STEP)
-    if filename is not None or os.path.exists(path):
-        step = read_arrays(path).get(_STEP)
-        if step is not None:
-            global_scope().step = int(step[0])
+    step = read_arrays(path).get(_STEP) if filename is not None or os.path.exists(path) else None
+    _load(dirname, filename, _chosen(main_program, None, is_persistable))
+    if step is not None:
+        global_scope().step = int(step[0])
 
 
 def save_inference_model(
@@ -175,11 +234,13 @@ def save_inference_model(
     if isinstance(feeded_var_names, str):
         feeded_var_names = [feeded_var_names]
     if not isinstance(feeded_var_names, (list, tuple)) or not all(isinstance(n, str) for n in feeded_var_names):
-        raise TypeError(f"save_inference_model: feeded_var_names must be a list of names, got {feeded_var_names!r}")
+        raise TypeError(
+            f"save_inference_model: feeded_var_names must be a list of names, got {described(feeded_var_names)}"
+        )
     if isinstance(target_vars, Variable):
         target_vars = [target_vars]
     if not isinstance(target_vars, (list, tuple)) or not all(isinstance(v, Variable) for v in target_vars):
-        raise TypeError(f"save_inference_model: target_vars must be a list of Variables, got {target_vars!r}")
+        raise TypeError(f"save_inference_model: target_vars must be a list of Variables, got {described(target_vars)}")
     if not target_vars:
         raise ValueError("save_inference_model: target_vars is empty, so there is nothing to save")
     if not export_for_deployment:
@@ -192,12 +253,12 @@ def save_inference_model(
         if not program.global_block().has_var(variable.name):
             raise ValueError(f"save_inference_model: the target {variable.name} is not part of the program")
     pruned = program.clone(for_test=True)._prune(target_vars, feeded_var_names)
-    _check_inputs(program, pruned, feeded_var_names)
+    targets = [v.name for v in target_vars]
+    _check_inputs(program, pruned, feeded_var_names, targets)
     block = pruned.global_block()
-    for name in feeded_var_names:
+    for name in [*feeded_var_names, *targets]:
         if name not in block.vars:
             block.vars[name] = program.global_block().var(name)
-    targets = [v.name for v in target_vars]
     description = {**describe_program(pruned), "feeds": list(feeded_var_names), "fetches": targets}
     values = {} if program_only else {v.name: _value(v) for v in block.vars.values() if is_persistable(v)}
     if values:
@@ -206,11 +267,13 @@ def save_inference_model(
     return targets
 
 
-def _check_inputs(program, pruned, feeds):
+def _check_inputs(program, pruned, feeds, targets):
     block = program.global_block()
     for name in feeds:
         if not block.has_var(name):
-            raise ValueError(f"save_inference_model: there is no variable {name!r} to feed")
+            raise ValueError(
+                f"save_inference_model: there is no variable {name!r} to feed{did_you_mean(name, block.vars)}"
+            )
     known = set(feeds)
     for op in pruned.global_block().ops:
         for name in op.input_arg_names:
@@ -220,6 +283,12 @@ def _check_inputs(program, pruned, feeds):
                     f"{list(feeds)}\n{op.describe()}"
                 )
         known.update(op.output_arg_names)
+    for name in targets:
+        if name not in known and not block.var(name).persistable:
+            raise ValueError(
+                f"save_inference_model: the target {name} is neither fed nor computed (the operators of gradients and "
+                "updates are left out)"
+            )
 
 
 def load_inference_model(dirname, executor, model_filename=None, params_filename=None, pserver_endpoints=None):
@@ -241,6 +310,11 @@ def load_inference_model(dirname, executor, model_filename=None, params_filename
     if not os.path.isdir(dirname):
         raise ModelFileError(f"there is no folder {dirname}")
     path = path_inside(dirname, model_filename or _MODEL)
+    if not os.path.exists(path):
+        files = ", ".join(sorted(os.listdir(dirname))[:5]) or "nothing"
+        raise ModelFileError(
+            f"there is no model file {path}; the folder holds {files} (model_filename names the model)"
+        )
     description = read_program(path)
     program = restore_program(description, path)
     block = program.global_block()
@@ -296,6 +370,10 @@ def load_program_state(model_path, var_list=None):
     Args:
         model_path (str): as given to `save`.
         var_list (list of Variable): return only these.
+    Returns:
+        dict: variable name -> numpy.ndarray.
+    Raises:
+        ModelFileError: a file is missing or damaged, or lacks a variable.
     """
     state = read_arrays(model_path + ".pdparams")
     if os.path.exists(model_path + ".pdopt"):
@@ -310,7 +388,15 @@ def load_program_state(model_path, var_list=None):
 
 
 def set_program_state(program, state_dict):
-    """Set the persistable variables of a Program from name -> array; names that it does not have are ignored."""
+    """Set persistable variables of a Program, in the global scope.
+
+    Args:
+        program (Program): whose variables to set.
+        state_dict (dict): variable name -> array, such as `load_program_state` returns; names that the Program does
+            not have are ignored.
+    Raises:
+        ModelFileError: an array does not fit its variable; none is set then.
+    """
     chosen = [v for v in get_program_persistable_vars(program) if v.name in state_dict]
     _assign(chosen, state_dict, "the given state")
 
@@ -326,7 +412,7 @@ def _program(program):
 
 def _check_executor(function, executor):
     if not isinstance(executor, Executor):
-        raise TypeError(f"{function} needs an Executor, got {type(executor).__name__}")
+        raise TypeError(f"{function} needs an Executor, got {described(executor)}")
 
 
 def _chosen(main_program, variables, predicate):
@@ -364,9 +450,15 @@ def _load(dirname, filename, variables):
         path = path_inside(dirname, filename)
         _assign(variables, read_arrays(path), path)
         return
+    if variables and not os.path.isdir(dirname):
+        raise ModelFileError(f"there is no folder {dirname} to load variables from")
     values = {}
     for variable in variables:
-        values.update(read_arrays(path_inside(dirname, variable.name)))
+        path = path_inside(dirname, variable.name)
+        if not os.path.exists(path):
+            hint = did_you_mean(variable.name, os.listdir(dirname)) or "; if one file holds all, give its filename"
+            raise ModelFileError(f"{dirname} has no file for the variable {variable.name}{hint}")
+        values.update(read_arrays(path))
     _assign(variables, values, dirname)
 
 

@@ -2,10 +2,12 @@
 
 import copy
 
+from ..ops import registry
 from ..ops.dtypes import numpy_dtype
 from . import unique_name
 from .framework import Parameter, Variable, default_main_program, default_startup_program
 from .initializer import Constant, Xavier
+from .messages import described, did_you_mean
 from .param_attr import ParamAttr
 
 __all__ = ["LayerHelper"]
@@ -45,7 +47,7 @@ class LayerHelper:
             if not isinstance(variable, Variable):
                 raise TypeError(
                     f"{self.layer_type}: {input_param_name} must be a Variable or a list of them, "
-                    f"got {type(variable).__name__} {variable!r}"
+                    f"got {described(variable)}"
                 )
         return list(inputs)
 
@@ -102,7 +104,9 @@ class LayerHelper:
         if attr.initializer is None:
             if default_initializer is None:
                 if numpy_dtype(dtype).kind != "f" and not is_bias:
-                    raise TypeError(f"{self.layer_type}: a parameter of dtype {dtype} needs an initializer of its own")
+                    raise TypeError(
+                        f"{self.layer_type}: a parameter of dtype {numpy_dtype(dtype)} needs an initializer of its own"
+                    )
                 default_initializer = Constant(0.0) if is_bias else Xavier()
             attr.initializer = default_initializer
         arguments = {"shape": shape, "dtype": dtype, **attr._to_kwargs()}
@@ -172,8 +176,14 @@ class LayerHelper:
         if isinstance(act, str):
             act = {"type": act}
         elif not isinstance(act, dict) or "type" not in act:
-            raise TypeError(f"{self.layer_type}: act must be the name of an activation, got {act!r}")
+            hint = f"; write {act.__name__!r}" if hasattr(act, "__name__") else ""
+            raise TypeError(f"{self.layer_type}: act must be the name of an activation, got {described(act)}{hint}")
         attrs = dict(act)
+        if not registry.known(attrs["type"]):
+            raise ValueError(
+                f"{self.layer_type}: there is no activation {attrs['type']!r}"
+                f"{did_you_mean(attrs['type'], registry.types())}"
+            )
         out = self.create_variable_for_type_inference(input_var.dtype)
         self.append_op(type=attrs.pop("type"), inputs={"X": [input_var]}, outputs={"Out": [out]}, attrs=attrs)
         return out

@@ -14,6 +14,8 @@ def create_lod_tensor(data, recursive_seq_lens, place):
         data: an array [rows, ...]; or a list of lists of int, which are stacked to [rows, 1] int64.
         recursive_seq_lens (list of lists of int): lengths of the sequences, for each level.
         place: kept for Fluid's scripts.
+    Returns:
+        LoDTensor.
     Raises:
         ValueError: the lengths do not fit the rows.
     """
@@ -38,6 +40,9 @@ def create_random_int_lodtensor(recursive_seq_lens, base_shape, place, low, high
         recursive_seq_lens (list of lists of int): lengths of the sequences, for each level.
         base_shape (list of int): of one row.
         place: kept for Fluid's scripts.
+        low, high (int): the least and the greatest number.
+    Returns:
+        LoDTensor of int64, with a row for each element of the sequences.
     """
     rows = sum(recursive_seq_lens[-1])
     data = np.random.randint(low, high + 1, [rows, *base_shape]).astype("int64")

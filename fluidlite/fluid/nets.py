@@ -1,8 +1,9 @@
 """Small networks made of several layers."""
 
 from . import layers
+from .layers.checks import check_dtype, integer
 
-__all__ = ["simple_img_conv_pool", "img_conv_group"]
+__all__ = ["simple_img_conv_pool", "img_conv_group", "glu", "scaled_dot_product_attention"]
 
 
 def simple_img_conv_pool(
@@ -23,12 +24,20 @@ def simple_img_conv_pool(
     act=None,
     use_cudnn=True,
 ):
-    """A convolution followed by pooling; the arguments are those of `layers.conv2d` and `layers.pool2d`.
+    """A convolution followed by pooling.
 
     Args:
         input (Variable): [N, C, H, W], float.
+        num_filters, filter_size, conv_stride, conv_padding, conv_dilation, conv_groups: of the convolution; see
+            `layers.conv2d`.
+        param_attr, bias_attr, act: of the convolution.
+        pool_size, pool_type, pool_stride, pool_padding, global_pooling: of the pooling; see `layers.pool2d`.
+        use_cudnn (bool): without effect.
     Returns:
         Variable of shape [N, num_filters, H', W'].
+    Raises:
+        TypeError, ValueError: a wrong argument.
+        EnforceNotMet: the filter or the window does not fit.
     """
     convolved = layers.conv2d(
         input,
@@ -77,6 +86,7 @@ def img_conv_group(
         conv_padding, conv_filter_size, param_attr, conv_with_batchnorm, conv_batchnorm_drop_rate: one value for all
             convolutions, or a list with one for each.
         conv_act (str): the activation; it follows the batch normalisation where there is one.
+        use_cudnn (bool): without effect.
     Returns:
         Variable of shape [N, conv_num_filter[-1], H', W'].
     Raises:
@@ -112,3 +122,81 @@ def img_conv_group(
             if abs(drop_rate) > 1e-5:
                 input = layers.dropout(input, dropout_prob=drop_rate)
     return layers.pool2d(input, pool_size=pool_size, pool_type=pool_type, pool_stride=pool_stride, use_cudnn=use_cudnn)
+
+
+def glu(input, dim=-1):
+    """A gated linear unit: the first half of a tensor, times the sigmoid of the second one.
+
+    See Dauphin et al., https://arxiv.org/abs/1612.08083.
+
+    Args:
+        input (Variable): float tensor.
+        dim (int): the dimension that is halved; its size is even.
+    Returns:
+        Variable of the shape of input, with half the size in `dim`.
+    Raises:
+        TypeError: a wrong argument.
+        EnforceNotMet: the dimension cannot be halved.
+    """
+    check_dtype("glu", "input", input, "f")
+    values, gates = layers.split(input, num_or_sections=2, dim=integer("glu", "dim", dim))
+    return layers.elementwise_mul(values, layers.sigmoid(gates))
+
+
+def scaled_dot_product_attention(queries, keys, values, num_heads=1, dropout_rate=0.0):
+    """Attention: for each query the mean of the values, weighted by how well their keys go with the query.
+
+    The weights are softmax(queries @ keys^T / sqrt(hidden / num_heads)).  With several heads, fully connected layers
+    map queries, keys and values first, and each head works on a part of the result.  See Vaswani et al.,
+    https://arxiv.org/abs/1706.03762.
+
+    Args:
+        queries (Variable): float, [batch, queries, hidden].
+        keys (Variable): float, [batch, keys, hidden].
+        values (Variable): float, [batch, keys, value hidden].
+        num_heads (int): a divisor of hidden and of value hidden.
+        dropout_rate (float): of the weights.
+    Returns:
+        Variable of shape [batch, queries, value hidden].
+    Raises:
+        TypeError: a wrong argument.
+        ValueError: the shapes or the number of heads do not fit.
+    """
+    layer = "scaled_dot_product_attention"
+    for argument, variable in (("queries", queries), ("keys", keys), ("values", values)):
+        check_dtype(layer, argument, variable, "f")
+    shapes = [list(variable.shape) for variable in (queries, keys, values)]
+    if any(len(shape) != 3 for shape in shapes) or shapes[0][2] != shapes[1][2] or shapes[1][1] != shapes[2][1]:
+        raise ValueError(
+            f"{layer}: queries [batch, queries, hidden], keys [batch, keys, hidden] and values [batch, keys, value "
+            f"hidden] must agree in hidden and in keys, got {shapes[0]}, {shapes[1]} and {shapes[2]}"
+        )
+    if integer(layer, "num_heads", num_heads) < 1 or shapes[1][2] % num_heads or shapes[2][2] % num_heads:
+        raise ValueError(
+            f"{layer}: num_heads must divide the hidden sizes {shapes[1][2]} and {shapes[2][2]}, got {num_heads}"
+        )
+    if num_heads > 1:
+        mapped = [layers.fc(v, v.shape[2], num_flatten_dims=2) for v in (queries, keys, values)]
+        queries, keys, values = (_split_heads(variable, num_heads) for variable in mapped)
+    scaled = layers.scale(queries, scale=(shapes[0][2] / num_heads) ** -0.5)
+    products = layers.matmul(scaled, keys, transpose_y=True)
+    rows = layers.reshape(products, [-1, products.shape[-1]], act="softmax")
+    weights = layers.reshape(rows, list(products.shape))
+    if dropout_rate:
+        weights = layers.dropout(weights, dropout_prob=dropout_rate)
+    found = layers.matmul(weights, values)
+    return found if num_heads == 1 else _join_heads(found)
+
+
+def _split_heads(variable, num_heads):
+    """[batch, n, hidden] -> [batch, heads, n, hidden / heads]."""
+    batch, count, hidden = variable.shape
+    parts = layers.reshape(variable, [batch, count, num_heads, hidden // num_heads])
+    return layers.transpose(parts, perm=[0, 2, 1, 3])
+
+
+def _join_heads(variable):
+    """[batch, heads, n, hidden] -> [batch, n, heads * hidden]."""
+    parts = layers.transpose(variable, perm=[0, 2, 1, 3])
+    batch, count, heads, hidden = parts.shape
+    return layers.reshape(parts, [batch, count, heads * hidden])

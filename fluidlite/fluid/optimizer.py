@@ -14,6 +14,7 @@ from .clip import GradientClipBase, append_gradient_clip_ops, error_clip_callbac
 from .framework import Variable, default_main_program, name_scope, program_guard
 from .initializer import Constant
 from .layer_helper import LayerHelper
+from .moving_average import ExponentialMovingAverage
 from .regularizer import WeightDecayRegularizer, append_regularization_ops
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "AdadeltaOptimizer",
     "LarsMomentumOptimizer",
     "LambOptimizer",
+    "ExponentialMovingAverage",
 ]
 
 

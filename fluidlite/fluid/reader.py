@@ -6,6 +6,7 @@ import threading
 import numpy as np
 
 from ..engine.scope import LoDTensor
+from .core import EOFException
 from .data_feeder import DataFeeder
 from .framework import Variable
 
@@ -17,6 +18,17 @@ class _Loader:
 
     Iterating yields, for each step, a list with one feed for each place: a dict from variable names to arrays, or with
     `return_list` a list of arrays in the order of `feed_list`.
+
+    A loader with iterable=False is not iterated over: between `start()` and `reset()` it feeds the Program of its
+    variables, and the copies made of that afterwards, at every run that is not given their values, and at its end
+    the run raises fluid.core.EOFException.
+
+        loader.start()
+        try:
+            while True:
+                exe.run(fetch_list=[loss])
+        except fluid.core.EOFException:
+            loader.reset()
     """
 
     def __init__(self, feed_list, capacity, iterable, return_list, drop_last):
@@ -27,18 +39,27 @@ class _Loader:
             )
         if not isinstance(feed_list, (list, tuple)) or not all(isinstance(item, Variable) for item in feed_list):
             raise TypeError(f"{kind}: feed_list must be a list of Variables, got {feed_list!r}")
-        if not iterable:
-            raise ValueError(
-                f"{kind}: iterable=False (start(), reset() and EOFException) is not supported; leave it True and write "
-                "'for feed in loader(): exe.run(feed=feed, ...)'"
-            )
         self.iterable = iterable
         self._feed_list = list(feed_list)
         self._capacity = capacity
-        self._return_list = return_list
+        self._return_list = return_list and iterable
         self._drop_last = drop_last
         self._place_count = 1
         self._batches = None
+        self._running = None
+        if not iterable:
+            for program in {variable.block.program for variable in self._feed_list}:
+                program._loaders.append(self)
+
+    @property
+    def variables(self):
+        """What is fed (list of Variable)."""
+        return list(self._feed_list)
+
+    @property
+    def names(self):
+        """The names of the variables that are fed (list of str)."""
+        return [variable.name for variable in self._feed_list]
 
     def set_sample_generator(self, reader, batch_size, drop_last=True, places=None):
         """Take single samples and make batches of them.
@@ -86,7 +107,7 @@ class _Loader:
         return self
 
     def _named(self, batch):
-        names = [variable.name for variable in self._feed_list]
+        names = self.names
         if isinstance(batch, dict) or not hasattr(batch, "__len__") or len(batch) != len(names):
             found = f"{len(batch)} items" if isinstance(batch, (list, tuple)) else type(batch).__name__
             raise ValueError(
@@ -100,6 +121,11 @@ class _Loader:
         return iter(self)
 
     def __iter__(self):
+        if not self.iterable:
+            raise RuntimeError("a loader with iterable=False is not iterated over; call start() and then Executor.run")
+        return self._prefetched()
+
+    def _prefetched(self):
         if self._batches is None:
             raise ValueError(
                 "the data loader has no data yet; call set_sample_generator, set_sample_list_generator or "
@@ -112,10 +138,47 @@ class _Loader:
             yield [list(feed.values()) for feed in feeds] if self._return_list else feeds
 
     def start(self):
-        """Raises RuntimeError: iterate over the loader instead."""
-        raise RuntimeError("start() and reset() belong to loaders with iterable=False; iterate over this one instead")
+        """Begin to feed the Program; for loaders with iterable=False.
 
-    reset = start
+        Raises:
+            RuntimeError: the loader is iterable, or started already.
+            ValueError: it has no data yet.
+        """
+        self._check_not_iterable("start")
+        if self._running is not None:
+            raise RuntimeError("this loader is started already; call reset() before it starts anew")
+        self._running = self._prefetched()
+
+    def reset(self):
+        """End what `start()` began, so that it can be called again; for loaders with iterable=False.
+
+        Raises:
+            RuntimeError: the loader is iterable.
+        """
+        self._check_not_iterable("reset")
+        if self._running is not None:
+            self._running.close()
+            self._running = None
+
+    def _check_not_iterable(self, method):
+        if self.iterable:
+            raise RuntimeError(f"{method}() belongs to loaders with iterable=False; iterate over this one instead")
+
+    def next_feeds(self):
+        """The next feed for each place (list of dict), for an Executor.
+
+        Raises:
+            RuntimeError: the loader is not started.
+            EOFException: there are no more batches.
+        """
+        if self._running is None:
+            raise RuntimeError(
+                f"the loader of {self.names} is not started; call its start() before Executor.run, or feed them"
+            )
+        try:
+            return next(self._running)
+        except StopIteration:
+            raise EOFException(f"the loader of {self.names} has no more batches; call its reset()") from None
 
 
 def _grouped(items, size, drop_last):
@@ -202,8 +265,8 @@ class DataLoader:
             feed_list (list of Variable): what to feed.
             capacity (int): how many batches to keep ready.
             use_double_buffer (bool): without effect; batches are always prepared ahead.
-            iterable (bool): must be True.
-            return_list (bool): yield lists of arrays instead of dicts.
+            iterable (bool): False for a loader that feeds the Program by itself, between start() and reset().
+            return_list (bool): yield lists of arrays instead of dicts; without effect unless iterable.
             use_multiprocess (bool): without effect; the generator runs in a thread.
             drop_last (bool): with several places, leave out batches at the end that do not go round.
         Returns:
@@ -226,7 +289,7 @@ class PyReader(_Loader):
         feed_list (list of Variable): what to feed.
         capacity (int): how many batches to keep ready.
         use_double_buffer (bool): without effect; batches are always prepared ahead.
-        iterable (bool): must be True.
+        iterable (bool): False for a loader that feeds the Program by itself, between start() and reset().
         return_list (bool): yield lists of arrays instead of dicts.
     Raises:
         TypeError, ValueError: a wrong argument.
@@ -246,3 +309,6 @@ class PyReader(_Loader):
     def decorate_batch_generator(self, reader, places=None):
         """As `set_batch_generator`, returning nothing."""
         self.set_batch_generator(reader, places)
+
+    decorate_paddle_reader = decorate_sample_list_generator
+    decorate_tensor_provider = decorate_batch_generator

@@ -23,7 +23,13 @@ _generator = UniqueNameGenerator()
 
 
 def generate(key):
-    """A name that starts with `key` and that the current generator has not returned before."""
+    """A name that the current generator has not returned before.
+
+    Args:
+        key (str): what it starts with.
+    Returns:
+        str: the key and a number, such as "fc_0".
+    """
     return _generator(key)
 
 
@@ -31,7 +37,13 @@ generate_with_ignorable_key = generate
 
 
 def switch(new_generator=None):
-    """Replace the current generator (by a fresh one when none is given) and return the old one."""
+    """Replace the current generator.
+
+    Args:
+        new_generator (UniqueNameGenerator): None for a fresh one.
+    Returns:
+        UniqueNameGenerator: the old one.
+    """
     global _generator
     old = _generator
     _generator = new_generator or UniqueNameGenerator()

@@ -21,6 +21,7 @@ def scale(ctx, x, factor, out):
     # An integer tensor is scaled by integers: Fluid drops the fractions of the attributes.
     number = float if x.dtype.kind == "f" else int
     bias = number(ctx.attrs["bias"])
+    is_one = factor is None and number(ctx.attrs["scale"]) == 1
     factor = number(ctx.attrs["scale"]) if factor is None else factor.reshape(())
 
     def step():
@@ -33,7 +34,7 @@ def scale(ctx, x, factor, out):
 
     if bias == 0:
         return partial(xp.multiply, x, factor, out=out)
-    if ctx.attrs["scale"] == 1:
+    if is_one:
         return partial(xp.add, x, bias, out=out)
     return step
 

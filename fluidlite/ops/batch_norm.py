@@ -116,6 +116,8 @@ def batch_norm(ctx, x, scale, bias, mean, variance, momentum, y, mean_out, varia
         xp.add(target, bias[:, None], out=target)
 
     if _uses_moving_statistics(attrs):
+        moving = ((mean_out, mean), (variance_out, variance))
+        steps += [partial(xp.copyto, new, old) for new, old in moving if new is not old]
         steps += [take_moving, centre, scale_and_shift]
     else:
         steps += [sum_into(ctx, source, total), measure, scale_and_shift]

@@ -372,25 +372,30 @@ def bounds(size, start, end):
     return min(max(start, 0), size), min(max(end, 0), size)
 
 
-def infer_slice(attrs, x, starts_tensor, ends_tensor, starts_tensors, ends_tensors):
-    starts = given(attrs["starts"], starts_tensor, starts_tensors)
-    ends = given(attrs["ends"], ends_tensor, ends_tensors)
+def infer_slice(attrs, x, *tensors):
+    """Shape inference of slices; `tensors`: the slots of tensors that hold all of a bound, then those of lists."""
+    names = ("starts", "ends", "strides")[: len(tensors) // 2]
+    chosen = [given(attrs[name], *slots) for name, *slots in zip(names, tensors, tensors[len(names) :], strict=False)]
     shape = list(x.shape)
     unknown = [None] * len(attrs["axes"])
-    for axis, start, end in zip(attrs["axes"], starts or unknown, ends or unknown, strict=True):
+    chosen = [numbers or unknown for numbers in chosen] + [[1] * len(unknown)] * (3 - len(chosen))
+    for axis, start, end, stride in zip(attrs["axes"], *chosen, strict=True):
         if not -len(shape) <= axis < len(shape):
             raise EnforceNotMet(f"axes must lie within the {len(shape)} dimensions of Input {shape}, got {axis}")
+        if stride == 0:
+            raise EnforceNotMet(f"a stride of 0 leads nowhere, got it for dimension {axis} of Input {list(x.shape)}")
         if shape[axis] < 0:
             continue
-        if start is None or end is None:
+        if None in (start, end, stride):
             shape[axis] = -1
             continue
-        first, last = bounds(shape[axis], start, end)
-        if last <= first:
+        size = len(range(*range_slice(shape[axis], start, end, stride).indices(shape[axis])))
+        if not size:
+            by = f" by {stride}" if stride != 1 else ""
             raise EnforceNotMet(
-                f"the slice from {start} to {end} of dimension {axis} of Input {list(x.shape)} is empty"
+                f"the slice from {start} to {end}{by} of dimension {axis} of Input {list(x.shape)} is empty"
             )
-        shape[axis] = last - first
+        shape[axis] = size
     return Spec(without(shape, attrs["decrease_axis"]), x.dtype)
 
 
@@ -416,12 +421,6 @@ def range_slice(size, start, end, stride):
     return slice(start, None if end < 0 else end, stride)
 
 
-_SLICE_ATTRS = {"axes": [], "starts": [], "ends": [], "infer_flags": [], "decrease_axis": []}
-
-
-_BOUNDS = "StartsTensor?!, EndsTensor?!, StartsTensorList*?!, EndsTensorList*?!"
-
-
 def numbers(attribute, tensor, tensors):
     """The arguments of a slice while the Program runs: from an attribute, from a tensor, or from one for each."""
     if tensor is not None:
@@ -429,71 +428,45 @@ def numbers(attribute, tensor, tensors):
     return [array.item() for array in tensors] if tensors else attribute
 
 
-def cut(ctx, x, bounds, copy):
+def cut(ctx, x, tensors, copy):
     """A function that calls `copy(part of x)`; the part is found once if no tensor gives its bounds."""
-    starts_tensor, ends_tensor, starts_tensors, ends_tensors = bounds
-    strides = ctx.attrs.get("strides") or [1] * len(ctx.attrs["axes"])
+    names = ("starts", "ends", "strides")[: len(tensors) // 2]
+    slots = list(zip(names, tensors, tensors[len(names) :], strict=False))
 
     def found():
-        starts = numbers(ctx.attrs["starts"], starts_tensor, starts_tensors)
-        ends = numbers(ctx.attrs["ends"], ends_tensor, ends_tensors)
-        return part(ctx, x, starts, ends, strides)
+        bounds = [numbers(ctx.attrs[name], *arrays) for name, *arrays in slots]
+        return part(ctx, x, *bounds, *[[1] * len(ctx.attrs["axes"])] * (3 - len(bounds)))
 
-    if any(array is not None and len(array) for array in bounds):
+    if any(array is not None and len(array) for array in tensors):
         return lambda: copy(found())
     return partial(copy, found())
 
 
 def copy_part(ctx, x, *rest):
-    *bounds, out = rest
-    return cut(ctx, x, bounds[:4], lambda source: ctx.xp.copyto(out.reshape(source.shape), source))
+    *tensors, out = rest
+    return cut(ctx, x, tensors, lambda source: ctx.xp.copyto(out.reshape(source.shape), source))
 
 
-def copy_part_grad(ctx, x, *rest):
-    *bounds, dout, dx = rest
+def copy_part_grad(ctx, *rest):
     # dX = dOut in the part that was copied, 0 elsewhere.
-    copy = cut(ctx, dx, bounds[:4], lambda target: ctx.xp.copyto(target, dout.reshape(target.shape)))
+    *tensors, x, dout, dx = rest
+    copy = cut(ctx, dx, tensors, lambda target: ctx.xp.copyto(target, dout.reshape(target.shape)))
     return in_sequence([partial(dx.fill, 0), copy])
 
 
-slice_op = operator(
-    "slice", inputs=f"Input, {_BOUNDS}", outputs="Out", attrs=_SLICE_ATTRS, infer=infer_slice, bind=True, constant=True
-)(copy_part)
-slice_op.gradient("StartsTensor, EndsTensor, StartsTensorList, EndsTensorList", shapes="Input", bind=True)(
-    lambda ctx, *arrays: copy_part_grad(ctx, arrays[4], *arrays[:4], *arrays[5:])
-)
+def slicing(type, bounds, **traits):
+    """A slice operator; each of its bounds is an attribute, or comes from a tensor, or from one for each axis."""
+    tensors = [name.capitalize() + "Tensor" for name in bounds] + [name.capitalize() + "TensorList" for name in bounds]
+    marked = [name + ("*?!" if name.endswith("List") else "?!") for name in tensors]
+    attrs = {"axes": [], "infer_flags": [], "decrease_axis": [], **{name: [] for name in bounds}}
+    definition = operator(
+        type, inputs=", ".join(["Input", *marked]), outputs="Out", attrs=attrs, infer=infer_slice, bind=True, **traits
+    )(copy_part)
+    definition.gradient(", ".join(tensors), shapes="Input", bind=True)(copy_part_grad)
 
 
-def infer_strided_slice(attrs, x):
-    shape = list(x.shape)
-    for axis, start, end, stride in zip(attrs["axes"], attrs["starts"], attrs["ends"], attrs["strides"], strict=True):
-        if stride == 0:
-            raise EnforceNotMet(f"strides must not be 0, got {attrs['strides']}")
-        if shape[axis] >= 0:
-            chosen = range_slice(shape[axis], start, end, stride)
-            shape[axis] = len(range(*chosen.indices(shape[axis])))
-            if not shape[axis]:
-                raise EnforceNotMet(
-                    f"the slice from {start} to {end} by {stride} of dimension {axis} of Input {list(x.shape)} is empty"
-                )
-    return Spec(without(shape, attrs["decrease_axis"]), x.dtype)
-
-
-@operator(
-    "strided_slice",
-    inputs="Input",
-    outputs="Out",
-    attrs={**_SLICE_ATTRS, "strides": []},
-    infer=infer_strided_slice,
-    bind=True,
-)
-def strided_slice(ctx, x, out):
-    return copy_part(ctx, x, None, None, None, None, out)
-
-
-@strided_slice.gradient(shapes="Input", bind=True)
-def strided_slice_grad(ctx, x, dout, dx):
-    return copy_part_grad(ctx, x, None, None, None, None, dout, dx)
+slicing("slice", ["starts", "ends"], constant=True)
+slicing("strided_slice", ["starts", "ends", "strides"])
 
 
 def infer_reverse(attrs, x):

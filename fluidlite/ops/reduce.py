@@ -225,6 +225,64 @@ def norm_grad(ctx, x, norm, dout, dx):
     return step
 
 
+def infer_cos_sim(attrs, x, y):
+    fits = len(x.shape) == len(y.shape) >= 2 and all(
+        n == m or min(n, m) < 0 for n, m in zip(x.shape[1:], y.shape[1:], strict=True)
+    )
+    if not fits or (y.shape[0] != 1 and x.shape[0] != y.shape[0] and min(x.shape[0], y.shape[0]) >= 0):
+        raise EnforceNotMet(
+            f"Y must have the shape of X {list(x.shape)}, or one row and the same columns, got {list(y.shape)}"
+        )
+    column = Spec((x.shape[0], 1), x.dtype)
+    return column, column, Spec((y.shape[0], 1), y.dtype)
+
+
+def column_of(x, vector):
+    """A vector with a number for each row, in a shape that broadcasts with x."""
+    return vector.reshape(-1, *[1] * (x.ndim - 1))
+
+
+@operator("cos_sim", inputs="X, Y", outputs="Out, XNorm!, YNorm!", infer=infer_cos_sim, bind=True)
+def cos_sim(ctx, x, y, out, x_norm, y_norm):
+    xp = ctx.xp  # Out = X . Y / (|X| |Y|), row by row
+    terms = ctx.scratch(x.shape, x.dtype)
+    of_y = terms[: len(y)]
+    products = [(x, x, terms, x_norm), (y, y, of_y, y_norm), (x, y, terms, out)]
+    products = [(a, b, target, sum_into(ctx, target, column_of(x, sums))) for a, b, target, sums in products]
+
+    def step():
+        for a, b, target, add_up in products:
+            xp.multiply(a, b, out=target)
+            add_up()
+        for norm in (x_norm, y_norm):
+            xp.sqrt(norm, out=norm)
+            xp.divide(out, norm, out=out)
+
+    return step
+
+
+@cos_sim.gradient("X, Y, XNorm, YNorm, Out", bind=True)
+def cos_sim_grad(ctx, x, y, x_norm, y_norm, out, dout, dx, dy):
+    xp = ctx.xp
+    own_part = ctx.scratch(x.shape, x.dtype)
+
+    def gradient(own, norm, other, result):
+        # d(own) = dOut * (other / (|X| |Y|) - Out * own / |own|^2)
+        def step():
+            xp.multiply(other, column_of(x, dout / (x_norm * y_norm)), out=result)
+            xp.multiply(own, column_of(x, dout * out / (norm * norm)), out=own_part)
+            xp.subtract(result, own_part, out=result)
+
+        return step
+
+    steps = [] if dx is None else [gradient(x, x_norm, y, dx)]
+    if dy is not None:
+        # One row of Y beside all of X gets the sum of the gradients for each.
+        rows = ctx.scratch(x.shape, x.dtype)
+        steps += [gradient(y, y_norm, x, rows), sum_into(ctx, rows, dy)]
+    return in_sequence(steps)
+
+
 def truth_about_all(type, function):
     """An operator that tells one thing about all elements of X together."""
 

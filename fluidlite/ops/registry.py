@@ -237,6 +237,11 @@ def known(type):
     return type in _registry
 
 
+def types():
+    """The types of all operators (list of str)."""
+    return list(_registry)
+
+
 def infer_specs(definition, attrs, inputs):
     """Output specs of one operator: slot name -> list of Spec.
 

@@ -89,7 +89,7 @@ def dropout(ctx, x, seed, out, mask):
     keep = 1 - attrs["dropout_prob"]
     upscale = attrs["dropout_implementation"] == "upscale_in_train"
     if attrs["is_test"]:
-        return partial(xp.copyto, out, x) if upscale else partial(xp.multiply, x, x.dtype.type(keep), out=out)
+        return partial(xp.multiply, x, x.dtype.type(1 if upscale else keep), out=out)
     dense = mask.transpose(sorted(range(mask.ndim), key=lambda axis: -mask.strides[axis]))
     draws = ctx.scratch(dense.shape, np.float32)
     factor = x.dtype.type(1 / keep if upscale and keep else 1)
@@ -108,7 +108,10 @@ def dropout(ctx, x, seed, out, mask):
 def dropout_grad(ctx, mask, dout, dx):
     xp, attrs = ctx.xp, ctx.attrs
     keep = 1 - attrs["dropout_prob"]
-    factor = dx.dtype.type(1 / keep if attrs["dropout_implementation"] == "upscale_in_train" and keep else 1)
+    upscale = attrs["dropout_implementation"] == "upscale_in_train"
+    if attrs["is_test"]:
+        return partial(xp.multiply, dout, dx.dtype.type(1 if upscale else keep), out=dx)
+    factor = dx.dtype.type(1 / keep if upscale and keep else 1)
 
     def step():
         xp.multiply(dout, mask, out=dx)

@@ -89,7 +89,7 @@ def read_arrays(path):
                     raise ValueError("an entry is compressed")
                 content = io.BytesIO(archive.read(entry))
                 arrays[entry.filename] = np.lib.format.read_array(content, allow_pickle=False)
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError, KeyError, zlib.error, NotImplementedError) as error:
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError, KeyError, zlib.error, RuntimeError) as error:
         raise ModelFileError(f"{path} is truncated or damaged: {error}") from None
     return arrays
 

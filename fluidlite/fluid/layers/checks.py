@@ -5,12 +5,13 @@ import numpy as np
 from ...ops.dtypes import numpy_dtype
 from ..framework import Variable
 from ..layer_helper import LayerHelper
+from ..messages import described
 
 
 def check_variable(layer, argument, value):
     """Raise TypeError unless `value` is a Variable."""
     if not isinstance(value, Variable):
-        raise TypeError(f"{layer}: {argument} must be a Variable, got {value!r} of type {type(value).__name__}")
+        raise TypeError(f"{layer}: {argument} must be a Variable, got {described(value)}")
 
 
 def check_dtype(layer, argument, variable, kinds):
@@ -26,7 +27,7 @@ def check_dtype(layer, argument, variable, kinds):
 def check_variables(layer, argument, value):
     """The list of Variables in `value`; raises TypeError for anything else."""
     if not isinstance(value, (list, tuple)) or not value:
-        raise TypeError(f"{layer}: {argument} must be a list of Variables, got {value!r}")
+        raise TypeError(f"{layer}: {argument} must be a list of Variables, got {described(value)}")
     for variable in value:
         check_variable(layer, argument, variable)
     return list(value)
@@ -37,7 +38,7 @@ def integer(layer, argument, value):
     if isinstance(value, Variable):
         raise TypeError(f"{layer}: {argument} must be an int here; fluidlite does not take it from a Variable")
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{layer}: {argument} must be an int, got {value!r} of type {type(value).__name__}")
+        raise TypeError(f"{layer}: {argument} must be an int, got {described(value)}")
     return int(value)
 
 
@@ -53,7 +54,7 @@ def has_variables(value):
     return isinstance(value, (list, tuple)) and any(isinstance(item, Variable) for item in value)
 
 
-def numbers_or_variables(layer, argument, value, helper, slots):
+def numbers_or_variables(layer, argument, value, helper, slots, dtype="int32"):
     """What an operator needs of an argument that may be an int, a list of ints and Variables, or one Variable.
 
     Args:
@@ -61,6 +62,7 @@ def numbers_or_variables(layer, argument, value, helper, slots):
         value: the argument.
         helper: the LayerHelper, for the constants that stand beside Variables.
         slots: (slot of the Variable that holds all numbers, slot of the list of Variables for one each).
+        dtype: of the constants.
     Returns:
         (inputs, numbers): the numbers that come from Variables are -1, and there are none if one Variable holds all.
     """
@@ -77,7 +79,7 @@ def numbers_or_variables(layer, argument, value, helper, slots):
             found.append(-1)
         else:
             found.append(integer(layer, argument, item))
-            variables.append(constant(helper.create_variable_for_type_inference("int32"), item, helper))
+            variables.append(constant(helper.create_variable_for_type_inference(dtype), item, helper))
     return {slots[1]: variables}, found
 
 
@@ -92,14 +94,14 @@ def constant(out, value, helper):
 def number(layer, argument, value):
     """`value` as a float; raises TypeError for anything but a number."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{layer}: {argument} must be a number, got {value!r} of type {type(value).__name__}")
+        raise TypeError(f"{layer}: {argument} must be a number, got {described(value)}")
     return float(value)
 
 
 def truth(layer, argument, value):
     """`value`; raises TypeError unless it is a bool."""
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{layer}: {argument} must be a bool, got {value!r} of type {type(value).__name__}")
+        raise TypeError(f"{layer}: {argument} must be a bool, got {described(value)}")
     return bool(value)
 
 

@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 
-def _step(begin=0):
+def _decay_step_counter(begin=0):
     """The number of the step (float32 Variable), `begin` at the first."""
     counter = autoincreased_step_counter(counter_name="@LR_DECAY_COUNTER@", begin=begin, step=1)
     return cast(counter, "float32")
@@ -47,7 +47,7 @@ def _check_positive(layer, **numbers):
 
 def _passed(decay_steps, staircase):
     """How many times `decay_steps` have passed, with `staircase` rounded down."""
-    passed = _step() / decay_steps
+    passed = _decay_step_counter() / decay_steps
     return floor(passed) if staircase else passed
 
 
@@ -125,7 +125,7 @@ def polynomial_decay(learning_rate, decay_steps, end_learning_rate=0.0001, power
     _check("polynomial_decay", learning_rate=learning_rate, end_learning_rate=end_learning_rate, power=power)
     _check_positive("polynomial_decay", decay_steps=decay_steps)
     with _schedule():
-        step = _step()
+        step = _decay_step_counter()
         if cycle:
             cycles = ceil(step / decay_steps)
             remaining = 1 - step / ((cycles + cast(step == 0, "float32")) * decay_steps)
@@ -157,7 +157,7 @@ def piecewise_decay(boundaries, values):
     if list(boundaries) != sorted(boundaries):
         raise ValueError(f"piecewise_decay: the boundaries must rise, got {list(boundaries)}")
     with _schedule():
-        step = _step()
+        step = _decay_step_counter()
         rate = create_global_var(shape=[1], value=0.0, dtype="float32", persistable=True, name="learning_rate")
         # Each value counts where the step is before its boundary but not before the previous one: 1 there, else 0.
         before = [cast(step < boundary, "float32") for boundary in boundaries]
@@ -189,7 +189,7 @@ def noam_decay(d_model, warmup_steps, learning_rate=1.0):
     _check("noam_decay", learning_rate=learning_rate)
     _check_positive("noam_decay", d_model=d_model, warmup_steps=warmup_steps)
     with _schedule():
-        step = _step(begin=1)
+        step = _decay_step_counter(begin=1)
         falling = step**-0.5
         rising = (warmup_steps**-1.5) * step
         return learning_rate * (d_model**-0.5) * elementwise_min(falling, rising)
@@ -210,7 +210,7 @@ def cosine_decay(learning_rate, step_each_epoch, epochs):
     _check("cosine_decay", learning_rate=learning_rate)
     _check_positive("cosine_decay", step_each_epoch=step_each_epoch, epochs=epochs)
     with _schedule():
-        epoch = floor(_step() / step_each_epoch)
+        epoch = floor(_decay_step_counter() / step_each_epoch)
         return learning_rate * 0.5 * (cos(epoch * math.pi / epochs) + 1)
 
 
@@ -236,7 +236,7 @@ def linear_lr_warmup(learning_rate, warmup_steps, start_lr, end_lr):
     _check_positive("linear_lr_warmup", warmup_steps=warmup_steps)
     with _schedule():
         rate = create_global_var(shape=[1], value=0.0, dtype="float32", persistable=True, name="learning_rate_warmup")
-        step = _step()
+        step = _decay_step_counter()
         warming = cast(step < warmup_steps, "float32")
         warm = (end_lr - start_lr) * (step / warmup_steps) + start_lr
         return assign(warming * warm + (1 - warming) * learning_rate, rate)

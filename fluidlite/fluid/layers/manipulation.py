@@ -280,20 +280,25 @@ def slice(input, axes, starts, ends):
         EnforceNotMet: the part is empty.
     """
     check_variable("slice", "input", input)
-    helper = LayerHelper("slice")
-    axes = integers("slice", "axes", _listed("slice", "axes", axes))
+    return _sliced("slice", input, axes, starts=starts, ends=ends)
+
+
+def _sliced(layer, input, axes, **bounds):
+    """Append a slice whose `bounds` are ints or come from Variables."""
+    helper = LayerHelper(layer)
+    axes = integers(layer, "axes", _listed(layer, "axes", axes))
     inputs, attrs, known = {"Input": input}, {"axes": axes, "decrease_axis": []}, [True] * len(axes)
-    for argument, value in (("starts", starts), ("ends", ends)):
+    for argument, value in bounds.items():
         slots = (argument.capitalize() + "Tensor", argument.capitalize() + "TensorList")
         if isinstance(value, Variable):
             known = [False] * len(axes)
         else:
-            _listed("slice", argument, value, axes)
+            _listed(layer, argument, value, axes)
             known = [k and not isinstance(item, Variable) for k, item in zip(known, value, strict=True)]
-        tensors, attrs[argument] = numbers_or_variables("slice", argument, value, helper, slots)
+        tensors, attrs[argument] = numbers_or_variables(layer, argument, value, helper, slots)
         inputs.update(tensors)
     attrs["infer_flags"] = [1 if is_known else -1 for is_known in known]
-    return append("slice", inputs, attrs, helper=helper)
+    return append(layer, inputs, attrs, helper=helper)
 
 
 def _listed(layer, argument, value, axes=None):
@@ -311,9 +316,9 @@ def strided_slice(input, axes, starts, ends, strides):
     Args:
         input (Variable): tensor.
         axes (list of int): the dimensions that are cut.
-        starts, ends (list of int): for each, where the part begins and before which element it ends; negative numbers
-            count from the end.
-        strides (list of int): the steps; negative ones go backwards.
+        starts, ends (list of int or Variable, or Variable): for each, where the part begins and before which element
+            it ends; negative numbers count from the end.
+        strides (list of int or Variable, or Variable): the steps; negative ones go backwards.
     Returns:
         Variable of the dtype of input.
     Raises:
@@ -321,11 +326,7 @@ def strided_slice(input, axes, starts, ends, strides):
         EnforceNotMet: the part is empty.
     """
     check_variable("strided_slice", "input", input)
-    attrs = {"axes": integers("strided_slice", "axes", _listed("strided_slice", "axes", axes))}
-    for argument, value in (("starts", starts), ("ends", ends), ("strides", strides)):
-        attrs[argument] = integers("strided_slice", argument, _listed("strided_slice", argument, value, axes))
-    attrs.update(infer_flags=[1] * len(axes), decrease_axis=[])
-    return append("strided_slice", {"Input": input}, attrs)
+    return _sliced("strided_slice", input, axes, starts=starts, ends=ends, strides=strides)
 
 
 def reverse(x, axis):

@@ -1,5 +1,7 @@
 """Arithmetic on tensors: element by element, over dimensions, and products of matrices."""
 
+import numpy as np
+
 from ..framework import Variable
 from ..layer_helper import LayerHelper
 from .checks import (
@@ -13,12 +15,14 @@ from .checks import (
     number,
     truth,
 )
+from .tensor import assign
 
 __all__ = [
     "matmul",
     "mul",
     "bmm",
     "dot",
+    "cos_sim",
     "scale",
     "sum",
     "sums",
@@ -237,6 +241,26 @@ def dot(x, y, name=None):
     return append("dot", {"X": x, "Y": y}, name=name)
 
 
+def cos_sim(X, Y):
+    """The cosine of the angle between corresponding rows.
+
+    Args:
+        X (Variable): float, [batch, n].
+        Y (Variable): float, [batch, n], or [1, n] for one row beside all of X.
+    Returns:
+        Variable of shape [batch, 1].
+    Raises:
+        TypeError: X or Y is no float Variable.
+        EnforceNotMet: the shapes do not fit.
+    """
+    check_dtype("cos_sim", "X", X, "f")
+    check_dtype("cos_sim", "Y", Y, "f")
+    helper = LayerHelper("cos_sim")
+    out, x_norm, y_norm = (helper.create_variable_for_type_inference(X.dtype) for _ in range(3))
+    helper.append_op(type="cos_sim", inputs={"X": X, "Y": Y}, outputs={"Out": out, "XNorm": x_norm, "YNorm": y_norm})
+    return out
+
+
 def scale(x, scale=1.0, bias=0.0, bias_after_scale=True, act=None, name=None):
     """Out = scale * x + bias, or scale * (x + bias).
 
@@ -315,12 +339,13 @@ def sign(x):
     """1 for positive elements, -1 for negative ones, else 0.
 
     Args:
-        x (Variable): float tensor.
+        x (Variable or numpy.ndarray): float tensor.
     Returns:
         Variable of the shape and dtype of x.
     Raises:
-        TypeError: x is no float Variable.
+        TypeError: x is no float tensor.
     """
+    x = assign(x) if isinstance(x, np.ndarray) else x
     check_dtype("sign", "x", x, "f")
     return append("sign", {"X": x})
 

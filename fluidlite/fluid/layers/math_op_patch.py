@@ -5,6 +5,7 @@ import numpy as np
 from ...ops.dtypes import VarType, numpy_dtype, var_type
 from .. import unique_name
 from ..framework import Variable
+from ..messages import described
 from .checks import integer
 
 __all__ = ["monkey_patch_variable"]
@@ -51,9 +52,11 @@ def _number(variable, symbol, other):
     try:
         return float(other)
     except (TypeError, ValueError):
+        is_array = isinstance(other, np.ndarray)
+        hint = "; feed it, or make a Variable of it with fluid.layers.assign" if is_array else ""
         raise TypeError(
-            f"{variable.name} {symbol} {other!r}: a Variable goes with a Variable or a number, "
-            f"got {type(other).__name__}"
+            f"{variable.name} {symbol} {'array' if is_array else repr(other)}: a Variable goes with a Variable or a "
+            f"number, got {described(other)}{hint}"
         ) from None
 
 
@@ -230,11 +233,21 @@ def _named_op(variable, source, suffix, type, inputs, attrs):
     return out
 
 
+def _no_number(self):
+    """Raises TypeError: a Variable has no value."""
+    raise TypeError(
+        f"the variable {self.name} has no value while the Program is built, so it is no number; "
+        "fetch it with Executor.run first"
+    )
+
+
 def monkey_patch_variable():
     """Give Variables the operators of Python."""
     methods = {
         "__neg__": _negate,
         "astype": _astype,
+        "__float__": _no_number,
+        "__int__": _no_number,
         "__getitem__": _getitem,
         "__add__": _binary("+", "elementwise_add", lambda value: (1.0, value)),
         "__radd__": _binary("+", "elementwise_add", lambda value: (1.0, value)),

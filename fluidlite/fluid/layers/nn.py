@@ -7,7 +7,9 @@ from ...ops.registry import EnforceNotMet
 from ..framework import UserFrame, Variable
 from ..initializer import Constant, Normal
 from ..layer_helper import LayerHelper
+from ..messages import described
 from ..param_attr import ParamAttr
+from .checks import check_dtype, check_variable
 
 __all__ = ["fc", "conv2d", "pool2d", "batch_norm", "dropout", "softmax"]
 
@@ -26,10 +28,12 @@ def fc(input, size, num_flatten_dims=1, param_attr=None, bias_attr=None, act=Non
     Returns:
         Variable of shape input.shape[:num_flatten_dims] + [size].
     Raises:
-        TypeError: input is no Variable, or size no integer.
+        TypeError: input is no float Variable, or size no integer.
         EnforceNotMet: a dimension to be flattened is unknown.
     """
     helper = LayerHelper("fc", input=input, param_attr=param_attr, bias_attr=bias_attr, act=act, name=name)
+    for variable in helper.multiple_input():
+        check_dtype("fc", "input", variable, "f")
     dtype = helper.input_dtype()
     size = _positive("fc", "size", size)
     products = []
@@ -103,7 +107,7 @@ def conv2d(
         TypeError, ValueError: a wrong argument.
         EnforceNotMet: the filter does not fit the input.
     """
-    _check_variable("conv2d", "input", input)
+    check_variable("conv2d", "input", input)
     channels = input.shape[_channel_axis("conv2d", input, data_format)]
     if channels == -1:
         raise ValueError(f"conv2d: the channels of {input.name} must be known, got shape {list(input.shape)}")
@@ -176,7 +180,7 @@ def pool2d(
         TypeError, ValueError: a wrong argument.
         EnforceNotMet: the window does not fit the input.
     """
-    _check_variable("pool2d", "input", input)
+    check_variable("pool2d", "input", input)
     if pool_type not in ("max", "avg"):
         raise ValueError(f'pool2d: pool_type must be "max" or "avg", got {pool_type!r}')
     if not global_pooling and pool_size == -1:
@@ -244,7 +248,7 @@ def batch_norm(
         TypeError, ValueError: a wrong argument.
         EnforceNotMet: an input of less than 2 or more than 5 dimensions.
     """
-    _check_variable("batch_norm", "input", input)
+    check_variable("batch_norm", "input", input)
     if data_layout not in ("NCHW", "NHWC"):
         raise ValueError(f'batch_norm: data_layout must be "NCHW" or "NHWC", got {data_layout!r}')
     for argument, attr in (("param_attr", param_attr), ("bias_attr", bias_attr)):
@@ -316,9 +320,9 @@ def dropout(x, dropout_prob, is_test=False, seed=None, name=None, dropout_implem
     Raises:
         TypeError, ValueError: a wrong argument.
     """
-    _check_variable("dropout", "x", x)
+    check_variable("dropout", "x", x)
     if isinstance(dropout_prob, bool) or not isinstance(dropout_prob, (int, float)) or not 0 <= dropout_prob <= 1:
-        raise ValueError(f"dropout: dropout_prob must be a number between 0 and 1, got {dropout_prob!r}")
+        raise ValueError(f"dropout: dropout_prob must be a number between 0 and 1, got {described(dropout_prob)}")
     if dropout_implementation not in ("downgrade_in_infer", "upscale_in_train"):
         raise ValueError(
             'dropout: dropout_implementation must be "downgrade_in_infer" or "upscale_in_train", '
@@ -357,28 +361,23 @@ def softmax(input, use_cudnn=False, name=None, axis=-1):
         TypeError: input is no Variable.
         EnforceNotMet: axis is out of range.
     """
-    _check_variable("softmax", "input", input)
+    check_variable("softmax", "input", input)
     helper = LayerHelper("softmax", input=input, name=name)
     out = helper.create_variable_for_type_inference(input.dtype)
     helper.append_op(type="softmax", inputs={"X": input}, outputs={"Out": out}, attrs={"axis": axis})
     return out
 
 
-def _check_variable(layer, argument, value):
-    if not isinstance(value, Variable):
-        raise TypeError(f"{layer}: {argument} must be a Variable, got {type(value).__name__} {value!r}")
-
-
 def _positive(layer, argument, value):
     if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
-        raise TypeError(f"{layer}: {argument} must be a positive integer, got {value!r}")
+        raise TypeError(f"{layer}: {argument} must be a positive integer, got {described(value)}")
     return int(value)
 
 
 def _pair(layer, argument, value):
     items = list(value) if isinstance(value, (list, tuple)) else [value, value]
     if len(items) != 2:
-        raise ValueError(f"{layer}: {argument} must be an integer or two, got {value!r}")
+        raise ValueError(f"{layer}: {argument} must be an integer or two, got {described(value)}")
     return [_positive(layer, argument, item) for item in items]
 
 

@@ -6,8 +6,19 @@ from ...ops.dtypes import VarType, numpy_dtype, var_type
 from ..framework import Variable
 from ..initializer import Constant
 from ..layer_helper import LayerHelper
+from ..messages import described
 from ..param_attr import ParamAttr
-from .checks import append, check_dtype, check_variable, has_variables, integer, integers, number, truth
+from .checks import (
+    append,
+    check_dtype,
+    check_variable,
+    has_variables,
+    integer,
+    integers,
+    number,
+    numbers_or_variables,
+    truth,
+)
 
 __all__ = [
     "create_tensor",
@@ -467,20 +478,24 @@ def topk(input, k, name=None):
 
 
 def _random(type, shape, dtype, attrs, input=None):
+    if not isinstance(shape, (list, tuple, Variable)):
+        raise TypeError(f"{type}: shape must be a list or tuple of ints or a Variable, got {described(shape)}")
     attrs["dtype"] = var_type(dtype)
-    if isinstance(shape, Variable):
-        return append(type, {"ShapeTensor": shape}, attrs, attrs["dtype"])
-    if not isinstance(shape, (list, tuple)):
-        raise TypeError(f"{type}: shape must be a list or tuple of ints, got {shape!r}")
-    attrs["shape"] = integers(type, "shape", shape)
-    return append(type, {} if input is None else {"Input": input}, attrs, attrs["dtype"])
+    if input is not None:
+        attrs["shape"] = integers(type, "shape", shape)
+        return append(type, {"Input": input}, attrs, attrs["dtype"])
+    helper = LayerHelper(type)
+    slots = ("ShapeTensor", "ShapeTensorList")
+    inputs, attrs["shape"] = numbers_or_variables(type, "shape", shape, helper, slots, "int64")
+    return append(type, inputs, attrs, attrs["dtype"], helper=helper)
 
 
 def uniform_random(shape, dtype="float32", min=-1.0, max=1.0, seed=0):
     """Random numbers, evenly distributed over [min, max).
 
     Args:
-        shape (list or tuple of int): the shape.
+        shape (list or tuple of int or Variable, or Variable): the shape; a Variable of int32 or int64 holds one
+            size, or all.
         dtype (str): float32 or float64.
         min, max (float): the limits.
         seed (int): not 0: draw the same numbers at every run.
@@ -502,7 +517,8 @@ def gaussian_random(shape, mean=0.0, std=1.0, seed=0, dtype="float32"):
     """Random numbers, normally distributed.
 
     Args:
-        shape (list or tuple of int): the shape.
+        shape (list or tuple of int or Variable, or Variable): the shape; a Variable of int32 or int64 holds one
+            size, or all.
         mean, std (float): their mean and standard deviation.
         seed (int): not 0: draw the same numbers at every run.
         dtype (str): float32 or float64.
