@@ -38,8 +38,8 @@ def samples(folder, part):
 def train(network, seed, train_samples, test_samples):
     random.seed(seed)
     np.random.seed(seed)
-    # With a random_seed, the real Paddle draws all layers from one and the same stream: their weights are copies of each
-    # other, and training is slower for it.  Without one they are independent, and differ from run to run.
+    # With a random_seed, the real Paddle draws all layers from one and the same stream: their weights are copies of
+    # each other, and training is slower for it.  Without one they are independent, and differ from run to run.
     net = Classifier(fluid, network, seed=0)
     place = fluid.CPUPlace()
     exe, feeder = fluid.Executor(place), fluid.DataFeeder(["img", "label"], place, net.main)
