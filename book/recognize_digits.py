@@ -150,7 +150,7 @@ def train(args):
     best = sorted(lists, key=lambda item: float(item[1]))[0]
     print(f"Best pass is {best[0]}, testing Avgcost is {best[1]}")
     print(f"The classification accuracy is {float(best[2]) * 100:.2f}%")
-    print(f"Inference result of {args.image} is: {infer(exe, args.save_dir, args.image)}")
+    print(f"Inference result of {os.path.relpath(args.image)} is: {infer(exe, args.save_dir, args.image)}")
 
 
 def positive(text):

@@ -1,5 +1,6 @@
 """Running Programs."""
 
+import operator
 import threading
 import warnings
 from collections import OrderedDict
@@ -68,7 +69,7 @@ class FetchedArray(np.ndarray):
         return complex(self._number())
 
     def __index__(self):
-        return self._number().__index__()
+        return operator.index(self._number())
 
     def __format__(self, spec):
         return format(self._number(), spec) if spec else str(self)
