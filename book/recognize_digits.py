@@ -121,7 +121,7 @@ def train(args):
     test_program = main_program.clone(for_test=True)
     optimizer_program().minimize(avg_loss)
     # A constant learning rate leaves the parameters' last values noisy.  What is tested and saved is their average.
-    average = fluid.optimizer.ExponentialMovingAverage(0.99)
+    average = fluid.optimizer.ExponentialMovingAverage(0.998)
     average.update()
     feeder = fluid.DataFeeder(feed_list=["img", "label"], place=place)
     exe.run(startup_program)
