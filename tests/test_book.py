@@ -1,6 +1,7 @@
 """The book's scripts and the tutorial itself, as users run them."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -33,7 +34,8 @@ def test_recognize_digits_trains_and_reads_a_three(tmp_path, model):
     assert lines[-1].endswith("infer_3.png is: 3")
     assert any(line.startswith("Pass 0, Batch 0, Cost ") for line in lines)
     assert any(line.startswith("Test with Epoch 1, avg_cost: ") for line in lines)
-    assert any(line.startswith("The classification accuracy is 9") for line in lines)
+    [accuracy] = re.findall(r"The classification accuracy is (.*)%", done.stdout)
+    assert float(accuracy) > 80
     assert "__model__" in os.listdir(tmp_path / "saved")
 
 

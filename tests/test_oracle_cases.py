@@ -34,10 +34,11 @@ DIFFERENT = {
 
 
 def cases(test, differentiable=False):
-    for name in RECORDED:
-        if CASES[name].grad or not differentiable:
-            why = DIFFERENT.get((test, name))
-            yield pytest.param(name, marks=[pytest.mark.xfail(strict=True, reason=why)] if why else [])
+    names = [name for name in RECORDED if CASES[name].grad or not differentiable]
+    marks = {
+        name: pytest.mark.xfail(strict=True, reason=why) for (where, name), why in DIFFERENT.items() if where == test
+    }
+    return [pytest.param(name, marks=marks.get(name, ())) for name in names]
 
 
 def replay(name, backward):
