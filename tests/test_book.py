@@ -66,6 +66,16 @@ def test_mistyped_arguments_are_explained(tmp_path):
 
 
 @pytest.mark.skipif(not has_mnist(), reason="FLUIDLITE_DATA_HOME has no mnist/")
+@pytest.mark.parametrize("model, promised", [("softmax", 92.3), ("mlp", 97.6), ("cnn", 99.0)])
+def test_on_real_mnist_it_is_as_accurate_as_the_tutorial_promises(tmp_path, model, promised):
+    done = run(tmp_path, BOOK, "--model", model, "--data", "mnist")
+    assert done.returncode == 0, done.stderr
+    accuracies = re.findall(r"Test with Epoch \d, avg_cost: .*, acc: (\S+) ", done.stdout)
+    assert len(accuracies) == 5 and 100 * max(map(float, accuracies)) >= promised
+    assert done.stdout.splitlines()[-1].endswith("infer_3.png is: 3")
+
+
+@pytest.mark.skipif(not has_mnist(), reason="FLUIDLITE_DATA_HOME has no mnist/")
 @pytest.mark.skipif(not os.path.isdir(DOCUMENTS), reason="FLUIDLITE_DOCUMENTS names no folder with the tutorials")
 def test_the_tutorials_own_code_runs_to_its_last_line(tmp_path):
     [tutorial] = [name for name in os.listdir(DOCUMENTS) if name.startswith("002_")]
