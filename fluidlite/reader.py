@@ -248,7 +248,7 @@ def multiprocess_reader(readers, use_pipe=True, queue_size=1000):
     Raises:
         TypeError: ``readers`` is not a list or tuple.
         ValueError: ``readers`` is empty.
-        NotImplementedError: the platform cannot fork (Windows).
+        RuntimeError: the platform cannot fork (Windows).
         Exception: (while iterating) what a reader raised in its process; RuntimeError if the process died.
     """
     import multiprocessing  # here, because importing it takes longer than the rest of this module
@@ -258,7 +258,7 @@ def multiprocess_reader(readers, use_pipe=True, queue_size=1000):
     if not readers:
         raise ValueError("multiprocess_reader needs at least one reader, but the list is empty")
     if "fork" not in multiprocessing.get_all_start_methods():
-        raise NotImplementedError("multiprocess_reader needs fork, which this platform lacks; use xmap_readers")
+        raise RuntimeError("multiprocess_reader needs fork, which this platform lacks; use xmap_readers")
     context = multiprocessing.get_context("fork")
     if use_pipe:
         return lambda: _from_pipes(context, readers)

@@ -3,6 +3,8 @@
 Runs under Python 3.7 beside the real Paddle too.
 """
 
+import random
+
 import numpy as np
 from oracle_harness import persistables, random_state
 
@@ -56,7 +58,7 @@ class Classifier:
             self.test = self.main.clone(for_test=True)
 
 
-BATCH, STEPS = 64, 10
+BATCH, STEPS, EPOCHS = 64, 10, 5
 # Which draw of images: one in four has, within ten steps, two values under one pooling window that differ only by
 # rounding, and then the gradient's way depends on the order of a sum.  This one has none.
 DRAW = 15
@@ -107,3 +109,26 @@ def digest(value, limit=1000):
         return value
     flat = value.ravel()
     return np.append(flat[:: flat.size // limit], flat.mean(dtype="float64").astype("float32"))
+
+
+def learning_curve(paddle, net, seed, train_samples, test_samples):
+    """Train a Classifier for EPOCHS as the tutorial does, the reader's shuffling seeded.
+
+    Returns the train loss averaged over each 100 steps, and the test loss and accuracy after each epoch (lists).
+    """
+    fluid = paddle.fluid
+    random.seed(seed)
+    place = fluid.CPUPlace()
+    exe, feeder = fluid.Executor(place), fluid.DataFeeder(["img", "label"], place, net.main)
+    train_reader = paddle.batch(paddle.reader.shuffle(train_samples, buf_size=500), BATCH)
+    test_reader = paddle.batch(test_samples, BATCH)
+    losses, tests = [], []
+    with fluid.scope_guard(fluid.Scope()):
+        exe.run(net.startup)
+        for _ in range(EPOCHS):
+            for data in train_reader():
+                losses.append(float(exe.run(net.main, feeder.feed(data), [net.loss])[0]))
+            scores = [exe.run(net.test, feeder.feed(data), [net.loss, net.accuracy]) for data in test_reader()]
+            tests.append(np.mean(np.array(scores).reshape(-1, 2), axis=0))
+    means = [float(np.mean(losses[i : i + 100])) for i in range(0, len(losses), 100)]
+    return means, [float(loss) for loss, _ in tests], [float(accuracy) for _, accuracy in tests]

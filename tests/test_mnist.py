@@ -3,19 +3,17 @@
 import functools
 import json
 import os
-import random
 
 import numpy as np
 import pytest
 from conftest import has_mnist
-from oracle_networks import NETWORKS, Classifier
+from oracle_networks import EPOCHS, NETWORKS, Classifier, learning_curve
 
 import fluidlite as paddle
 import fluidlite.fluid as fluid
 
 pytestmark = pytest.mark.skipif(not has_mnist(), reason="FLUIDLITE_DATA_HOME has no mnist/")
 
-EPOCHS, BATCH = 5, 64
 with open(os.path.join(os.path.dirname(__file__), "fixtures", "curves.json")) as file:
     CURVES = json.load(file)
 
@@ -23,22 +21,9 @@ with open(os.path.join(os.path.dirname(__file__), "fixtures", "curves.json")) as
 @functools.cache
 def train(network):
     """As tools/oracle/record_curves.py trains: mean training loss per 100 steps, test loss and accuracy per epoch."""
-    random.seed(1)
-    net = Classifier(fluid, network, seed=1)
-    exe = fluid.Executor(fluid.CPUPlace())
-    feeder = fluid.DataFeeder(["img", "label"], fluid.CPUPlace(), net.main)
-    train_reader = paddle.batch(paddle.reader.shuffle(paddle.dataset.mnist.train(), buf_size=500), BATCH)
-    test_reader = paddle.batch(paddle.dataset.mnist.test(), BATCH)
-    losses, tests = [], []
-    with fluid.scope_guard(fluid.Scope()):
-        exe.run(net.startup)
-        for _ in range(EPOCHS):
-            for data in train_reader():
-                losses.append(float(exe.run(net.main, feeder.feed(data), [net.loss])[0]))
-            scores = [exe.run(net.test, feeder.feed(data), [net.loss, net.accuracy]) for data in test_reader()]
-            tests.append(np.mean(scores, axis=0).ravel())
-    means = [np.mean(losses[i : i + 100]) for i in range(0, len(losses), 100)]
-    return np.array(means), *np.array(tests).T
+    mnist = paddle.dataset.mnist
+    curves = learning_curve(paddle, Classifier(fluid, network, seed=1), 1, mnist.train(), mnist.test())
+    return [np.array(curve) for curve in curves]
 
 
 def recorded(network, key):

@@ -9,7 +9,6 @@ each epoch the test loss and accuracy, averaged over batches of 64 as the tutori
 import gzip
 import json
 import os
-import random
 import sys
 import time
 
@@ -19,9 +18,9 @@ import paddle.fluid as fluid
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests"))
-from oracle_networks import NETWORKS, Classifier  # noqa: E402
+from oracle_networks import NETWORKS, Classifier, learning_curve  # noqa: E402
 
-EPOCHS, BATCH, SEEDS = 5, 64, (1, 2, 3)
+SEEDS = (1, 2, 3)
 
 
 def samples(folder, part):
@@ -36,28 +35,14 @@ def samples(folder, part):
 
 
 def train(network, seed, train_samples, test_samples):
-    random.seed(seed)
-    np.random.seed(seed)
     # With a random_seed, the real Paddle draws all layers from one and the same stream: their weights are copies of
     # each other, and training is slower for it.  Without one they are independent, and differ from run to run.
     net = Classifier(fluid, network, seed=0)
-    place = fluid.CPUPlace()
-    exe, feeder = fluid.Executor(place), fluid.DataFeeder(["img", "label"], place, net.main)
-    train_reader = paddle.batch(paddle.reader.shuffle(train_samples, buf_size=500), BATCH)
-    test_reader = paddle.batch(test_samples, BATCH)
-    losses, tests = [], []
-    with fluid.scope_guard(fluid.Scope()):
-        exe.run(net.startup)
-        for _ in range(EPOCHS):
-            for data in train_reader():
-                losses.append(float(exe.run(net.main, feeder.feed(data), [net.loss])[0]))
-            scores = [exe.run(net.test, feeder.feed(data), [net.loss, net.accuracy]) for data in test_reader()]
-            tests.append(np.mean(np.array(scores).reshape(-1, 2), axis=0).tolist())
-    means = [float(np.mean(losses[i : i + 100])) for i in range(0, len(losses), 100)]
+    losses, test_losses, accuracies = learning_curve(paddle, net, seed, train_samples, test_samples)
     return {
-        "train_loss_per_100_steps": [round(x, 6) for x in means],
-        "test_loss": [round(x, 6) for x, _ in tests],
-        "test_accuracy": [round(x, 6) for _, x in tests],
+        "train_loss_per_100_steps": [round(x, 6) for x in losses],
+        "test_loss": [round(x, 6) for x in test_losses],
+        "test_accuracy": [round(x, 6) for x in accuracies],
     }
 
 
