@@ -246,8 +246,8 @@ class _Binder:
         array = found.get_tensor().array if found is not None else None
         if array is None:
             raise EnforceNotMet(
-                f"the variable {name!r} has no value in this scope; run the startup program first "
-                "(exe.run(fluid.default_startup_program())) or load it"
+                f"the variable {name!r} has no value in this scope; run the startup program "
+                "(exe.run(fluid.default_startup_program())) once the network and its optimizer are built, or load it"
             )
         self.specs[name] = Spec(array.shape, array.dtype)
         return self.specs[name]
