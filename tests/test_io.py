@@ -85,16 +85,18 @@ def test_save_and_load_a_program(exe, tmp_path):
     np.testing.assert_array_equal(np.array(weight), saved + 1)
 
 
-def test_two_epochs_equal_one_and_one_after_a_restart(tmp_path):
+def test_two_epochs_repeat_bit_for_bit_and_equal_one_and_one_after_a_restart(tmp_path):
     def train(*arguments):
         subprocess.run([sys.executable, os.path.join(SCRIPTS, "resume.py"), *map(str, arguments)], check=True)
         return np.load(f"{arguments[-1]}.npz")
 
     whole = train(0, 2, "-", tmp_path / "whole")
+    again = train(0, 2, "-", tmp_path / "again")
     train(0, 1, "-", tmp_path / "half")
     resumed = train(1, 2, tmp_path / "half", tmp_path / "resumed")
     assert {"conv2d_0.w_0", "conv2d_0.w_0_moment1_0", "batch_norm_0.w_2"} <= set(whole.files)
     for name in whole.files:
+        np.testing.assert_array_equal(whole[name], again[name], err_msg=name)
         np.testing.assert_array_equal(whole[name], resumed[name], err_msg=name)
 
 
