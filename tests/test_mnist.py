@@ -40,9 +40,10 @@ def test_the_loss_curve_lies_within_the_spread_of_three_seeds(network):
     epochs = [slice(i * len(loss) // EPOCHS, (i + 1) * len(loss) // EPOCHS) for i in range(EPOCHS)]
     for part in epochs:
         means = seeds[:, part].mean(axis=1)
-        # Where a fourth run lies with a probability of 95 % (Student's t for two degrees of freedom).
+        # Where a fourth run lies with a probability of 95 % (Student's t for two degrees of freedom); at least 5 %
+        # either way, since three like runs may happen to lie close together.
         reach = 4.303 * means.std(ddof=1) * np.sqrt(1 + 1 / len(means))
-        assert abs(loss[part].mean() - means.mean()) <= max(reach, 0.01 * means.mean())
+        assert abs(loss[part].mean() - means.mean()) <= max(reach, 0.05 * means.mean())
 
 
 @pytest.mark.parametrize("network", list(NETWORKS))
