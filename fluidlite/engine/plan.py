@@ -131,6 +131,11 @@ def _needed(steps, variables, wanted):
     return kept[::-1]
 
 
+def _argument(slot, arrays):
+    """What a kernel gets for a slot: a list of arrays, an array, or None."""
+    return arrays if slot.many else arrays[0] if arrays else None
+
+
 class _Storage:
     """Memory that one or more variables (views of each other) live in; `last` is the last step that needs it."""
 
@@ -224,7 +229,7 @@ class _Binder:
                 np.broadcast_to(np.zeros((), spec.dtype), spec.shape) if spec.value is None else spec.value
                 for spec in inputs.get(slot.name, ())
             ]
-            arguments.append(arrays if slot.many else arrays[0] if arrays else None)
+            arguments.append(_argument(slot, arrays))
         results = [np.empty(spec.shape, spec.dtype) for _, spec in outputs]
         call = definition.kernel(Context(np, {**definition.attrs, **step.op.attrs}, Pool(np)), *arguments, *results)
         if definition.bind:
@@ -315,7 +320,7 @@ class _Binder:
         arguments = []
         for slot in definition.inputs:
             arrays = [None if name == EMPTY else self.array(name) for name in step.inputs.get(slot.name, ())]
-            arguments.append(arrays if slot.many else arrays[0] if arrays else None)
+            arguments.append(_argument(slot, arrays))
         for slot in definition.outputs:
             arrays = []
             for position, name in enumerate(step.outputs.get(slot.name, ())):
@@ -325,7 +330,7 @@ class _Binder:
                 spec = self.op_specs[number][slot.name][position]
                 source = self.matching_input(step, slot.name, position)
                 arrays.append(self.output(number, step, name, spec, source, copies))
-            arguments.append(arrays if slot.many else arrays[0] if arrays else None)
+            arguments.append(_argument(slot, arrays))
         if definition.bind:
             try:
                 call = definition.kernel(self.context, *arguments)

@@ -1,14 +1,16 @@
 """The Fluid API: builds Programs, runs them with an Executor, trains, saves and loads them.
 
-import fluidlite.fluid as fluid
+For example:
 
-x = fluid.data("x", [None, 13])
-y = fluid.data("y", [None, 1])
-loss = fluid.layers.mean(fluid.layers.square_error_cost(fluid.layers.fc(x, 1), y))
-fluid.optimizer.SGD(learning_rate=0.01).minimize(loss)
-exe = fluid.Executor(fluid.CPUPlace())
-exe.run(fluid.default_startup_program())
-exe.run(feed={"x": ..., "y": ...}, fetch_list=[loss])
+    import fluidlite.fluid as fluid
+
+    x = fluid.data("x", [None, 13])
+    y = fluid.data("y", [None, 1])
+    loss = fluid.layers.mean(fluid.layers.square_error_cost(fluid.layers.fc(x, 1), y))
+    fluid.optimizer.SGD(learning_rate=0.01).minimize(loss)
+    exe = fluid.Executor(fluid.CPUPlace())
+    exe.run(fluid.default_startup_program())
+    exe.run(feed={"x": ..., "y": ...}, fetch_list=[loss])
 """
 
 import os

@@ -308,8 +308,6 @@ def _path(block, targets):
     """The operators that the targets depend on, in order, as visits, and each target's value by name."""
     written, visits = Counter(), []
     for position, op in enumerate(block.ops):
-        if op.attrs.get(OpRole.attr_name, 0) & OpRole.Optimize:
-            continue  # an optimizer's update is no part of what is differentiated
         reads = {name: written[name] for name in op.input_arg_names}
         differentiable = [slot.name for slot in registry.find(op.type).outputs if slot.differentiable]
         written.update({name for slot in differentiable for name in op.outputs.get(slot, ())})

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from ..ops.dtypes import VarType, numpy_dtype
+from ..ops.dtypes import VALUE_LISTS, VarType, numpy_dtype
 from . import unique_name
 
 __all__ = [
@@ -212,16 +212,6 @@ class MSRAInitializer(Initializer):
         return self._normal(var, block, 0.0, math.sqrt(2.0 / fan_in), self._seed)
 
 
-# Which attribute of assign_value holds the values of which data type.
-_VALUE_LISTS = {
-    "float16": "fp32_values",
-    "float32": "fp32_values",
-    "int32": "int32_values",
-    "int64": "int64_values",
-    "bool": "bool_values",
-}
-
-
 class NumpyArrayInitializer(Initializer):
     """Starts a variable with the values of an array.
 
@@ -246,11 +236,12 @@ class NumpyArrayInitializer(Initializer):
 
 def _assign_value(initializer, var, block, value):
     dtype = numpy_dtype(var.dtype)
-    slot = _VALUE_LISTS.get(dtype.name)
+    slot = VALUE_LISTS.get("float32" if var.dtype == VarType.FP16 else dtype.name)
     if slot is None:
         raise TypeError(
             f"{type(initializer).__name__}: {var.name} has dtype {dtype}, but an array can initialize only "
-            f"variables of dtype {', '.join(_VALUE_LISTS)}; set the value in the scope after the startup program ran"
+            f"variables of dtype float16, {', '.join(VALUE_LISTS)}; set the value in the scope after the startup "
+            "program ran"
         )
     return initializer._prepend(var, block, "assign_value", {slot: value.astype(dtype).reshape(-1).tolist()})
 

@@ -3,7 +3,7 @@
 import math
 from functools import partial
 
-from .dtypes import numpy_dtype
+from .dtypes import VALUE_LISTS, numpy_dtype
 from .manipulation import given, known_values
 from .registry import EnforceNotMet, Spec, operator
 
@@ -91,19 +91,16 @@ def fill_any_like(ctx, x, out):
     out.fill(out.dtype.type(ctx.attrs["value"]))
 
 
-_VALUE_LISTS = {"bool": "bool_values", "float32": "fp32_values", "int32": "int32_values", "int64": "int64_values"}
-
-
 @operator(
     "assign_value",
     outputs="Out!",
-    attrs={"shape": [], "dtype": 5, **{name: [] for name in _VALUE_LISTS.values()}},
+    attrs={"shape": [], "dtype": 5, **{name: [] for name in VALUE_LISTS.values()}},
     infer=infer_given_shape,
     bind=True,
     constant=True,
 )
 def assign_value(ctx, out):
-    values = ctx.attrs[_VALUE_LISTS[out.dtype.name]]
+    values = ctx.attrs[VALUE_LISTS[out.dtype.name]]
     if len(values) != out.size:
         raise EnforceNotMet(f"{len(values)} values do not fill the shape {list(out.shape)}")
     return partial(ctx.xp.copyto, out, ctx.xp.asarray(values, out.dtype).reshape(out.shape))

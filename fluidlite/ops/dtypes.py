@@ -41,6 +41,9 @@ _NUMPY = {
     VarType.UINT8: "uint8",
     VarType.INT8: "int8",
 }
+# The attribute of the operator assign_value that holds the values of a tensor of each data type.
+VALUE_LISTS = {"bool": "bool_values", "float32": "fp32_values", "int32": "int32_values", "int64": "int64_values"}
+
 _TO_NUMPY = {key: np.dtype(name) for key, name in _NUMPY.items()}
 _FROM_NUMPY = {dtype: key for key, dtype in _TO_NUMPY.items()}
 

@@ -29,7 +29,8 @@ def update_rule(type, inputs, updates, attrs=None):
             raise EnforceNotMet(f"LearningRate must hold one number, but its shape is {list(rate.shape)}")
         return tuple(found[name] for name in outputs.values())
 
-    return operator(type, inputs, " ".join(outputs), attrs=attrs, infer=infer, bind=True, inplace=outputs)
+    marked = " ".join(name + "!" for name in outputs)  # no gradient flows through an update
+    return operator(type, inputs, marked, attrs=attrs, infer=infer, bind=True, inplace=outputs)
 
 
 def tiles(ctx, *arrays, temporaries=1):

@@ -4,17 +4,13 @@ from functools import partial
 
 import numpy as np
 
+from .reduce import axis_of, kept_shape
 from .registry import EnforceNotMet, Spec, operator
-
-
-def _reduced(array, axis):
-    return tuple(1 if dim == axis % array.ndim else size for dim, size in enumerate(array.shape))
+from .strides import memory_order
 
 
 def _infer_softmax(attrs, x):
-    rank = len(x.shape)
-    if not -rank <= attrs["axis"] < rank:
-        raise EnforceNotMet(f"axis {attrs['axis']} is out of range for the input shape {list(x.shape)}")
+    axis_of(attrs, x)
     return x
 
 
@@ -29,8 +25,8 @@ def _infer_softmax(attrs, x):
 )
 def softmax(ctx, x, out):
     """Out = exp(X - max) / sum(exp(X - max)) along `axis`."""
-    xp, axis = ctx.xp, ctx.attrs["axis"]
-    extreme = ctx.scratch(_reduced(x, axis), x.dtype)
+    xp, axis = ctx.xp, axis_of(ctx.attrs, x)
+    extreme = ctx.scratch(kept_shape(x.shape, (axis,)), x.dtype)
 
     def step():
         xp.amax(x, axis=axis, keepdims=True, out=extreme)
@@ -45,8 +41,8 @@ def softmax(ctx, x, out):
 @softmax.gradient("Out", bind=True)
 def softmax_grad(ctx, out, dout, dx):
     """dX = (dOut - sum(dOut * Out)) * Out along `axis`."""
-    xp, axis = ctx.xp, ctx.attrs["axis"]
-    total = ctx.scratch(_reduced(out, axis), out.dtype)
+    xp, axis = ctx.xp, axis_of(ctx.attrs, out)
+    total = ctx.scratch(kept_shape(out.shape, (axis,)), out.dtype)
 
     def step():
         xp.multiply(dout, out, out=dx)
@@ -61,6 +57,14 @@ def _infer_dropout(attrs, x, seed=None):
     if not 0 <= attrs["dropout_prob"] <= 1:
         raise EnforceNotMet(f"dropout_prob must lie between 0 and 1, got {attrs['dropout_prob']}")
     return x, Spec(() if attrs["is_test"] else x.shape, np.dtype("uint8"))
+
+
+def _factors(attrs, dtype):
+    """By what dropout multiplies, beside the mask: in training, and in inference."""
+    keep = 1 - attrs["dropout_prob"]
+    if attrs["dropout_implementation"] == "upscale_in_train":
+        return dtype.type(1 / keep if keep else 1), dtype.type(1)
+    return dtype.type(1), dtype.type(keep)
 
 
 @operator(
@@ -86,17 +90,16 @@ def dropout(ctx, x, seed, out, mask):
     multiplies by 1 - dropout_prob in inference.
     """
     xp, attrs = ctx.xp, ctx.attrs
-    keep = 1 - attrs["dropout_prob"]
-    upscale = attrs["dropout_implementation"] == "upscale_in_train"
+    factor, inference_factor = _factors(attrs, x.dtype)
     if attrs["is_test"]:
-        return partial(xp.multiply, x, x.dtype.type(1 if upscale else keep), out=out)
-    dense = mask.transpose(sorted(range(mask.ndim), key=lambda axis: -mask.strides[axis]))
+        return partial(xp.multiply, x, inference_factor, out=out)
+    keep = np.float32(1 - attrs["dropout_prob"])
+    dense = mask.transpose(memory_order(mask))
     draws = ctx.scratch(dense.shape, np.float32)
-    factor = x.dtype.type(1 / keep if upscale and keep else 1)
 
     def step():
         ctx.generator(attrs["seed"] if attrs["fix_seed"] else 0, every_step=True).random(dtype=np.float32, out=draws)
-        xp.less(draws, np.float32(keep), out=dense)
+        xp.less(draws, keep, out=dense)
         xp.multiply(x, mask, out=out)
         if factor != 1:
             xp.multiply(out, factor, out=out)
@@ -106,12 +109,10 @@ def dropout(ctx, x, seed, out, mask):
 
 @dropout.gradient("Mask", elementwise=True, bind=True)
 def dropout_grad(ctx, mask, dout, dx):
-    xp, attrs = ctx.xp, ctx.attrs
-    keep = 1 - attrs["dropout_prob"]
-    upscale = attrs["dropout_implementation"] == "upscale_in_train"
-    if attrs["is_test"]:
-        return partial(xp.multiply, dout, dx.dtype.type(1 if upscale else keep), out=dx)
-    factor = dx.dtype.type(1 / keep if upscale and keep else 1)
+    xp = ctx.xp
+    factor, inference_factor = _factors(ctx.attrs, dx.dtype)
+    if ctx.attrs["is_test"]:
+        return partial(xp.multiply, dout, inference_factor, out=dx)
 
     def step():
         xp.multiply(dout, mask, out=dx)

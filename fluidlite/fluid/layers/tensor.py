@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ...ops.dtypes import VarType, numpy_dtype, var_type
+from ...ops.dtypes import VALUE_LISTS, VarType, numpy_dtype, var_type
 from ..framework import Variable
 from ..initializer import Constant
 from ..layer_helper import LayerHelper
@@ -130,9 +130,8 @@ def assign(input, output=None):
         return append("assign", {"X": input}, out=output)
     if not isinstance(input, np.ndarray):
         raise TypeError(f"assign: input must be a Variable or a NumPy array, got {type(input).__name__}")
-    slots = {"bool": "bool_values", "float32": "fp32_values", "int32": "int32_values", "int64": "int64_values"}
-    if input.dtype.name not in slots:
-        raise TypeError(f"assign: an array must be of {', '.join(slots)}, got {input.dtype}; use input.astype")
+    if input.dtype.name not in VALUE_LISTS:
+        raise TypeError(f"assign: an array must be of {', '.join(VALUE_LISTS)}, got {input.dtype}; use input.astype")
     if input.size > 1024 * 1024:
         raise ValueError(
             f"assign: an array becomes a part of the Program and may have 1024 * 1024 elements, got {input.size}; "
@@ -142,7 +141,7 @@ def assign(input, output=None):
     attrs = {
         "dtype": var_type(input.dtype),
         "shape": list(input.shape),
-        slots[input.dtype.name]: [int(v) for v in values] if input.dtype == bool else values,
+        VALUE_LISTS[input.dtype.name]: [int(v) for v in values] if input.dtype == bool else values,
     }
     return append("assign_value", {}, attrs, dtype=attrs["dtype"], helper=LayerHelper("assign"), out=output)
 
