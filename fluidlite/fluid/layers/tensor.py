@@ -12,7 +12,6 @@ from .checks import (
     append,
     check_dtype,
     check_variable,
-    has_variables,
     integer,
     integers,
     number,
@@ -173,16 +172,11 @@ def fill_constant(shape, dtype, value, force_cpu=False, out=None):
     else:
         attrs["value"] = float(value)
         attrs["str_value"] = _constant_text(value, dtype)
-    if isinstance(shape, Variable):
-        inputs["ShapeTensor"] = shape
-    else:
-        if not isinstance(shape, (list, tuple)):
-            raise TypeError(f"fill_constant: shape must be a list or tuple of ints or a Variable, got {shape!r}")
-        if has_variables(shape):
-            tensors = [fill_constant([1], "int32", n, True) if isinstance(n, int) else n for n in shape]
-            inputs["ShapeTensorList"] = tensors
-            shape = [-1 if isinstance(n, Variable) else n for n in shape]
-        attrs["shape"] = integers("fill_constant", "shape", shape)
+    if not isinstance(shape, (list, tuple, Variable)):
+        raise TypeError(f"fill_constant: shape must be a list or tuple of ints or a Variable, got {shape!r}")
+    slots = ("ShapeTensor", "ShapeTensorList")
+    tensors, attrs["shape"] = numbers_or_variables("fill_constant", "shape", shape, helper, slots)
+    inputs.update(tensors)
     out = append("fill_constant", inputs, attrs, dtype=dtype, helper=helper, out=out)
     out.stop_gradient = True
     return out
