@@ -5,6 +5,7 @@ from it, memory was handed out too early, or a kernel cannot live with how its a
 """
 
 import contextlib
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -38,16 +39,39 @@ class FreshMemory:
         pass
 
 
+class Stage(NamedTuple):
+    type: str
+    inputs: dict
+    outputs: dict
+    attrs: dict
+
+
+def stages(ops):
+    """The operators, with the stages that one consists of in its place."""
+    for op in ops:
+        definition = registry.find(op.type)
+        if definition.make_stages is None:
+            yield op
+        else:
+            for made in definition.make_stages(op.inputs, op.outputs, {**definition.attrs, **op.attrs}):
+                yield Stage(*made)
+
+
 def reference(program, feed, state, fetches):
     """Run the operators of a program in order; returns the fetched arrays and updates the persistable `state`."""
     block = program.global_block()
     values = {**state, **{name: np.array(value) for name, value in feed.items()}}
     memory = FreshMemory()
-    for op in block.ops:
+    for op in stages(block.ops):
         definition = registry.find(op.type)
         attrs = {**definition.attrs, **op.attrs}
         inputs = {slot: [values.get(name) for name in names] for slot, names in op.inputs.items()}
-        known = {slot: [Spec(a.shape, a.dtype) for a in arrays if a is not None] for slot, arrays in inputs.items()}
+        for slot in definition.stacks & inputs.keys():
+            inputs[slot] = [array[np.newaxis] for array in inputs[slot]]
+        known = {
+            slot: [Spec(a.shape[slot in definition.stacks :], a.dtype) for a in arrays if a is not None]
+            for slot, arrays in inputs.items()
+        }
         specs = registry.infer_specs(definition, attrs, known)
         arguments, results = [], {}
         for slot in definition.inputs:

@@ -218,4 +218,4 @@ def test_plans_share_memory_and_are_bounded(exe):
     for size in range(100, 0, -1):
         exe.run(feed={"x": np.ones((size, 1000), "float32")}, fetch_list=[y])
     assert len(exe._plans) <= 32
-    assert exe._pool.capacity < 8 * 100 * 1000 * 4
+    assert exe._memory.capacity < 8 * 100 * 1000 * 4

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import fluidlite.fluid as fluid
+from fluidlite.engine import flat
 from fluidlite.fluid.layers import learning_rate_scheduler as schedules
-from fluidlite.ops import optimizer as update_rules
 
 SHAPE = (3, 4)
 START = np.linspace(-1, 1, 12).reshape(SHAPE)
@@ -179,8 +179,9 @@ def test_update_follows_its_formula(exe, name):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_large_parameters_are_updated_in_tiles_without_a_difference(exe, name, monkeypatch):
-    monkeypatch.setattr(update_rules, "_TILE", 5)
+def test_large_parameters_are_updated_in_pieces_without_a_difference(exe, name, monkeypatch):
+    monkeypatch.setattr(flat, "_PIECE", 2)
+    monkeypatch.setattr(flat, "_ALIGNMENT", 2)
     formula, make = CASES[name]
     make().minimize(loss_with_gradient(weight()))
     np.testing.assert_allclose(train(exe, gradients())[-1], list(formula(START, gradients()))[-1], rtol=1e-7, atol=1e-8)

@@ -1,6 +1,6 @@
-"""One memory pool for all plans of an executor.
+"""Memory pools for all plans of an executor.
 
-Plans of one executor never run at the same time, so each is laid out in the pool as if it were alone: `begin` declares
+Plans of one executor never run at the same time, so each is laid out in the pools as if it were alone: `begin` declares
 everything free, and `array` and `free` follow the order in which the plan's operators run.
 """
 
@@ -86,3 +86,22 @@ class Pool:
                 self._remove(neighbour)
                 size += neighbour.size
         self._add(Block(size, chunk, start if before is None else before.start))
+
+
+class Memory:
+    """The memory of an executor: a pool for each thread, so that what one has freed another does not take."""
+
+    def __init__(self, xp):
+        self.xp = xp
+        self._pools = []
+
+    def pools(self, count):
+        """The pools of the first `count` threads."""
+        while len(self._pools) < count:
+            self._pools.append(Pool(self.xp))
+        return self._pools[:count]
+
+    @property
+    def capacity(self):
+        """Bytes held."""
+        return sum(pool.capacity for pool in self._pools)

@@ -1,25 +1,26 @@
 """Preparing a plan, and replaying it.
 
 A plan is a list of functions without arguments, each bound to the arrays it works on.  Preparing one takes the
-operators of a block, drops those whose results nobody wants, infers every shape from the feeds, decides how each
-variable is stored and how long its memory is needed, and binds the kernels.  Replaying it copies the feeds in, calls
-the functions in order, and copies the fetches out.
+operators of a block, drops those whose results nobody wants, infers every shape from the feeds, rewrites what can be
+had faster (`passes`), cuts the batch into shards that run at the same time (`shards`), decides how each variable is
+stored and how long its memory is needed, and binds the kernels.  Replaying it copies the feeds in, calls the functions
+in order, and copies the fetches out.
 """
 
 from functools import partial
 from itertools import accumulate
-from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..ops import registry
-from ..ops.registry import EMPTY, LOGICAL, STORED, EnforceNotMet, Spec
+from ..ops.registry import EMPTY, LOGICAL, STORED, EnforceNotMet
+from . import passes, shards
 from .context import Context
+from .flat import Group, group_updates
 from .layout import batch_last
-from .memory import Pool
+from .steps import Inference, argument, versioned
+from .team import team
 
-# Elements of a tensor that may be a shape.
-_SMALL = 64
+_ERRORS = (EnforceNotMet, ValueError, ArithmeticError, MemoryError, IndexError, TypeError)
 
 
 class Plan:
@@ -31,22 +32,39 @@ class Plan:
         feeds: name -> Spec of the fed array.
         fetches: names to return.
         scope: holds the persistable variables.
-        pool: where memory comes from (`fluidlite.engine.memory.Pool`).
+        memory: where arrays come from (`fluidlite.engine.memory.Memory`).
         seed: of random operators that have none of their own.
+        enabled: names of the passes to use (`fluidlite.engine.passes`).
+        threads: how many may be used.
+        shards: into how many shards to cut the batch; None to choose by the size of the work.
     """
 
-    def __init__(self, ops, variables, feeds, fetches, scope, pool, seed=0):
+    def __init__(
+        self, ops, variables, feeds, fetches, scope, memory, seed=0, enabled=passes.ALL, threads=1, shards=None
+    ):
         self.scope = scope
         self.fetches = list(fetches)
         self._variables = variables
         self._feeds = dict(feeds)
-        self._pool = pool
+        self._memory = memory
         self._seed = seed
-        steps, newest = _versioned(ops, variables, feeds)
+        self._enabled = enabled
+        self._threads = threads
+        self._shards = shards
+        steps, newest = versioned(ops, variables, feeds)
         self._wanted = [newest.get(name, name) for name in self.fetches]
-        self._ops = _needed(steps, variables, self._wanted)
-        self.random = any(step.definition.random and not step.op.attrs.get("is_test") for step in self._ops)
+        self._ops = passes.prune(steps, self._is_persistable, self._wanted) if "prune" in enabled else steps
+        self.random = any(step.definition.random and not step.attrs.get("is_test") for step in self._ops)
         self._bound = None
+
+    def _is_persistable(self, name):
+        variable = self._variables.get(name)
+        return variable is not None and variable.persistable
+
+    @property
+    def operators(self):
+        """The Program's operators in the order in which they run, once for each function that a replay calls."""
+        return [op for tasks in self._phases for task in tasks for op in task.ops if op is not None]
 
     def bind(self):
         """Bind every kernel to its arrays; done for the first run, and again when a parameter's array was replaced."""
@@ -65,75 +83,39 @@ class Plan:
         """
         if self._bound is None or any(tensor.array is not array for tensor, array in self._bound):
             self.bind()
-        for target, array in zip(self._feed_arrays, feeds, strict=True):
-            target[...] = array
-        step = None
-        try:
-            with np.errstate(all="ignore"):
-                for step in self._steps:
-                    step()
-        except (EnforceNotMet, ValueError, ArithmeticError, MemoryError, IndexError, TypeError) as error:
-            op = self._step_ops[self._steps.index(step)]
-            raise EnforceNotMet(f"{error}\n{op.describe()}") from error
+        self._fed[:] = feeds
+        with np.errstate(all="ignore"):
+            for tasks in self._phases:
+                if len(tasks) == 1:
+                    tasks[0]()
+                else:
+                    team.run(tasks)
+        self._fed.clear()
         if self.random:
             self.scope.step += 1
-        return [np.array(array, order="C") for array in self._fetch_arrays]
+        return [fetch() for fetch in self._fetches]
 
 
-class _Step(NamedTuple):
-    """An operator with its definition, its position in the block, and versioned names of its variables."""
+class _Task:
+    """What one thread does in one phase: steps, and beside them the operators to blame when one fails."""
 
-    index: int
-    op: Any
-    definition: Any
-    inputs: dict
-    outputs: dict
+    def __init__(self):
+        self.steps, self.ops = [], []
 
-    @property
-    def reads(self):
-        return [name for names in self.inputs.values() for name in names if name != EMPTY]
+    def add(self, step, op=None):
+        self.steps.append(step)
+        self.ops.append(op)
 
-    @property
-    def writes(self):
-        return [name for names in self.outputs.values() for name in names if name != EMPTY]
-
-
-def _versioned(ops, variables, feeds):
-    """The operators as steps in which every temporary is written once, and variable name -> its newest version.
-
-    A Program may write a variable several times, with different shapes even.  Each write but the first makes a version
-    under a name of its own; a feed is a write.  Persistable variables keep their one place in the scope.
-    """
-    newest, written, steps = {}, set(feeds), []
-    for index, op in enumerate(ops):
-        inputs = {slot: [newest.get(name, name) for name in names] for slot, names in op.inputs.items()}
-        outputs = {}
-        for slot, names in op.outputs.items():
-            outputs[slot] = []
-            for name in names:
-                persistable = name in variables and variables[name].persistable
-                if name in written and name != EMPTY and not persistable:
-                    newest[name] = f"{name}#{index}"
-                written.add(name)
-                outputs[slot].append(newest.get(name, name))
-        steps.append(_Step(index, op, registry.find(op.type), inputs, outputs))
-    return steps, newest
-
-
-def _needed(steps, variables, wanted):
-    """The steps that a wanted value, a persistable variable or a side effect depends on."""
-    needed, kept = set(wanted), []
-    for step in reversed(steps):
-        persistable = any(name in variables and variables[name].persistable for name in step.writes)
-        if step.definition.side_effect or persistable or not needed.isdisjoint(step.writes):
-            kept.append(step)
-            needed.update(step.reads)
-    return kept[::-1]
-
-
-def _argument(slot, arrays):
-    """What a kernel gets for a slot: a list of arrays, an array, or None."""
-    return arrays if slot.many else arrays[0] if arrays else None
+    def __call__(self):
+        step = None
+        try:
+            for step in self.steps:
+                step()
+        except _ERRORS as error:
+            op = self.ops[self.steps.index(step)]
+            if op is None:
+                raise
+            raise EnforceNotMet(f"{error}\n{op.describe()}") from error
 
 
 class _Storage:
@@ -147,151 +129,24 @@ class _Storage:
         self.listed = False
 
 
-class _Binder:
-    """The work of `Plan.bind`: everything that is forgotten once the kernels are bound."""
+class _Lane:
+    """Where the kernels of one shard, or those that run once for the whole batch, find their arrays.
 
-    def __init__(self, plan):
-        self.plan = plan
-        self.ops = plan._ops
-        self.variables = plan._variables
-        self.pool = plan._pool
-        self.arrays = {}
-        self.bound = {}  # persistable variable -> its tensor, and the array that the plan first uses for it
-        self.storages = {}
-        self.ends = {}
-        self.steps, self.step_ops = [], []
+    Attributes:
+        thread: the thread that runs them.
+        part: (first row, rows, rows of the whole batch).
+        specs: variable name -> Spec.
+        last: variable name -> number of the last step that needs its memory.
+    """
 
-    def bind(self):
-        plan = self.plan
-        self.specs = dict(plan._feeds)
-        self.op_specs = [self.infer(step) for step in self.ops]
-        self.last = self.last_uses()
-        persistable = [name for name in self.specs if self.is_persistable(name)]
-        self.stored_batch_last = batch_last(self.ops, self.specs, persistable)
-        self.pool.begin(self.expected_bytes())
-        feed_arrays = [
-            self.persistable(name, spec) if self.is_persistable(name) else self.allocate(name, spec, -1)
-            for name, spec in plan._feeds.items()
-        ]
-        for number, step in enumerate(self.ops):
-            self.bind_step(number, step)
-            for storage in self.ends.pop(number, ()):
-                if storage.last == number:
-                    self.pool.free(storage.block)
-        plan._fetch_arrays = [self.fetched(name) for name in plan._wanted]
-        plan._feed_arrays, plan._steps, plan._step_ops = feed_arrays, self.steps, self.step_ops
-        plan._bound = list(self.bound.values())
-        for name, (tensor, _) in self.bound.items():
-            tensor.array = self.arrays[name]
-
-    def is_persistable(self, name):
-        variable = self.variables.get(name)
-        return variable is not None and variable.persistable
-
-    def infer(self, step):
-        """Concrete specs of the step's outputs (slot -> list of Spec); records them by name."""
-        try:
-            inputs = {
-                slot: [self.input_spec(name) for name in names if name != EMPTY] for slot, names in step.inputs.items()
-            }
-            found = registry.infer_specs(step.definition, step.op.attrs, inputs)
-        except EnforceNotMet as error:
-            raise EnforceNotMet(f"{error}\n{step.op.describe()}") from None
-        values = self.constants(step, inputs, found)
-        for slot, specs in found.items():
-            for name, spec in zip(step.outputs.get(slot, ()), specs, strict=False):
-                if name != EMPTY and spec is not None:
-                    if min(spec.shape, default=0) < 0:
-                        raise EnforceNotMet(
-                            f"the shape {list(spec.shape)} of {name} depends on values that are known only while the "
-                            f"program runs\n{step.op.describe()}"
-                        )
-                    self.specs[name] = spec._replace(value=values.get(name))
-        return found
-
-    def constants(self, step, inputs, found):
-        """The values of small outputs (name -> array) that follow from the program and the shapes of the feeds."""
-        definition = step.definition
-        known = definition.constant and all(
-            spec.value is not None
-            for slot, specs in inputs.items()
-            if slot not in definition.shape_only
-            for spec in specs
-        )
-        if not known:
-            return {}
-        outputs = [(slot, spec) for slot in definition.outputs for spec in found[slot.name]]
-        if any(spec.size > _SMALL for _, spec in outputs):
-            return {}
-        arguments = []
-        for slot in definition.inputs:
-            arrays = [
-                np.broadcast_to(np.zeros((), spec.dtype), spec.shape) if spec.value is None else spec.value
-                for spec in inputs.get(slot.name, ())
-            ]
-            arguments.append(_argument(slot, arrays))
-        results = [np.empty(spec.shape, spec.dtype) for _, spec in outputs]
-        call = definition.kernel(Context(np, {**definition.attrs, **step.op.attrs}, Pool(np)), *arguments, *results)
-        if definition.bind:
-            call()
-        names = [step.outputs[slot.name][0] for slot, _ in outputs]
-        return dict(zip(names, results, strict=True))
-
-    def input_spec(self, name):
-        spec = self.specs.get(name)
-        if spec is not None:
-            return spec
-        variable = self.variables.get(name)
-        if variable is None:
-            raise EnforceNotMet(f"the variable {name!r} is not part of the program")
-        if not variable.persistable:
-            wanted = f"it has shape {list(variable.spec.shape)} and dtype {variable.spec.dtype}"
-            raise EnforceNotMet(f"the variable {name!r} is not fed and no operator computes it before; {wanted}")
-        found = self.plan.scope.find_var(name)
-        array = found.get_tensor().array if found is not None else None
-        if array is None:
-            raise EnforceNotMet(
-                f"the variable {name!r} has no value in this scope; run the startup program "
-                "(exe.run(fluid.default_startup_program())) once the network and its optimizer are built, or load it"
-            )
-        self.specs[name] = Spec(array.shape, array.dtype)
-        return self.specs[name]
-
-    def last_uses(self):
-        """Variable name -> number of the last step that needs its memory."""
-        last = dict.fromkeys(self.plan._feeds, -1)
-        for number, step in enumerate(self.ops):
-            for slot, names in step.inputs.items():
-                if slot not in step.definition.shape_only:
-                    last.update(dict.fromkeys(names, number))
-            last.update(dict.fromkeys(step.writes, number))
-        last.update(dict.fromkeys(self.plan._wanted, len(self.ops)))
-        return last
-
-    def expected_bytes(self):
-        """The most memory that variables need at one time, scratch and sharing aside."""
-        changes = [0] * (len(self.ops) + 2)
-        first = dict.fromkeys(self.plan._feeds, 0)
-        for number, step in enumerate(self.ops):
-            for name in step.writes:
-                first.setdefault(name, number)
-        for name, start in first.items():
-            if not self.is_persistable(name):
-                size = self.specs[name].size * self.specs[name].dtype.itemsize
-                changes[start] += size
-                changes[self.last[name] + 1] -= size
-        return max(accumulate(changes))
-
-    def allocate(self, name, spec, number):
-        """Give a variable memory of its own until its last use."""
-        shape = spec.shape
-        if name in self.stored_batch_last:
-            array, block = self.pool.array([shape[axis] for axis in STORED], spec.dtype)
-            array = array.transpose(LOGICAL)
-        else:
-            array, block = self.pool.array(shape, spec.dtype)
-        self.adopt(name, array, _Storage(max(self.last[name], number), block))
-        return array
+    def __init__(self, number, thread, pool, part, specs, last):
+        self.number = number
+        self.thread = thread
+        self.pool = pool
+        self.part = part
+        self.specs = specs
+        self.last = last
+        self.arrays, self.storages, self.ends = {}, {}, {}
 
     def adopt(self, name, array, storage):
         """Let a variable live in `storage`, at least until its last use."""
@@ -302,106 +157,436 @@ class _Binder:
             storage.listed = True
             self.ends.setdefault(storage.last, []).append(storage)
 
-    def array(self, name):
-        """The array of an input."""
-        if name not in self.arrays:
-            tensor = self.plan.scope.var(name).get_tensor()
-            self.arrays[name] = tensor.array
-            self.bound[name] = tensor, tensor.array
-        return self.arrays[name]
+    def finish(self, number):
+        """Give up what step `number` was the last to need."""
+        for storage in self.ends.pop(number, ()):
+            if storage.last == number:
+                self.pool.free(storage.block)
 
-    def bind_step(self, number, step):
+
+class _Binder:
+    """The work of `Plan.bind`: everything that is forgotten once the kernels are bound."""
+
+    def __init__(self, plan):
+        self.plan = plan
+        self.is_persistable = plan._is_persistable
+        self.xp = plan._memory.xp
+        self.bound = {}  # persistable variable -> its tensor, and the array that the plan first uses for it
+        self.fed = []
+        self.phases = []
+
+    def bind(self):
+        plan = self.plan
+        self.inference = inference = Inference(plan._variables, plan._feeds, plan.scope)
+        for step in plan._ops:
+            step.specs = None  # of the time before a persistable variable got another shape
+        inference.run(plan._ops)
+        steps = passes.rewrite(plan._ops, inference, self.is_persistable, plan._wanted, plan._enabled)
+        for name in plan._wanted:
+            inference.spec(name)
+        self.specs = inference.specs
+        self.layout(steps)
+        self.lanes_and_lives()
+        self.feed_lanes()
+        number = 0
+        for of_rows, steps in self.order:
+            if of_rows:
+                self.bind_rows(number, steps)
+            else:
+                self.bind_whole(number, steps)
+            number += len(steps)
+        plan._fetches = [self.fetch(name) for name in plan._wanted]
+        plan._phases = [tasks for tasks in self.phases if tasks]
+        plan._fed = self.fed
+        plan._bound = list(self.bound.values())
+        for name, (tensor, _) in self.bound.items():
+            tensor.array = self.whole.arrays[name]
+
+    def layout(self, steps):
+        """Decide on shards, on the order of the steps, on groups of them, and on how variables are stored."""
+        plan = self.plan
+        persistable = [name for name in self.specs if self.is_persistable(name)]
+        self.stored_batch_last = batch_last(steps, self.specs, persistable) if "batch_last" in plan._enabled else set()
+        self.counts = None
+        if "shards" in plan._enabled:
+            self.counts, self.threads = shards.choose(steps, self.specs, plan._feeds, plan._threads, plan._shards)
+        if self.counts is None:
+            self.threads = 1
+            self.rows = set()
+            self.stacks = shards.single_stacks(steps)
+            self.order = [(False, steps)]
+        else:
+            batch = sum(self.counts)
+            cut = shards.Cut(steps, self.inference, plan._feeds, batch, self.counts, self.is_persistable)
+            cut.wanted(plan._wanted)
+            self.rows, self.stacks, self.rows_specs = cut.rows, cut.stacks, cut.specs
+            self.order = shards.schedule(cut, self.is_persistable)
+        if "flat" in plan._enabled:
+            self.order = group_updates(self.order, self.specs, plan.scope, self.is_persistable, plan._wanted)
+        self.gradients = {}  # name of a gradient, or of its parts -> its group, and its number there
+        for _, steps in self.order:
+            for group in steps:
+                if isinstance(group, Group):
+                    for number, name in enumerate(group.gradients):
+                        self.gradients[group.parts.get(name, name)] = group, number
+
+    def lanes_and_lives(self):
+        """Make the lanes, and find out which step is the last to need each variable."""
+        plan = self.plan
+        last, last_whole = dict.fromkeys(plan._feeds, -1), dict.fromkeys(plan._feeds, -1)
+        number = 0
+        for of_rows, steps in self.order:
+            end = number + len(steps) - 1
+            for step in steps:
+                names = list(step.writes)
+                if isinstance(step, Group):
+                    names += step.reads
+                else:
+                    names += [
+                        n for slot, read in step.inputs.items() if slot not in step.definition.shape_only for n in read
+                    ]
+                last.update(dict.fromkeys(names, number))
+                # Other lanes may need a whole variable until the end of the phase.
+                last_whole.update(dict.fromkeys(names, end if of_rows else number))
+                number += 1
+        wanted = dict.fromkeys(plan._wanted, number)
+        last.update(wanted)
+        last_whole.update(wanted)
+        pools = plan._memory.pools(self.threads)
+        self.whole = _Lane(0, 0, pools[0], (0, 1, 1), self.specs, last_whole)
+        self.lanes = []
+        if self.counts is not None:
+            batch, first = sum(self.counts), 0
+            for lane, rows in enumerate(self.counts):
+                thread = lane % self.threads
+                self.lanes.append(_Lane(lane, thread, pools[thread], (first, rows, batch), self.rows_specs[rows], last))
+                first += rows
+        for thread, pool in enumerate(pools):
+            lanes = [lane for lane in self.lanes if lane.thread == thread] + [self.whole] * (thread == 0)
+            pool.begin(sum(map(self.expected_bytes, lanes)))
+
+    def expected_bytes(self, lane):
+        """The most memory that a lane's variables need at one time, scratch and sharing aside."""
+        total = sum(len(steps) for _, steps in self.order)
+        changes = [0] * (total + 2)
+        first = dict.fromkeys(self.plan._feeds, 0)
+        number = 0
+        for _, steps in self.order:
+            for step in steps:
+                for name in step.writes:
+                    first.setdefault(name, number)
+                number += 1
+        for name, start in first.items():
+            if not self.is_persistable(name) and (name in self.rows) == (lane is not self.whole):
+                spec = lane.specs.get(name) or self.specs.get(name.removesuffix(shards.PARTS))
+                size = spec.size * spec.dtype.itemsize * self.stacks.get(name, 1)
+                changes[start] += size
+                changes[lane.last.get(name, start) + 1] -= size
+        return max(accumulate(changes))
+
+    def feed_lanes(self):
+        """Bind the copies of the feeds; they are the first thing that a lane does."""
+        fed, copy = self.fed, self.xp.copyto
+        self.fed_tasks = {lane.number: [] for lane in self.lanes}
+        task = _Task()
+        for position, (name, spec) in enumerate(self.plan._feeds.items()):
+            fed.append(None)
+            if name not in self.rows:
+                target = (
+                    self.persistable(name, spec)
+                    if self.is_persistable(name)
+                    else self.allocate(self.whole, name, spec, -1)
+                )
+                task.add(lambda position=position, target=target: copy(target, fed[position], casting="unsafe"))
+                continue
+            for lane in self.lanes:
+                target = self.allocate(lane, name, lane.specs[name], -1)
+                first, rows, _ = lane.part
+
+                def copy_rows(position=position, target=target, first=first, stop=first + rows):
+                    copy(target, fed[position][first:stop], casting="unsafe")
+
+                self.fed_tasks[lane.number].append(copy_rows)
+        if task.steps:
+            self.phases.append([task])
+
+    def bind_rows(self, number, steps):
+        """Bind the steps of a phase in every lane."""
+        for step in steps:
+            for slot, names in step.outputs.items():
+                for position, name in enumerate(names):
+                    if name in self.stacks:
+                        self.allocate(self.whole, name, step.specs[slot][position], number)
+        tasks = [_Task() for _ in range(self.threads)]
+        for lane in self.lanes:
+            task = tasks[lane.thread]
+            for copy in self.fed_tasks.pop(lane.number, ()):
+                task.add(copy)
+            for offset, step in enumerate(steps):
+                self.bind_step(lane, task, number + offset, step)
+                lane.finish(number + offset)
+        self.phases.append([task for task in tasks if task.steps])
+        self.finish_whole(number, number + len(steps))
+
+    def bind_whole(self, number, steps):
+        """Bind the steps that run once."""
+        task = _Task()
+        self.phases.append([task])
+        for step in steps:
+            if isinstance(step, Group):
+                task = self.bind_group(task, number, step)
+            else:
+                self.bind_step(self.whole, task, number, step)
+            self.finish_whole(number, number + 1)
+            for lane in self.lanes:
+                lane.finish(number)
+            number += 1
+        self.phases = [[task for task in tasks if task.steps] for tasks in self.phases]
+
+    def finish_whole(self, start, stop):
+        for number in range(start, stop):
+            self.whole.finish(number)
+
+    def allocate(self, lane, name, spec, number):
+        """Give a variable memory of its own until its last use."""
+        if name in self.gradients:
+            return self.allocate_gradient(name, spec)
+        shape = spec.shape
+        if name in self.stacks:
+            shape = (self.stacks[name], *shape)
+        if name.removesuffix(shards.JOINED) in self.stored_batch_last:
+            array, block = lane.pool.array([shape[axis] for axis in STORED], spec.dtype)
+            array = array.transpose(LOGICAL)
+        else:
+            array, block = lane.pool.array(shape, spec.dtype)
+        lane.adopt(name, array, _Storage(max(lane.last[name], number), block))
+        return array
+
+    def allocate_gradient(self, name, spec):
+        """The place of a gradient in the arena of its group, or of its parts."""
+        group, number = self.gradients[name]
+        if group.gradient is None:
+            shape = (len(self.lanes) if group.parts else 1, group.size)
+            group.gradient, block = self.whole.pool.array(shape, spec.dtype)
+            group.storage = _Storage(self.whole.last[name], block)
+        offset = group.offsets[number]
+        array = group.gradient[:, offset : offset + spec.size].reshape(-1, *spec.shape)
+        array = array if name in self.stacks else array[0]
+        self.whole.adopt(name, array, group.storage)
+        return array
+
+    def array(self, lane, name, is_rows=True):
+        """The array of an input, in a lane."""
+        array = lane.arrays.get(name)
+        if array is not None:
+            return array
+        whole = self.whole.arrays.get(name)
+        if whole is None and name not in self.rows:
+            tensor = self.plan.scope.var(name).get_tensor()
+            whole = self.whole.arrays[name] = tensor.array
+            self.bound[name] = tensor, tensor.array
+        if lane is self.whole:
+            if whole is None:
+                # Only the shape of a variable in pieces is asked for.
+                spec = self.specs[name]
+                return np.broadcast_to(np.zeros((), spec.dtype), spec.shape)
+            return whole
+        first, rows, _ = lane.part
+        return whole[first : first + rows] if is_rows else whole
+
+    def context(self, lane, step):
+        memory, plan = lane.pool, self.plan
+        return Context(self.xp, step.attrs, memory, plan._seed, step.index, plan.scope, lane.part)
+
+    def bind_step(self, lane, task, number, step):
         definition = step.definition
-        if definition.view and self.bind_view(number, step):
+        if definition.view and self.bind_view(lane, number, step):
             return
-        attrs = {**definition.attrs, **step.op.attrs}
-        self.context = Context(self.pool.xp, attrs, self.pool, self.plan._seed, step.index, self.plan.scope)
-        self.taken, copies = [], []
+        context = self.context(lane, step)
+        taken, copies = [], []
         arguments = []
+        slots = self.row_slots(lane, step)
         for slot in definition.inputs:
-            arrays = [None if name == EMPTY else self.array(name) for name in step.inputs.get(slot.name, ())]
-            arguments.append(_argument(slot, arrays))
+            names = step.inputs.get(slot.name, ())
+            arrays = [None if n == EMPTY else self.array(lane, n, slot.name in slots) for n in names]
+            if lane is self.whole and definition is shards.join:
+                arrays = [piece.arrays[names[0]] for piece in self.lanes]
+            arguments.append(argument(slot, arrays))
         for slot in definition.outputs:
             arrays = []
             for position, name in enumerate(step.outputs.get(slot.name, ())):
                 if name == EMPTY:
                     arrays.append(None)
                     continue
-                spec = self.op_specs[number][slot.name][position]
+                spec = step.specs[slot.name][position] if lane is self.whole else lane.specs.get(name)
                 source = self.matching_input(step, slot.name, position)
-                arrays.append(self.output(number, step, name, spec, source, copies))
-            arguments.append(_argument(slot, arrays))
+                arrays.append(self.output(lane, number, step, name, spec, source, context, taken, copies))
+            arguments.append(argument(slot, arrays))
         if definition.bind:
             try:
-                call = definition.kernel(self.context, *arguments)
+                call = definition.kernel(context, *arguments)
             except (EnforceNotMet, ValueError, TypeError) as error:
                 raise EnforceNotMet(f"{error}\n{step.op.describe()}") from error
         else:
-            call = partial(definition.kernel, self.context, *arguments)
+            call = partial(definition.kernel, context, *arguments)
         for function in [call, *copies]:
-            self.steps.append(function)
-            self.step_ops.append(step.op)
-        self.context.release_scratch()
+            task.add(function, step.op)
+        context.release_scratch()
+
+    def row_slots(self, lane, step):
+        """The slots of a step in a shard that hold rows."""
+        if lane is self.whole:
+            return ()
+        shapes = {}
+        for slot, names in (*step.inputs.items(), *step.outputs.items()):
+            found = [self.specs[n.removesuffix(shards.PARTS)].shape for n in names if n != EMPTY]
+            if found:
+                shapes[slot] = found
+        return step.definition.row_slots(step.attrs, shapes)
 
     def matching_input(self, step, slot, position):
         """The input whose memory the operator's definition lets an output take over, or None."""
         names = step.inputs.get(step.definition.inplace.get(slot), ())
         return names[position] if position < len(names) else None
 
-    def output(self, number, step, name, spec, source, copies):
+    def output(self, lane, number, step, name, spec, source, context, taken, copies):
         """The array that a step writes `name` to; appends to `copies` what is to be done after it."""
         if self.is_persistable(name):
-            old = self.arrays.get(name)
+            old = self.whole.arrays.get(name)
             array = self.persistable(name, spec)
             if array is old and step.reads.count(name) > (name == source):
                 # The kernel reads the old value while it writes the new one.
-                scratch = self.context.scratch(spec.shape, spec.dtype)
-                copies.append(partial(self.pool.xp.copyto, array, scratch))
+                scratch = context.scratch(spec.shape, spec.dtype)
+                copies.append(partial(self.xp.copyto, array, scratch))
                 return scratch
             return array
-        if source is not None and self.free_to_take(source, number, step) and self.alike(source, name, spec):
-            self.taken.append(self.storages[source])
-            self.adopt(name, self.arrays[source], self.storages[source])
-            return self.arrays[name]
-        return self.allocate(name, spec, number)
+        if name in self.stacks:
+            array = self.whole.arrays.get(name)
+            if array is None:
+                array = self.allocate(self.whole, name, spec, number)
+            return array[lane.number]
+        if name not in self.gradients and source is not None and "in_place" in self.plan._enabled:
+            free = self.free_to_take(lane, source, number, step, taken)
+            if free and self.alike(lane, source, name, spec):
+                taken.append(lane.storages[source])
+                lane.adopt(name, lane.arrays[source], lane.storages[source])
+                return lane.arrays[name]
+        return self.allocate(lane, name, spec, number)
 
     def persistable(self, name, spec):
         """The array of a persistable variable that is written: that in the scope if it fits, else a new one."""
         tensor = self.plan.scope.var(name).get_tensor()
-        array = self.arrays.get(name, tensor.array)
+        array = self.whole.arrays.get(name, tensor.array)
         if array is None or array.shape != spec.shape or array.dtype != spec.dtype:
-            array = self.pool.xp.zeros(spec.shape, spec.dtype)
-        self.arrays[name] = array
+            array = self.xp.zeros(spec.shape, spec.dtype)
+        self.whole.arrays[name] = array
         self.bound.setdefault(name, (tensor, array))
         return array
 
-    def free_to_take(self, source, number, step):
+    def free_to_take(self, lane, source, number, step, taken):
         """Whether the step is the last that needs the memory of its input `source`, and needs it only there."""
-        storage = self.storages.get(source)
-        if storage is None or storage.last != number or storage in self.taken:
+        storage = lane.storages.get(source)
+        if storage is None or storage.last != number or storage in taken or source in self.gradients:
             return False
-        return sum(self.storages.get(name) is storage for name in step.reads) == 1
+        return sum(lane.storages.get(name) is storage for name in step.reads) == 1
 
-    def alike(self, source, name, spec):
-        array = self.arrays[source]
+    def alike(self, lane, source, name, spec):
+        array = lane.arrays[source]
         same_storage = (source in self.stored_batch_last) == (name in self.stored_batch_last)
         return array.shape == spec.shape and array.dtype == spec.dtype and same_storage
 
-    def bind_view(self, number, step):
+    def bind_view(self, lane, number, step):
         """Let the output be the input's memory in another shape; returns False where that cannot be."""
         ((slot, source_slot),) = step.definition.view.items()
         (source,), (name,) = step.inputs[source_slot], step.outputs[slot]
-        array = self.array(source)
-        if not array.flags.c_contiguous or source not in self.storages or self.is_persistable(name):
+        array = self.array(lane, source)
+        if not array.flags.c_contiguous or source not in lane.storages or self.is_persistable(name):
             return False
-        self.adopt(name, array.reshape(self.specs[name].shape), self.storages[source])
+        if name in self.gradients or name in self.stacks:
+            return False
+        lane.adopt(name, array.reshape(lane.specs[name].shape), lane.storages[source])
         for other, names in step.outputs.items():
-            for extra, spec in zip(names, self.op_specs[number][other], strict=True):
+            for extra in names:
                 if other != slot and extra != EMPTY:
-                    self.allocate(extra, spec, number)
+                    self.allocate(lane, extra, lane.specs[extra], number)
         return True
 
-    def fetched(self, name):
-        if name not in self.arrays:
-            self.input_spec(name)
-        return self.array(name)
+    def bind_group(self, task, number, group):
+        """Bind the operators of a group as one, in pieces that all threads share; returns the task of what follows."""
+        definition, attrs = group.definition, group.members[0].attrs
+        tasks = [_Task() for _ in range(self.threads)]
+        pools = self.plan._memory.pools(self.threads)
+        pieces = group.pieces(self.threads)
+        pieces = [(place * self.threads // len(pieces), piece) for place, piece in enumerate(pieces)]
+        for thread, piece in pieces:
+            members, counts = group.members_in(piece)
+            context = Context(self.xp, attrs, pools[thread], self.plan._seed, group.index, self.plan.scope)
+            context.counts = counts
+            for stretch in group.additions_in(piece):
+                parts = group.gradient[:, stretch]
+                tasks[thread].add(partial(shards.add_up.kernel, context, parts, parts[0]), group.op)
+            tasks[thread].add(self.bind_members(context, group, piece, members), group.op)
+            context.release_scratch()
+        if not definition.packed:
+            ending = None
+        else:
+            # What every piece reads is written after all of them, by a run over no elements at all.
+            context = Context(self.xp, attrs, pools[0], self.plan._seed, group.index, self.plan.scope)
+            context.counts = [0] * len(group.members)
+            ending = self.bind_members(context, group, slice(0, 0), slice(None))
+            context.release_scratch()
+        for slot in group.arenas:
+            for member in group.members:
+                name = member.inputs[slot][0]
+                tensor = self.plan.scope.var(name).get_tensor()
+                self.whole.arrays[name] = tensor.array
+                self.bound[name] = tensor, tensor.array
+        if len(tasks) > 1 and len(pieces) > 1:
+            self.phases.append([task for task in tasks if task.steps])
+            task = _Task()
+            self.phases.append([task])
+        else:
+            for other in tasks:
+                for step, op in zip(other.steps, other.ops, strict=True):
+                    task.add(step, op)
+        if ending is not None:
+            task.add(ending, group.op)
+        return task
+
+    def bind_members(self, context, group, piece, members):
+        definition, first = group.definition, group.members[0]
+        ending = piece.start == piece.stop
+        arrays = {}
+        for slot in definition.flat:
+            arrays[slot] = (group.gradient[0] if slot == "Grad" else group.arenas[slot].array)[piece]
+        for slot in definition.packed:
+            arrays[slot] = group.arenas[slot].array[members]
+        arguments = []
+        for slot in definition.inputs:
+            array = arrays.get(slot.name)
+            if array is None and first.inputs.get(slot.name):
+                array = self.array(self.whole, first.inputs[slot.name][0])
+            arguments.append(array)
+        for slot in definition.outputs:
+            source = definition.inplace[slot.name]
+            array = arrays[source]
+            if source in definition.packed and not ending:
+                array = context.scratch(array.shape, array.dtype)
+            arguments.append(array)
+        return definition.kernel(context, *arguments)
+
+    def fetch(self, name):
+        """A function that returns the value of a variable as an array of the caller's own."""
+        if name in self.rows:
+            pieces = [lane.arrays[name] for lane in self.lanes]
+            spec = self.specs[name]
+            context = Context(self.xp, {})
+
+            def joined():
+                out = np.empty(spec.shape, spec.dtype)
+                shards.join.kernel(context, pieces, out)
+                return out
+
+            return joined
+        array = self.array(self.whole, name)
+        return partial(np.array, array, order="C")

@@ -15,9 +15,10 @@ class LoDTensor:
         array: the NumPy array, or None while there is no value.
     """
 
-    __slots__ = ("array", "_lod")
+    __slots__ = ("array", "_lod", "_place")
 
     def __init__(self, array=None, lod=None):
+        self._place = None  # in which Arena, and where
         self.array = None if array is None else np.ascontiguousarray(array)
         self._lod = [list(level) for level in lod or []]
 
@@ -34,6 +35,10 @@ class LoDTensor:
         if self.array is None:
             raise ValueError("the tensor has no value; run the startup program first, or set() it")
         return np.array(self.array, dtype=dtype)
+
+    def _lies_in_arena(self):
+        # An array that was set since is not the view that was put there.
+        return self._place is not None and self.array.base is self._place[0].array
 
     def shape(self):
         """The sizes of its dimensions (list of int)."""
@@ -71,6 +76,35 @@ class LoDTensor:
 
     def __repr__(self):
         return f"LoDTensor(shape={self.shape()}, lod={self._lod}, array={self.array!r})"
+
+
+class Arena:
+    """One flat array, of which the arrays of several tensors are views, so that all can be worked on as one.
+
+    Attributes:
+        array: the flat array; what lies between the tensors is arbitrary.
+    """
+
+    def __init__(self, array):
+        self.array = array
+
+    @classmethod
+    def of(cls, tensors, offsets, size):
+        """The arena of `size` elements in which the tensors lie at `offsets`; None if one lies in another arena.
+
+        Tensors that lie in none are moved into a new one.
+        """
+        places = [tensor._place if tensor._lies_in_arena() else None for tensor in tensors]
+        if not any(places):
+            arena = cls(np.zeros(size, tensors[0].array.dtype))
+            for tensor, offset in zip(tensors, offsets, strict=True):
+                view = arena.array[offset : offset + tensor.array.size].reshape(tensor.array.shape)
+                view[...] = tensor.array
+                tensor.array, tensor._place = view, (arena, offset)
+            return arena
+        arena = places[0] and places[0][0]
+        fits = arena and arena.array.size == size and places == [(arena, offset) for offset in offsets]
+        return arena if fits else None
 
 
 class ScopeVariable:

@@ -1,13 +1,15 @@
 """Running Programs."""
 
 import operator
+import os
 import threading
 import warnings
 from collections import OrderedDict
 
 import numpy as np
 
-from ..engine.memory import Pool
+from ..engine import passes
+from ..engine.memory import Memory
 from ..engine.places import CPUPlace
 from ..engine.plan import Plan
 from ..engine.scope import LoDTensor, Scope
@@ -103,7 +105,7 @@ class Executor:
         self.place = CPUPlace() if place is None else place
         if not isinstance(self.place, CPUPlace):
             raise TypeError(f"Executor needs a place such as fluid.CPUPlace(), got {place!r}")
-        self._pool = Pool(self.place.xp)
+        self._memory = Memory(self.place.xp)
         self._plans = OrderedDict()
         self._lock = threading.Lock()
         self._closed = False
@@ -111,7 +113,7 @@ class Executor:
     def close(self):
         """Give up the prepared plans and their memory; the executor runs nothing afterwards."""
         self._plans.clear()
-        self._pool = Pool(self.place.xp)
+        self._memory = Memory(self.place.xp)
         self._closed = True
 
     def run(
@@ -190,7 +192,18 @@ class Executor:
                     + (did_you_mean(item, block.vars) or "; was another Program meant? Executor.run(program, ...)")
                 )
         ops = program._prune(fetches, feeds).global_block().ops if use_prune else block.ops
-        plan = Plan(ops, block.vars, feeds, fetches, scope, self._pool, program.random_seed)
+        plan = Plan(
+            ops,
+            block.vars,
+            feeds,
+            fetches,
+            scope,
+            self._memory,
+            program.random_seed,
+            passes.enabled(os.environ.get("FLUIDLITE_PASSES", "")),
+            threads=2,
+            shards=int(os.environ.get("FLUIDLITE_SHARDS", 0)) or None,
+        )
         plan.program = program  # keeps the ids in the key from being used again
         self._plans[key] = plan
         if len(self._plans) > _PLANS_KEPT:

@@ -6,8 +6,11 @@ Works on any image as (A, C, S): what comes before the channels in memory, the c
 import math
 from functools import partial
 
-from .registry import STORED, EnforceNotMet, Spec, operator
+from .registry import EMPTY, STORED, EnforceNotMet, Spec, operator
 from .strides import in_sequence, sum_into
+
+# Elements that are worked on at a time, so that one pass finds in the cache what the one before it left there.
+_CHUNK = 1 << 16
 
 _ATTRS = {
     "momentum": 0.9,
@@ -71,104 +74,241 @@ class _Channels:
         return acs
 
 
-@operator(
+def _chunks(ctx, acs):
+    """Slices of the first dimension of `acs`, and scratch for one of them that stays in the cache."""
+    count, *rest = acs.shape
+    step = max(1, min(count, _CHUNK // math.prod(rest)))
+    scratch = ctx.scratch((step, *rest), acs.dtype)
+    return [
+        (slice(start, min(start + step, count)), scratch[: min(step, count - start)]) for start in range(0, count, step)
+    ]
+
+
+batch_norm = operator(
     "batch_norm",
     inputs="X, Scale, Bias, Mean!, Variance!, MomentumTensor?!",
     outputs="Y, MeanOut!, VarianceOut!, SavedMean!, SavedVariance!",
     attrs=_ATTRS,
     infer=_infer,
-    bind=True,
-    inplace={"MeanOut": "Mean", "VarianceOut": "Variance"},
-    image="X Y",
-)
-def batch_norm(ctx, x, scale, bias, mean, variance, momentum, y, mean_out, variance_out, saved_mean, saved_inverse):
+)(None)
+
+
+@batch_norm.stages
+def batch_norm_stages(inputs, outputs, attrs):
     """Y = (X - mean) / sqrt(variance + epsilon) * Scale + Bias, for each channel.
 
-    SavedMean and SavedVariance hold what X was normalised with: the mean, and 1 / sqrt(variance + epsilon).
+    SavedMean and SavedVariance hold what X is normalised with: the mean, and 1 / sqrt(variance + epsilon).
     """
+    statistics = {slot: outputs[slot] for slot in ("MeanOut", "VarianceOut", "SavedMean", "SavedVariance")}
+    moving = {slot: inputs[slot] for slot in ("Mean", "Variance")}
+    saved = {slot: outputs[slot] for slot in ("SavedMean", "SavedVariance")}
+    affine = {slot: inputs[slot] for slot in ("X", "Scale", "Bias")}
+    if _uses_moving_statistics(attrs):
+        first = [("@moving_statistics", moving, statistics, attrs)]
+    else:
+        measured = {slot: [outputs["Y"][0] + "@" + slot] for slot in ("Means", "Squares", "Counts")}
+        momentum = {"MomentumTensor": inputs.get("MomentumTensor", [])}
+        first = [
+            ("@measure", {"X": inputs["X"]}, measured, attrs),
+            ("@batch_statistics", {**measured, **moving, **momentum}, statistics, attrs),
+        ]
+    return [*first, ("@normalize", {**affine, **saved}, {"Y": outputs["Y"]}, attrs)]
+
+
+def _infer_measure(attrs, x):
+    per_channel = Spec((x.shape[_channel_axis(attrs, len(x.shape))],), x.dtype)
+    return per_channel, per_channel, Spec((1,), x.dtype)
+
+
+@operator(
+    "@measure",
+    inputs="X",
+    outputs="Means, Squares, Counts",
+    attrs=_ATTRS,
+    infer=_infer_measure,
+    bind=True,
+    image="X",
+    rows="X",
+    stacks="Means Squares Counts",
+)
+def measure(ctx, x, means, squares, counts):
+    """The mean of each channel, the sum of squared differences from it, and how many elements there are."""
+    xp = ctx.xp
+    steps = []
+    source = _Channels(ctx, x).read(x, steps)
+    count = source.shape[0] * source.shape[2]
+    total = ctx.scratch((1, source.shape[1], 1), x.dtype)
+    steps.append(sum_into(ctx, source, total))
+    chunks = [(source[part], scratch) for part, scratch in _chunks(ctx, source)]
+
+    def spread():
+        xp.divide(total[0, :, 0], count, out=means)
+        mean = means[:, None]
+        counts.fill(count)
+        squares.fill(0)
+        for part, centred in chunks:
+            xp.subtract(part, mean, out=centred)
+            squares[...] += xp.einsum("acs,acs->c", centred, centred)
+
+    return in_sequence([*steps, spread])
+
+
+@operator(
+    "@batch_statistics",
+    inputs="Means, Squares, Counts, Mean, Variance, MomentumTensor?",
+    outputs="MeanOut, VarianceOut, SavedMean, SavedVariance",
+    attrs=_ATTRS,
+    infer=lambda attrs, means, squares, counts, *_: (means,) * 4,
+    inplace={"MeanOut": "Mean", "VarianceOut": "Variance"},
+    stacks="Means Squares Counts",
+)
+def batch_statistics(
+    ctx, means, squares, counts, mean, variance, momentum, mean_out, variance_out, saved_mean, saved_inverse
+):
+    """Put the shards' means and squared differences together (Chan et al., 1979), and follow them with the average."""
     xp, attrs = ctx.xp, ctx.attrs
+    total = counts.sum()
+    xp.sum(means * (counts / total), axis=0, out=saved_mean)
+    apart = means - saved_mean
+    batch_variance = (squares + counts * apart * apart).sum(axis=0) / total
+    factor = attrs["momentum"] if momentum is None else momentum
+    for moving, moving_out, batch in ((mean, mean_out, saved_mean), (variance, variance_out, batch_variance)):
+        xp.multiply(moving, factor, out=moving_out)
+        moving_out += (1 - factor) * batch
+    saved_inverse[...] = 1 / xp.sqrt(batch_variance + attrs["epsilon"])
+
+
+@operator(
+    "@moving_statistics",
+    inputs="Mean, Variance",
+    outputs="MeanOut, VarianceOut, SavedMean, SavedVariance",
+    attrs=_ATTRS,
+    infer=lambda attrs, mean, variance: (mean,) * 4,
+    inplace={"MeanOut": "Mean", "VarianceOut": "Variance"},
+)
+def moving_statistics(ctx, mean, variance, mean_out, variance_out, saved_mean, saved_inverse):
+    saved_mean[...] = mean
+    saved_inverse[...] = 1 / ctx.xp.sqrt(variance + ctx.attrs["epsilon"])
+    for new, old in ((mean_out, mean), (variance_out, variance)):
+        if new is not old:
+            new[...] = old
+
+
+@operator(
+    "@normalize",
+    inputs="X, Scale, Bias, SavedMean, SavedVariance",
+    outputs="Y",
+    attrs=_ATTRS,
+    bind=True,
+    image="X Y",
+    rows="X Y",
+)
+def normalize(ctx, x, scale, bias, mean, inverse, y):
+    """Y = X * factor + (Bias - mean * factor), factor = Scale * inverse."""
+    xp = ctx.xp
     channels = _Channels(ctx, y)
     steps = []
     source = channels.read(x, steps)
     target, pair = channels.view(y)
-    count = source.shape[0] * source.shape[2]
-    total = ctx.scratch((1, source.shape[1], 1), x.dtype)
 
-    def take_moving():
-        saved_mean[...] = mean
-        saved_inverse[...] = 1 / xp.sqrt(variance + attrs["epsilon"])
+    def step():
+        factor = scale * inverse
+        shift = bias - mean * factor
+        xp.multiply(source, factor[:, None], out=target)
+        xp.add(target, shift[:, None], out=target)
 
-    def centre():
-        xp.subtract(source, saved_mean[:, None], out=target)
-
-    def measure():
-        xp.divide(total[0, :, 0], count, out=saved_mean)
-        centre()
-        batch_variance = xp.einsum("acs,acs->c", target, target) / count
-        factor = attrs["momentum"] if momentum is None else momentum
-        for moving, moving_out, batch in ((mean, mean_out, saved_mean), (variance, variance_out, batch_variance)):
-            xp.multiply(moving, factor, out=moving_out)
-            moving_out += (1 - factor) * batch
-        saved_inverse[...] = 1 / xp.sqrt(batch_variance + attrs["epsilon"])
-
-    def scale_and_shift():
-        xp.multiply(target, (saved_inverse * scale)[:, None], out=target)
-        xp.add(target, bias[:, None], out=target)
-
-    if _uses_moving_statistics(attrs):
-        moving = ((mean_out, mean), (variance_out, variance))
-        steps += [partial(xp.copyto, new, old) for new, old in moving if new is not old]
-        steps += [take_moving, centre, scale_and_shift]
-    else:
-        steps += [sum_into(ctx, source, total), measure, scale_and_shift]
-    if pair is not None:
-        steps.append(partial(xp.copyto, *pair))
-    return in_sequence(steps)
+    return in_sequence([*steps, step, pair and partial(xp.copyto, *pair)])
 
 
-def _infer_grad(attrs, x, scale, bias, mean, inverse, dy):
-    return x, scale, scale
+batch_norm_grad = batch_norm.gradient(
+    "X Scale Bias SavedMean SavedVariance",
+    infer=lambda attrs, x, scale, *_: (x, scale, scale),
+)(None)
 
 
-@batch_norm.gradient("X Scale Bias SavedMean SavedVariance", bind=True, infer=_infer_grad, image="X Y@GRAD X@GRAD")
-def batch_norm_grad(ctx, x, scale, bias, mean, inverse, dy, dx, dscale, dbias):
+@batch_norm_grad.stages
+def batch_norm_grad_stages(inputs, outputs, attrs):
     """With centred c = X - mean and m elements in each channel:
 
     dBias = sum(dY), dScale = sum(dY * c) * inverse,
     dX = Scale * inverse * (dY - dBias / m - c * inverse * dScale / m); without the last two terms where the statistics
     are the moving ones.
     """
+    sums = {}
+    for slot in ("Scale@GRAD", "Bias@GRAD"):
+        names = outputs.get(slot, [EMPTY])
+        sums[slot] = names if names != [EMPTY] else [f"{inputs['Y@GRAD'][0]}@{slot}"]
+    read = {slot: inputs[slot] for slot in ("X", "Y@GRAD", "SavedMean", "SavedVariance")}
+    stages = [("@batch_norm_sums", read, sums, attrs)]
+    if outputs.get("X@GRAD", [EMPTY]) != [EMPTY]:
+        stages.append(
+            ("@batch_norm_slope", {**read, "Scale": inputs["Scale"], **sums}, {"X@GRAD": outputs["X@GRAD"]}, attrs)
+        )
+    return stages
+
+
+@operator(
+    "@batch_norm_sums",
+    inputs="X, Y@GRAD, SavedMean, SavedVariance",
+    outputs="Scale@GRAD, Bias@GRAD",
+    attrs=_ATTRS,
+    infer=lambda attrs, x, dy, mean, inverse: (mean, mean),
+    bind=True,
+    image="X Y@GRAD",
+    rows="X Y@GRAD",
+    sums="Scale@GRAD Bias@GRAD",
+)
+def batch_norm_sums(ctx, x, dy, mean, inverse, dscale, dbias):
     xp = ctx.xp
-    channels = _Channels(ctx, x if dx is None else dx)
+    channels = _Channels(ctx, x)
     steps = []
-    source, dtarget = channels.read(x, steps), channels.read(dy, steps)
-    result, pair = (ctx.scratch(source.shape, x.dtype), None) if dx is None else channels.view(dx)
-    count = source.shape[0] * source.shape[2]
-    sums = ctx.scratch((1, source.shape[1], 1), x.dtype)
-    product = ctx.scratch(source.shape, x.dtype)
-    moving = _uses_moving_statistics(ctx.attrs)
-    steps.append(sum_into(ctx, dtarget, sums))
+    source, slope = channels.read(x, steps), channels.read(dy, steps)
+    steps.append(sum_into(ctx, slope, dbias[None, :, None]))
+    chunks = [(source[part], slope[part], scratch) for part, scratch in _chunks(ctx, source)]
 
     def step():
-        bias_gradient = sums[0, :, 0]
-        xp.subtract(source, mean[:, None], out=result)
-        scale_gradient = xp.einsum("acs,acs->c", dtarget, result) * inverse
-        if dbias is not None:
-            dbias[...] = bias_gradient
-        if dscale is not None:
-            dscale[...] = scale_gradient
-        if dx is None:
-            return
-        factor = scale * inverse
-        if moving:
-            xp.multiply(dtarget, factor[:, None], out=result)
-        else:
-            xp.multiply(result, (-factor * inverse * scale_gradient / count)[:, None], out=result)
-            xp.multiply(dtarget, factor[:, None], out=product)
-            xp.add(result, product, out=result)
-            xp.subtract(result, (factor * bias_gradient / count)[:, None], out=result)
-        if pair is not None:
-            xp.copyto(*pair)
+        dscale.fill(0)
+        for part, d, centred in chunks:
+            xp.subtract(part, mean[:, None], out=centred)
+            dscale[...] += xp.einsum("acs,acs->c", d, centred)
+        xp.multiply(dscale, inverse, out=dscale)
 
-    steps.append(step)
-    return in_sequence(steps)
+    return in_sequence([*steps, step])
+
+
+@operator(
+    "@batch_norm_slope",
+    inputs="X, Y@GRAD, SavedMean, SavedVariance, Scale, Scale@GRAD, Bias@GRAD",
+    outputs="X@GRAD",
+    attrs=_ATTRS,
+    bind=True,
+    image="X Y@GRAD X@GRAD",
+    rows="X Y@GRAD X@GRAD",
+)
+def batch_norm_slope(ctx, x, dy, mean, inverse, scale, dscale, dbias, dx):
+    xp = ctx.xp
+    channels = _Channels(ctx, dx)
+    steps = []
+    source, slope = channels.read(x, steps), channels.read(dy, steps)
+    result, pair = channels.view(dx)
+    count = ctx.in_batch(source.shape[0] * source.shape[2])
+    if _uses_moving_statistics(ctx.attrs):
+
+        def step():
+            xp.multiply(slope, (scale * inverse)[:, None], out=result)
+
+    else:
+        chunks = [(source[part], slope[part], result[part], scratch) for part, scratch in _chunks(ctx, source)]
+
+        def step():
+            factor = scale * inverse
+            tilt = -factor * inverse * dscale / count
+            shift = (-factor * dbias / count - mean * tilt)[:, None]
+            factor, tilt = factor[:, None], tilt[:, None]
+            for part, d, out, product in chunks:
+                xp.multiply(part, tilt, out=out)
+                xp.multiply(d, factor, out=product)
+                xp.add(out, product, out=out)
+                xp.add(out, shift, out=out)
+
+    return in_sequence([*steps, step, pair and partial(xp.copyto, *pair)])

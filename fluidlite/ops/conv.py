@@ -265,5 +265,6 @@ for _type in ("conv2d", "depthwise_conv2d"):
         infer=_infer,
         bind=True,
         image="Input Output",
+        rows="Input Output",
     )(_conv2d)
     _definition.gradient("Input Filter Bias", bind=True, image="Input Output@GRAD Input@GRAD")(_conv2d_grad)

@@ -186,12 +186,13 @@ def one_hot(ctx, x, depth_tensor, out):
     wrong = xp.logical_or(index < 0, index >= depth)
     if wrong.any() and not ctx.attrs["allow_out_of_range"]:
         position = int(xp.argmax(wrong))
-        raise EnforceNotMet(f"index number {position} is {int(index[position])}, which does not lie in [0, {depth})")
+        number = position + ctx.first * (index.size // len(x))
+        raise EnforceNotMet(f"index number {number} is {int(index[position])}, which does not lie in [0, {depth})")
     rows = xp.arange(index.size)[~wrong]
     out.fill(0)
     out.reshape(-1, depth)[rows, index[~wrong]] = 1
 
 
 _ONE_HOT = {"depth": -1, "dtype": 5, "allow_out_of_range": False}
-operator("one_hot", "X!, depth_tensor?!", "Out!", attrs=_ONE_HOT, infer=infer_one_hot)(one_hot)
-operator("one_hot_v2", "X!, depth_tensor?!", "Out!", attrs=_ONE_HOT, infer=infer_one_hot_v2)(one_hot)
+operator("one_hot", "X!, depth_tensor?!", "Out!", attrs=_ONE_HOT, infer=infer_one_hot, rows="X Out")(one_hot)
+operator("one_hot_v2", "X!, depth_tensor?!", "Out!", attrs=_ONE_HOT, infer=infer_one_hot_v2, rows="X Out")(one_hot)

@@ -50,6 +50,20 @@ def infer_comparison(attrs, x, y):
     return Spec(infer_result(attrs, x, y).shape, np.dtype(bool))
 
 
+def rows_of_pair(attrs, shapes):
+    """The slots with rows: X and Y have them where their first dimension, once aligned, is that of the result."""
+    x, y = shapes.get("X"), shapes.get("Y")
+    if x is None or y is None:
+        return None
+    x, y = aligned(x[0], y[0], attrs["axis"])
+    slots = {"Out"}
+    if not x or max(x[0], y[0]) == 1:
+        return None
+    slots |= {"X"} if x[0] >= y[0] else set()
+    slots |= {"Y"} if y[0] >= x[0] else set()
+    return slots
+
+
 def pair(type, infer=infer_result, **traits):
     """An operator of `X` and `Y` with the attribute `axis`, bound to its arrays."""
     attrs = {"axis": -1, **traits.pop("attrs", {})}
@@ -61,6 +75,7 @@ def pair(type, infer=infer_result, **traits):
         infer=infer,
         bind=True,
         elementwise=True,
+        rows=rows_of_pair,
         constant=True,
         **traits,
     )

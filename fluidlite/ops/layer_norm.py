@@ -35,6 +35,7 @@ def as_rows(ctx, *arrays):
     attrs={"begin_norm_axis": 1, "epsilon": 1e-5},
     infer=infer_layer_norm,
     bind=True,
+    rows="X Y Mean Variance",
 )
 def layer_norm(ctx, x, scale, bias, y, mean, variance):
     xp = ctx.xp  # Y = Scale * (X - Mean) / sqrt(Variance + epsilon) + Bias

@@ -34,7 +34,7 @@ def infer_mul(attrs, x, y):
 _MUL_ATTRS = {"x_num_col_dims": 1, "y_num_col_dims": 1}
 
 
-@operator("mul", inputs="X, Y", outputs="Out", attrs=_MUL_ATTRS, infer=infer_mul, bind=True)
+@operator("mul", inputs="X, Y", outputs="Out", attrs=_MUL_ATTRS, infer=infer_mul, bind=True, rows="X Out")
 def mul(ctx, x, y, out):
     a, fill_a, _ = matrix_of(ctx, x, ctx.attrs["x_num_col_dims"])
     b, fill_b, _ = matrix_of(ctx, y, ctx.attrs["y_num_col_dims"])
@@ -84,6 +84,14 @@ def infer_matmul(attrs, x, y):
     rows = () if len(x.shape) == 1 and not attrs["transpose_X"] else (a[-2],)
     columns = () if len(y.shape) == 1 and not attrs["transpose_Y"] else (b[-1],)
     return Spec((*batch, *rows, *columns) or (1,), x.dtype)
+
+
+def rows_of_matmul(attrs, shapes):
+    """A stack of matrices has rows; a single X does if it is not transposed, and then Y has none."""
+    x, y = len(shapes["X"][0]), len(shapes["Y"][0])
+    if x > 2 and y > 2:
+        return {"X", "Y", "Out"}
+    return {"X", "Out"} if y <= 2 and x > 1 and not (attrs["transpose_X"] and x == 2) else None
 
 
 def infer_bmm(attrs, x, y):
@@ -163,10 +171,13 @@ matmul = operator(
     attrs={**_PLAIN, "alpha": 1.0},
     infer=infer_matmul,
     bind=True,
+    rows=rows_of_matmul,
 )(matmul_kernel)
 matmul.gradient("X, Y", bind=True)(matmul_grad_kernel)
 
-bmm = operator("bmm", inputs="X, Y", outputs="Out", attrs=_PLAIN, infer=infer_bmm, bind=True)(matmul_kernel)
+bmm = operator("bmm", inputs="X, Y", outputs="Out", attrs=_PLAIN, infer=infer_bmm, bind=True, rows="X Y Out")(
+    matmul_kernel
+)
 bmm.gradient("X, Y", bind=True)(matmul_grad_kernel)
 
 
@@ -178,7 +189,11 @@ def infer_dot(attrs, x, y):
     return Spec((*x.shape[:-1], 1), x.dtype)
 
 
-@operator("dot", inputs="X, Y", outputs="Out", infer=infer_dot, bind=True)
+def rows_of_dot(attrs, shapes):
+    return {"X", "Y", "Out"} if len(shapes["X"][0]) == 2 else None
+
+
+@operator("dot", inputs="X, Y", outputs="Out", infer=infer_dot, bind=True, rows=rows_of_dot)
 def dot(ctx, x, y, out):
     whole = scratch_like(ctx, x)
     return in_sequence([partial(ctx.xp.multiply, x, y, out=whole), sum_into(ctx, whole, out)])

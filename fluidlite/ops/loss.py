@@ -29,15 +29,17 @@ def check_label_shape(x, label, axis, soft, name):
         )
 
 
-def checked_classes(xp, label, classes, ignore_index):
+def checked_classes(ctx, label, classes):
     """The labels, and which of them count; raises EnforceNotMet for a label that names no class."""
+    xp, ignore_index = ctx.xp, ctx.attrs["ignore_index"]
     counted = label != ignore_index
     wrong = xp.logical_and(counted, xp.logical_or(label < 0, label >= classes))
     if wrong.any():
         position = tuple(int(i[0]) for i in xp.nonzero(wrong))
+        index = [ctx.first + position[0], *position[1:]]
         raise EnforceNotMet(
             f"a label must lie in [0, {classes}), there being {classes} classes, or be ignore_index ({ignore_index}); "
-            f"got the label {int(label[position])} at index {list(position)}"
+            f"got the label {int(label[position])} at index {index}"
         )
     return counted
 
@@ -58,6 +60,7 @@ def infer_cross_entropy(attrs, x, label):
     attrs={"soft_label": False, "ignore_index": -100},
     infer=infer_cross_entropy,
     bind=True,
+    rows="X Label Y",
 )
 def cross_entropy(ctx, x, label, y):
     xp = ctx.xp
@@ -82,7 +85,7 @@ def hard_cross_entropy(ctx, x, label, y, match):
     """Y = -log(probability of the label's class), which also goes to `match`; 0 for labels to ignore."""
     xp = ctx.xp
     index = label.reshape(*x.shape[:-1], 1)
-    counted = checked_classes(xp, index, x.shape[-1], ctx.attrs["ignore_index"])
+    counted = checked_classes(ctx, index, x.shape[-1])
     match[...] = xp.take_along_axis(x, xp.where(counted, index, 0), -1).reshape(match.shape)
     xp.log(match, out=y)
     xp.maximum(y, -_LARGEST, out=y)
@@ -123,6 +126,7 @@ def infer_cross_entropy2(attrs, x, label):
     outputs="Y, XShape!, MatchX!",
     attrs={"ignore_index": -100},
     infer=infer_cross_entropy2,
+    rows="X Label Y XShape MatchX",
 )
 def cross_entropy2(ctx, x, label, y, x_shape, match):
     hard_cross_entropy(ctx, x, label, y, match)
@@ -144,6 +148,11 @@ def infer_softmax_with_cross_entropy(attrs, logits, label):
     return logits, Spec(kept_shape(logits.shape, (axis,)), logits.dtype)
 
 
+def rows_of_softmax_with_cross_entropy(attrs, shapes):
+    label = shapes["Label"][0]
+    return {"Logits", "Label", "Softmax", "Loss"} if attrs["axis"] % len(label) else None
+
+
 @operator(
     "softmax_with_cross_entropy",
     inputs="Logits, Label!",
@@ -151,6 +160,7 @@ def infer_softmax_with_cross_entropy(attrs, logits, label):
     attrs={"soft_label": False, "ignore_index": -100, "axis": -1, "numeric_stable_mode": True},
     infer=infer_softmax_with_cross_entropy,
     bind=True,
+    rows=rows_of_softmax_with_cross_entropy,
 )
 def softmax_with_cross_entropy(ctx, logits, label, softmax, loss):
     xp, axis = ctx.xp, ctx.attrs["axis"]
@@ -168,7 +178,7 @@ def softmax_with_cross_entropy(ctx, logits, label, softmax, loss):
             xp.multiply(softmax, label, out=terms)
             add_terms()
         else:
-            counted = checked_classes(xp, label, logits.shape[axis], ctx.attrs["ignore_index"])
+            counted = checked_classes(ctx, label, logits.shape[axis])
             extreme[...] = xp.take_along_axis(softmax, xp.where(counted, label, 0), axis)
         xp.exp(softmax, out=softmax)
         add_up()
@@ -293,6 +303,7 @@ def infer_log_loss(attrs, predicted, labels):
     outputs="Loss",
     attrs={"epsilon": 1e-4},
     infer=infer_log_loss,
+    rows="Predicted Labels Loss",
 )
 def log_loss(ctx, p, label, loss):
     xp, epsilon = ctx.xp, ctx.attrs["epsilon"]  # Loss = -L log(P + epsilon) - (1 - L) log(1 - P + epsilon)
@@ -312,6 +323,7 @@ def log_loss_grad(ctx, p, label, dloss, dp):
     attrs={"delta": 1.0},
     infer=lambda attrs, x, y: (alike("X", "Y")(attrs, x, y),) * 2,
     bind=True,
+    rows="X Y Residual Out",
 )
 def huber_loss(ctx, x, y, residual, out):
     xp, delta = ctx.xp, ctx.attrs["delta"]
@@ -354,6 +366,7 @@ def infer_smooth_l1(attrs, x, y, inside, outside):
     attrs={"sigma": 1.0},
     infer=infer_smooth_l1,
     bind=True,
+    rows="X Y InsideWeight OutsideWeight Diff Out",
 )
 def smooth_l1_loss(ctx, x, y, inside, outside, diff, out):
     xp, sigma2 = ctx.xp, ctx.attrs["sigma"] ** 2

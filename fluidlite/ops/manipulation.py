@@ -49,6 +49,21 @@ def infer_from_x_shape(attrs, x_shape, dout):
     return Spec(x_shape.shape[1:], dout.dtype)
 
 
+def rows_of_reshape(attrs, shapes):
+    x, out = shapes["X"][0], shapes["Out"][0]
+    return {"X", "Out", "XShape"} if x[:1] and x[:1] == out[:1] else None
+
+
+def rows_beside_axis(*slots):
+    """Rows in `slots` of an operator that works along the attribute `axis`, unless that is the first dimension."""
+
+    def rows(attrs, shapes):
+        rank = max(len(shape) for name in slots for shape in shapes.get(name, ()))
+        return set(slots) if attrs["axis"] % rank else None
+
+    return rows
+
+
 def reshaping(type, inputs="X", attrs=None, infer=None):
     """An operator whose Out is X in another shape, and its gradient."""
     extra = len(inputs.split()) - 1
@@ -64,6 +79,7 @@ def reshaping(type, inputs="X", attrs=None, infer=None):
         infer=infer,
         view={"Out": "X"},
         inplace={"Out": "X"},
+        rows=rows_of_reshape,
     )(kernel)
 
     @definition.gradient(shapes="XShape", infer=infer_from_x_shape, view={"X@GRAD": "Out@GRAD"})
@@ -153,6 +169,7 @@ def infer_transpose(attrs, x):
     attrs={"axis": [], "data_format": "AnyLayout"},
     infer=infer_transpose,
     bind=True,
+    rows=lambda attrs, shapes: None if attrs["axis"][0] else {"X", "Out", "XShape"},
 )
 def transpose2(ctx, x, out, x_shape):
     return partial(ctx.xp.copyto, out, x.transpose(ctx.attrs["axis"]))
@@ -206,7 +223,14 @@ def infer_concat(attrs, xs, axis_tensor):
 
 
 @operator(
-    "concat", inputs="X*, AxisTensor?!", outputs="Out", attrs={"axis": 0}, infer=infer_concat, bind=True, constant=True
+    "concat",
+    inputs="X*, AxisTensor?!",
+    outputs="Out",
+    attrs={"axis": 0},
+    infer=infer_concat,
+    bind=True,
+    constant=True,
+    rows=rows_beside_axis("X", "Out"),
 )
 def concat(ctx, xs, axis_tensor, out):
     axis = ctx.attrs["axis"] % out.ndim
@@ -243,6 +267,7 @@ def infer_split(attrs, x, *_):
     inputs="X, AxisTensor?!, SectionsTensorList*?!",
     outputs="Out*",
     attrs={"axis": 0, "num": 0, "sections": []},
+    rows=rows_beside_axis("X", "Out"),
     infer=infer_split,
     bind=True,
 )
@@ -268,7 +293,15 @@ def infer_stack(attrs, xs):
     return Spec(joined(single, axis, "the inputs"), xs[0].dtype)
 
 
-@operator("stack", inputs="X*", outputs="Y", attrs={"axis": 0}, infer=infer_stack, bind=True)
+@operator(
+    "stack",
+    inputs="X*",
+    outputs="Y",
+    attrs={"axis": 0},
+    infer=infer_stack,
+    bind=True,
+    rows=rows_beside_axis("X", "Y"),
+)
 def stack(ctx, xs, y):
     return copies(ctx, list(ctx.xp.moveaxis(y, ctx.attrs["axis"], 0)), xs)
 
@@ -454,13 +487,24 @@ def copy_part_grad(ctx, *rest):
     return in_sequence([partial(dx.fill, 0), copy])
 
 
+def rows_of_slice(attrs, shapes):
+    return None if 0 in attrs["axes"] else {"Input", "Out"}
+
+
 def slicing(type, bounds, **traits):
     """A slice operator; each of its bounds is an attribute, or comes from a tensor, or from one for each axis."""
     tensors = [name.capitalize() + "Tensor" for name in bounds] + [name.capitalize() + "TensorList" for name in bounds]
     marked = [name + ("*?!" if name.endswith("List") else "?!") for name in tensors]
     attrs = {"axes": [], "infer_flags": [], "decrease_axis": [], **{name: [] for name in bounds}}
     definition = operator(
-        type, inputs=", ".join(["Input", *marked]), outputs="Out", attrs=attrs, infer=infer_slice, bind=True, **traits
+        type,
+        inputs=", ".join(["Input", *marked]),
+        outputs="Out",
+        attrs=attrs,
+        infer=infer_slice,
+        bind=True,
+        rows=rows_of_slice,
+        **traits,
     )(copy_part)
     definition.gradient(", ".join(tensors), shapes="Input", bind=True)(copy_part_grad)
 

@@ -20,7 +20,15 @@ def infer_top_k(attrs, x, k_tensor):
     return Spec(shape, x.dtype), Spec(shape, np.dtype(np.int64))
 
 
-@operator("top_k", inputs="X, K?!", outputs="Out, Indices!", attrs={"k": 1}, infer=infer_top_k, bind=True)
+@operator(
+    "top_k",
+    inputs="X, K?!",
+    outputs="Out, Indices!",
+    attrs={"k": 1},
+    infer=infer_top_k,
+    bind=True,
+    rows="X Out Indices",
+)
 def top_k(ctx, x, k_tensor, out, indices):
     """The largest elements of each row in descending order; of equal ones the first comes first."""
     xp = ctx.xp
@@ -101,10 +109,12 @@ def infer_accuracy(attrs, out, indices, label):
     outputs="Accuracy!, Correct!, Total!",
     infer=infer_accuracy,
     shape_only="Out",
+    rows="Out Indices Label",
+    sums="Accuracy Correct Total",
 )
 def accuracy(ctx, out, indices, label, ratio, correct, total):
     hits = (indices == label).any(axis=1).sum()
-    ratio[...] = hits / len(indices)
+    ratio[...] = hits / ctx.in_batch(len(indices))
     if correct is not None:
         correct[...] = hits
     if total is not None:

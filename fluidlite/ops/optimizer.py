@@ -4,16 +4,14 @@ In the formulas, p is the parameter, g its gradient, and lr the learning rate, a
 at every step.
 """
 
-import numpy as np
-
 from .registry import EnforceNotMet, operator
 
-# Elements per tile: what one pass leaves in the cache serves the next (Adam on 10 million parameters: 17 ms, not 24).
-_TILE = 65536
 
+def update_rule(type, inputs, updates, attrs=None, flat="", packed=""):
+    """An operator that reads Param, Grad and other `inputs`, and writes new values over those named in `updates`.
 
-def update_rule(type, inputs, updates, attrs=None):
-    """An operator that reads Param, Grad and other `inputs`, and writes new values over those named in `updates`."""
+    For `flat` and `packed` see `registry.operator`: with them one call updates all parameters of a network.
+    """
     # Fluid's outputs are its inputs + "Out", except that it shortens Accumulator to Accum.
     outputs = {name.replace("Accumulator", "Accum") + "Out": name for name in updates.split()}
     slots = [name.rstrip("?") for name in inputs.split()]
@@ -30,21 +28,9 @@ def update_rule(type, inputs, updates, attrs=None):
         return tuple(found[name] for name in outputs.values())
 
     marked = " ".join(name + "!" for name in outputs)  # no gradient flows through an update
-    return operator(type, inputs, marked, attrs=attrs, infer=infer, bind=True, inplace=outputs)
-
-
-def tiles(ctx, *arrays, temporaries=1):
-    """Matching stretches of arrays of one shape, each with scratch arrays of its shape: a list of tuples of arrays."""
-    size, dtype = arrays[0].size, arrays[0].dtype
-    divisible = ctx.xp is np and size > _TILE and all(array.flags.c_contiguous for array in arrays)
-    if not divisible:
-        return [(*arrays, *(ctx.scratch(arrays[0].shape, dtype) for _ in range(temporaries)))]
-    arrays = [array.reshape(-1) for array in arrays]
-    scratch = [ctx.scratch((_TILE,), dtype) for _ in range(temporaries)]
-    return [
-        (*(array[start : start + _TILE] for array in arrays), *(t[: min(_TILE, size - start)] for t in scratch))
-        for start in range(0, size, _TILE)
-    ]
+    return operator(
+        type, inputs, marked, attrs=attrs, infer=infer, bind=True, inplace=outputs, flat=flat, packed=packed
+    )
 
 
 def decay_rate(ctx, name, like):
@@ -53,36 +39,40 @@ def decay_rate(ctx, name, like):
     return rate, 1 - rate
 
 
-@update_rule("sgd", "Param Grad LearningRate", "Param")
+@update_rule("sgd", "Param Grad LearningRate", "Param", flat="Param Grad")
 def sgd(ctx, param, grad, lr, param_out):
     xp = ctx.xp  # p' = p - lr g
-    parts = tiles(ctx, param, grad, param_out)
+    t = ctx.scratch(param.shape, param.dtype)
 
     def step():
-        for p, g, p_out, t in parts:
-            xp.multiply(g, lr, out=t)
-            xp.subtract(p, t, out=p_out)
+        xp.multiply(grad, lr, out=t)
+        xp.subtract(param, t, out=param_out)
 
     return step
 
 
-@update_rule("momentum", "Param Grad Velocity LearningRate", "Param Velocity", attrs={"mu": 0.0, "use_nesterov": False})
+@update_rule(
+    "momentum",
+    "Param Grad Velocity LearningRate",
+    "Param Velocity",
+    attrs={"mu": 0.0, "use_nesterov": False},
+    flat="Param Grad Velocity",
+)
 def momentum(ctx, param, grad, velocity, lr, param_out, velocity_out):
     xp = ctx.xp  # v' = mu v + g;  p' = p - lr v', or with Nesterov p - lr (g + mu v')
     mu, nesterov = ctx.attrs["mu"], ctx.attrs["use_nesterov"]
-    parts = tiles(ctx, param, grad, velocity, param_out, velocity_out)
+    t = ctx.scratch(param.shape, param.dtype)
 
     def step():
-        for p, g, v, p_out, v_out, t in parts:
-            xp.multiply(v, mu, out=v_out)
-            xp.add(v_out, g, out=v_out)
-            if nesterov:
-                xp.multiply(v_out, mu, out=t)
-                xp.add(t, g, out=t)
-                xp.multiply(t, lr, out=t)
-            else:
-                xp.multiply(v_out, lr, out=t)
-            xp.subtract(p, t, out=p_out)
+        xp.multiply(velocity, mu, out=velocity_out)
+        xp.add(velocity_out, grad, out=velocity_out)
+        if nesterov:
+            xp.multiply(velocity_out, mu, out=t)
+            xp.add(t, grad, out=t)
+            xp.multiply(t, lr, out=t)
+        else:
+            xp.multiply(velocity_out, lr, out=t)
+        xp.subtract(param, t, out=param_out)
 
     return step
 
@@ -144,6 +134,8 @@ def average_squares(xp, rate, x, mean, mean_out, t):
         "lazy_mode": False,
         "min_row_size_to_use_multithread": 1000,
     },
+    flat="Param Grad Moment1 Moment2",
+    packed="Beta1Pow Beta2Pow",
 )
 def adam(
     ctx,
@@ -165,20 +157,19 @@ def adam(
     # p' = p - lr sqrt(1 - beta2^t)/(1 - beta1^t) m1' / (sqrt(m2') + epsilon): Fluid leaves epsilon without correction
     xp, epsilon = ctx.xp, ctx.attrs["epsilon"]
     rate1, rate2 = decay_rate(ctx, "beta1", moment1), decay_rate(ctx, "beta2", moment2)
-    parts = tiles(ctx, param, grad, moment1, moment2, param_out, moment1_out, moment2_out)
+    t = ctx.scratch(param.shape, param.dtype)
 
     def step():
         decay1 = rate1 if beta1 is None else (beta1, 1 - beta1)
         decay2 = rate2 if beta2 is None else (beta2, 1 - beta2)
-        rate = lr * xp.sqrt(1 - beta2_pow) / (1 - beta1_pow)
-        for p, g, m1, m2, p_out, m1_out, m2_out, t in parts:
-            average(xp, decay1, g, m1, m1_out, t)
-            average_squares(xp, decay2, g, m2, m2_out, t)
-            xp.sqrt(m2_out, out=t)
-            xp.add(t, epsilon, out=t)
-            xp.divide(m1_out, t, out=t)
-            xp.multiply(t, rate, out=t)
-            xp.subtract(p, t, out=p_out)
+        rate = ctx.spread(lr * xp.sqrt(1 - beta2_pow) / (1 - beta1_pow))
+        average(xp, decay1, grad, moment1, moment1_out, t)
+        average_squares(xp, decay2, grad, moment2, moment2_out, t)
+        xp.sqrt(moment2_out, out=t)
+        xp.add(t, epsilon, out=t)
+        xp.divide(moment1_out, t, out=t)
+        xp.multiply(t, rate, out=t)
+        xp.subtract(param, t, out=param_out)
         xp.multiply(beta1_pow, decay1[0], out=beta1_pow_out)
         xp.multiply(beta2_pow, decay2[0], out=beta2_pow_out)
 
@@ -220,55 +211,60 @@ def lamb(ctx, param, grad, lr, moment1, moment2, beta1_pow, beta2_pow, param_out
     "Param Grad LearningRate Moment InfNorm Beta1Pow",
     "Param Moment InfNorm",
     attrs={"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8},
+    flat="Param Grad Moment InfNorm",
+    packed="Beta1Pow",
 )
 def adamax(ctx, param, grad, lr, moment, inf_norm, beta1_pow, param_out, moment_out, inf_norm_out):
     # m' = beta1 m + (1 - beta1) g;  n' = max(|g|, beta2 n + epsilon);  p' = p - lr/(1 - beta1^t) m'/n'
     xp, beta2, epsilon = ctx.xp, ctx.attrs["beta2"], ctx.attrs["epsilon"]
     decay = decay_rate(ctx, "beta1", moment)
-    parts = tiles(ctx, param, grad, moment, inf_norm, param_out, moment_out, inf_norm_out)
+    t = ctx.scratch(param.shape, param.dtype)
 
     def step():
-        rate = lr / (1 - beta1_pow)
-        for p, g, m, n, p_out, m_out, n_out, t in parts:
-            average(xp, decay, g, m, m_out, t)
-            xp.multiply(n, beta2, out=n_out)
-            xp.add(n_out, epsilon, out=n_out)
-            xp.absolute(g, out=t)
-            xp.maximum(n_out, t, out=n_out)
-            xp.divide(m_out, n_out, out=t)
-            xp.multiply(t, rate, out=t)
-            xp.subtract(p, t, out=p_out)
-
-    return step
-
-
-@update_rule("adagrad", "Param Grad Moment LearningRate", "Param Moment", attrs={"epsilon": 1e-6})
-def adagrad(ctx, param, grad, moment, lr, param_out, moment_out):
-    xp, epsilon = ctx.xp, ctx.attrs["epsilon"]  # m' = m + g^2;  p' = p - lr g / (sqrt(m') + epsilon)
-    parts = tiles(ctx, param, grad, moment, param_out, moment_out)
-
-    def step():
-        for p, g, m, p_out, m_out, t in parts:
-            xp.multiply(g, g, out=t)
-            xp.add(m, t, out=m_out)
-            subtract_scaled(xp, p, g, m_out, lr, epsilon, p_out, t)
+        rate = ctx.spread(lr / (1 - beta1_pow))
+        average(xp, decay, grad, moment, moment_out, t)
+        xp.multiply(inf_norm, beta2, out=inf_norm_out)
+        xp.add(inf_norm_out, epsilon, out=inf_norm_out)
+        xp.absolute(grad, out=t)
+        xp.maximum(inf_norm_out, t, out=inf_norm_out)
+        xp.divide(moment_out, inf_norm_out, out=t)
+        xp.multiply(t, rate, out=t)
+        xp.subtract(param, t, out=param_out)
 
     return step
 
 
 @update_rule(
-    "decayed_adagrad", "Param Grad Moment LearningRate", "Param Moment", attrs={"decay": 0.95, "epsilon": 1e-6}
+    "adagrad", "Param Grad Moment LearningRate", "Param Moment", attrs={"epsilon": 1e-6}, flat="Param Grad Moment"
+)
+def adagrad(ctx, param, grad, moment, lr, param_out, moment_out):
+    xp, epsilon = ctx.xp, ctx.attrs["epsilon"]  # m' = m + g^2;  p' = p - lr g / (sqrt(m') + epsilon)
+    t = ctx.scratch(param.shape, param.dtype)
+
+    def step():
+        xp.multiply(grad, grad, out=t)
+        xp.add(moment, t, out=moment_out)
+        subtract_scaled(xp, param, grad, moment_out, lr, epsilon, param_out, t)
+
+    return step
+
+
+@update_rule(
+    "decayed_adagrad",
+    "Param Grad Moment LearningRate",
+    "Param Moment",
+    attrs={"decay": 0.95, "epsilon": 1e-6},
+    flat="Param Grad Moment",
 )
 def decayed_adagrad(ctx, param, grad, moment, lr, param_out, moment_out):
     # m' = decay m + (1 - decay) g^2;  p' = p - lr g / (sqrt(m') + epsilon)
     xp, epsilon = ctx.xp, ctx.attrs["epsilon"]
     decay = decay_rate(ctx, "decay", moment)
-    parts = tiles(ctx, param, grad, moment, param_out, moment_out)
+    t = ctx.scratch(param.shape, param.dtype)
 
     def step():
-        for p, g, m, p_out, m_out, t in parts:
-            average_squares(xp, decay, g, m, m_out, t)
-            subtract_scaled(xp, p, g, m_out, lr, epsilon, p_out, t)
+        average_squares(xp, decay, grad, moment, moment_out, t)
+        subtract_scaled(xp, param, grad, moment_out, lr, epsilon, param_out, t)
 
     return step
 
@@ -287,6 +283,7 @@ def subtract_scaled(xp, p, g, m, lr, epsilon, p_out, t):
     "Param MeanSquare MeanGrad LearningRate Grad Moment",
     "Param Moment MeanSquare MeanGrad",
     attrs={"epsilon": 1e-10, "decay": 0.9, "momentum": 0.0, "centered": False},
+    flat="Param Grad MeanSquare MeanGrad Moment",
 )
 def rmsprop(
     ctx, param, mean_square, mean_grad, lr, grad, moment, param_out, moment_out, mean_square_out, mean_grad_out
@@ -295,28 +292,23 @@ def rmsprop(
     # centered: a = decay a + (1 - decay) g is the mean gradient, and a^2 is taken from s' under the root
     xp, epsilon, momentum, centered = ctx.xp, *(ctx.attrs[name] for name in ("epsilon", "momentum", "centered"))
     decay = decay_rate(ctx, "decay", mean_square)
-    if not centered:
-        mean_grad = mean_grad_out = param
-    parts = tiles(
-        ctx, param, mean_square, mean_grad, grad, moment, param_out, moment_out, mean_square_out, mean_grad_out
-    )
+    t = ctx.scratch(param.shape, param.dtype)
 
     def step():
-        for p, s, a, g, v, p_out, v_out, s_out, a_out, t in parts:
-            average_squares(xp, decay, g, s, s_out, t)
-            if centered:
-                average(xp, decay, g, a, a_out, t)
-                xp.multiply(a_out, a_out, out=t)
-                xp.subtract(s_out, t, out=t)
-                xp.add(t, epsilon, out=t)
-            else:
-                xp.add(s_out, epsilon, out=t)
-            xp.sqrt(t, out=t)
-            xp.divide(g, t, out=t)
-            xp.multiply(t, lr, out=t)
-            xp.multiply(v, momentum, out=v_out)
-            xp.add(v_out, t, out=v_out)
-            xp.subtract(p, v_out, out=p_out)
+        average_squares(xp, decay, grad, mean_square, mean_square_out, t)
+        if centered:
+            average(xp, decay, grad, mean_grad, mean_grad_out, t)
+            xp.multiply(mean_grad_out, mean_grad_out, out=t)
+            xp.subtract(mean_square_out, t, out=t)
+            xp.add(t, epsilon, out=t)
+        else:
+            xp.add(mean_square_out, epsilon, out=t)
+        xp.sqrt(t, out=t)
+        xp.divide(grad, t, out=t)
+        xp.multiply(t, lr, out=t)
+        xp.multiply(moment, momentum, out=moment_out)
+        xp.add(moment_out, t, out=moment_out)
+        xp.subtract(param, moment_out, out=param_out)
 
     return step
 
@@ -326,25 +318,22 @@ def rmsprop(
     "Param Grad AvgSquaredGrad AvgSquaredUpdate",
     "Param AvgSquaredGrad AvgSquaredUpdate",
     attrs={"rho": 0.95, "epsilon": 1e-6},
+    flat="Param Grad AvgSquaredGrad AvgSquaredUpdate",
 )
 def adadelta(ctx, param, grad, squared_grad, squared_update, param_out, squared_grad_out, squared_update_out):
     # s' = rho s + (1 - rho) g^2;  d(u) = g sqrt((u + epsilon) / (s' + epsilon));  u' = rho u + (1 - rho) d(u)^2;
     # p' = p - d(u'): the paper takes d(u) here, Fluid uses the u that it has just written
     xp, epsilon = ctx.xp, ctx.attrs["epsilon"]
     rho = decay_rate(ctx, "rho", squared_grad)
-    parts = tiles(
-        ctx,
-        *(param, grad, squared_grad, squared_update, param_out, squared_grad_out, squared_update_out),
-        temporaries=2,
-    )
+    d = ctx.scratch(param.shape, param.dtype)
+    t = ctx.scratch(param.shape, param.dtype)
 
     def step():
-        for p, g, s, u, p_out, s_out, u_out, d, t in parts:
-            average_squares(xp, rho, g, s, s_out, t)
-            scaled_gradient(xp, epsilon, g, s_out, u, d, t)
-            average_squares(xp, rho, d, u, u_out, t)
-            scaled_gradient(xp, epsilon, g, s_out, u_out, d, t)
-            xp.subtract(p, d, out=p_out)
+        average_squares(xp, rho, grad, squared_grad, squared_grad_out, t)
+        scaled_gradient(xp, epsilon, grad, squared_grad_out, squared_update, d, t)
+        average_squares(xp, rho, d, squared_update, squared_update_out, t)
+        scaled_gradient(xp, epsilon, grad, squared_grad_out, squared_update_out, d, t)
+        xp.subtract(param, d, out=param_out)
 
     return step
 
@@ -363,30 +352,31 @@ def scaled_gradient(xp, epsilon, g, s, u, d, t):
     "Param SquaredAccumulator LinearAccumulator Grad LearningRate",
     "Param SquaredAccumulator LinearAccumulator",
     attrs={"l1": 0.0, "l2": 0.0, "lr_power": -0.5},
+    flat="Param Grad SquaredAccumulator LinearAccumulator",
 )
 def ftrl(ctx, param, squared, linear, grad, lr, param_out, squared_out, linear_out):
     # n' = n + g^2;  z' = z + g - (n'^k - n^k)/lr p;  p' = -(z' - clip(z', -l1, l1)) / (n'^k/lr + 2 l2), k = -lr_power
     xp, power = ctx.xp, -ctx.attrs["lr_power"]
     # Fluid adds this much to both penalties, so that a parameter without any history becomes 0, not 0/0.
     l1, l2 = ctx.attrs["l1"] + 1e-10, ctx.attrs["l2"] + 1e-10
-    parts = tiles(ctx, param, squared, linear, grad, param_out, squared_out, linear_out, temporaries=2)
+    root = ctx.scratch(param.shape, param.dtype)
+    t = ctx.scratch(param.shape, param.dtype)
 
     def step():
-        for p, n, z, g, p_out, n_out, z_out, root, t in parts:
-            xp.power(n, power, out=root)
-            xp.multiply(g, g, out=t)
-            xp.add(n, t, out=n_out)
-            xp.power(n_out, power, out=t)
-            xp.subtract(t, root, out=root)
-            xp.divide(root, lr, out=root)
-            xp.multiply(root, p, out=root)
-            xp.add(z, g, out=z_out)
-            xp.subtract(z_out, root, out=z_out)
-            xp.divide(t, lr, out=t)
-            xp.add(t, 2 * l2, out=t)
-            xp.clip(z_out, -l1, l1, out=root)
-            xp.subtract(root, z_out, out=root)
-            xp.divide(root, t, out=p_out)
+        xp.power(squared, power, out=root)
+        xp.multiply(grad, grad, out=t)
+        xp.add(squared, t, out=squared_out)
+        xp.power(squared_out, power, out=t)
+        xp.subtract(t, root, out=root)
+        xp.divide(root, lr, out=root)
+        xp.multiply(root, param, out=root)
+        xp.add(linear, grad, out=linear_out)
+        xp.subtract(linear_out, root, out=linear_out)
+        xp.divide(t, lr, out=t)
+        xp.add(t, 2 * l2, out=t)
+        xp.clip(linear_out, -l1, l1, out=root)
+        xp.subtract(root, linear_out, out=root)
+        xp.divide(root, t, out=param_out)
 
     return step
 

@@ -32,10 +32,21 @@ def infer_reduced(attrs, x):
     return Spec(left or (1,), x.dtype)
 
 
-def reduction(type, infer=infer_reduced):
+def rows_if_kept(attrs, shapes):
+    """The slots with rows, where the first dimension is not reduced."""
+    rank = len(shapes["X"][0])
+    return {"X", "Out"} if rank and 0 not in reduced_axes(attrs, rank) else None
+
+
+def rows_or_sums(attrs, shapes):
+    """The slots with rows, where reducing the first dimension too is adding up."""
+    return rows_if_kept(attrs, shapes) or {"X"}
+
+
+def reduction(type, infer=infer_reduced, rows=rows_if_kept, **traits):
     """An operator that reduces the dimensions `dim` of X, or all of them."""
     attrs = {"dim": [0], "keep_dim": False, "reduce_all": False, "in_dtype": -1, "out_dtype": -1}
-    return operator(type, inputs="X", outputs="Out", attrs=attrs, infer=infer, bind=True)
+    return operator(type, inputs="X", outputs="Out", attrs=attrs, infer=infer, bind=True, rows=rows, **traits)
 
 
 def aligned(ctx, x, *reduced):
@@ -45,7 +56,7 @@ def aligned(ctx, x, *reduced):
     return axes, *(array.reshape(shape) for array in reduced)
 
 
-@reduction("reduce_sum")
+@reduction("reduce_sum", rows=rows_or_sums, sums="Out")
 def reduce_sum(ctx, x, out):
     _, out = aligned(ctx, x, out)
     return sum_into(ctx, x, out)
@@ -57,16 +68,22 @@ def reduce_sum_grad(ctx, x, dout, dx):
     return partial(ctx.xp.copyto, dx, dout)
 
 
-@reduction("reduce_mean")
+@reduction("reduce_mean", rows=rows_or_sums, sums="Out")
 def reduce_mean(ctx, x, out):
-    _, out = aligned(ctx, x, out)
-    return in_sequence([sum_into(ctx, x, out), partial(ctx.xp.divide, out, x.size / out.size, out=out)])
+    axes, out = aligned(ctx, x, out)
+    return in_sequence([sum_into(ctx, x, out), partial(ctx.xp.divide, out, averaged(ctx, axes, x, out), out=out)])
+
+
+def averaged(ctx, axes, x, mean):
+    """How many elements of x each mean is taken of."""
+    count = x.size // mean.size
+    return ctx.in_batch(count) if 0 in axes else count
 
 
 @reduce_mean.gradient(shapes="X", bind=True)
 def reduce_mean_grad(ctx, x, dout, dx):
-    _, dout = aligned(ctx, x, dout)  # dX = dOut / (number of elements that were averaged)
-    return partial(ctx.xp.divide, dout, dx.size / dout.size, out=dx)
+    axes, dout = aligned(ctx, x, dout)  # dX = dOut / (number of elements that were averaged)
+    return partial(ctx.xp.divide, dout, averaged(ctx, axes, dx, dout), out=dx)
 
 
 def extreme_grad(ctx, x, out, dout, dx):
@@ -146,15 +163,15 @@ def infer_mean(attrs, x):
     return Spec((1,), x.dtype)
 
 
-@operator("mean", inputs="X", outputs="Out", infer=infer_mean, bind=True)
+@operator("mean", inputs="X", outputs="Out", infer=infer_mean, bind=True, rows="X", sums="Out")
 def mean(ctx, x, out):
     out = out.reshape((1,) * x.ndim)
-    return in_sequence([sum_into(ctx, x, out), partial(ctx.xp.divide, out, x.size, out=out)])
+    return in_sequence([sum_into(ctx, x, out), partial(ctx.xp.divide, out, ctx.in_batch(x.size), out=out)])
 
 
 @mean.gradient(shapes="X", elementwise=True)
 def mean_grad(ctx, x, dout, dx):
-    ctx.xp.divide(dout, dx.size, out=dx)
+    ctx.xp.divide(dout, ctx.in_batch(dx.size), out=dx)
 
 
 def in_one_sum(ctx, x, compute, out):

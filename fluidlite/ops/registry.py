@@ -20,6 +20,10 @@ buffers and take views, and returns the function without arguments that a replay
 
 A gradient is an operator too (`tanh_grad`), with Fluid's slots: the forward variables that it reads, the gradients
 of the outputs, and, as its outputs, the gradients of the inputs (`X@GRAD`).
+
+A plan may cut the batch into shards and run an operator on each of them at the same time.  It needs to know in which
+slots the rows of the batch lie (`rows`): the others hold the same in every shard, or, as outputs, one addend from
+each shard (`sums`).  An operator that must see the whole batch in its midst declares the stages it consists of.
 """
 
 from typing import NamedTuple
@@ -71,6 +75,19 @@ def parse_slots(text):
     return tuple(slots)
 
 
+def _words(text):
+    return frozenset(text.replace(",", " ").split())
+
+
+def same_rows(attrs, shapes):
+    """The slots whose tensors have as many dimensions, and as large a first one, as the largest tensor has."""
+    rank = max(len(shape) for slot in shapes.values() for shape in slot)
+    if rank == 0:
+        return None
+    batch = max(shape[0] for slot in shapes.values() for shape in slot if len(shape) == rank)
+    return {name for name, slot in shapes.items() if all(len(s) == rank and s[0] == batch for s in slot)}
+
+
 def like_first(attrs, first, *_):
     """Shape inference of most operators: the output is like the first input."""
     return first[0] if isinstance(first, list) else first
@@ -97,6 +114,13 @@ class OperatorDef:
         random=False,
         side_effect=False,
         constant=False,
+        rows=None,
+        sums="",
+        stacks="",
+        monotone=False,
+        selects=False,
+        flat="",
+        packed="",
     ):
         self.type = type
         self.inputs = inputs
@@ -107,14 +131,22 @@ class OperatorDef:
         self.bind = bind
         self.inplace = dict(inplace or {})
         self.view = dict(view or {})
-        self.image = frozenset(image.replace(",", " ").split())
+        self.image = _words(image)
         self.elementwise = elementwise
-        self.strided = frozenset(strided.replace(",", " ").split())
-        self.shape_only = frozenset(shape_only.replace(",", " ").split())
+        self.strided = _words(strided)
+        self.shape_only = _words(shape_only)
         self.random = random
         self.side_effect = side_effect
         self.constant = constant
+        self.rows = same_rows if rows is None and elementwise else rows
+        self.sums = _words(sums)
+        self.stacks = _words(stacks)
+        self.monotone = monotone
+        self.selects = selects
+        self.flat = _words(flat)
+        self.packed = _words(packed)
         self.make_gradient = None
+        self.make_stages = None
 
     def gradient(self, reads="", *, shapes="", type=None, infer=None, **traits):
         """Declare the gradient operator.
@@ -137,7 +169,7 @@ class OperatorDef:
                 attrs=self.attrs,
                 infer=infer or _like_forward(kept, dins),
                 shape_only=shapes,
-                **traits,
+                **{"rows": _rows_of_gradient(self.rows), "sums": " ".join(din.name for din in dins), **traits},
             )
             _register(grad)
             self.make_gradient = _default_gradient(grad)
@@ -154,8 +186,38 @@ class OperatorDef:
         self.make_gradient = make
         return make
 
+    def stages(self, make):
+        """Declare that the operator runs as several others, between which shards of the batch meet.
+
+        `make(inputs, outputs, attrs)` returns them as a list of (type, inputs, outputs, attrs).  The operator itself
+        has no kernel.
+        """
+        self.make_stages = make
+        return make
+
+    def row_slots(self, attrs, shapes):
+        """The slots that hold rows of the batch, for tensors of these shapes (slot -> list); None if rows mix."""
+        if callable(self.rows):
+            return self.rows(attrs, shapes)
+        return None if self.rows is None else _words(self.rows)
+
     def __repr__(self):
         return f"<operator {self.type}>"
+
+
+def _rows_of_gradient(rows):
+    """The `rows` of a gradient: where the forward operator has them, there they are, and their gradients too."""
+    if rows is None:
+        return None
+    if not callable(rows):
+        return rows + " " + " ".join(slot + GRAD for slot in _words(rows))
+
+    def rows_of_gradient(attrs, shapes):
+        forward = {slot.removesuffix(GRAD): found for slot, found in shapes.items()}
+        slots = rows(attrs, forward)
+        return None if slots is None else slots | {slot + GRAD for slot in slots}
+
+    return rows_of_gradient
 
 
 def _like_forward(kept, dins):
@@ -214,6 +276,17 @@ def operator(type, inputs="", outputs="", **traits):
         random: the operator draws random numbers.
         side_effect: the operator must run even if nothing reads its outputs.
         constant: while a plan is prepared, the kernel may be called to find out small outputs, if the inputs are known.
+        rows: slots with the batch as first dimension, if each row of the outputs follows from that row of the inputs;
+            or `rows(attrs, shapes) -> such slots`, or None, given slot name -> list of shapes.  Elementwise operators
+            have `same_rows`.  A gradient has rows where its forward operator has, and in the gradients of those.
+        sums: outputs that are sums over the batch, so that each shard can give an addend (in a gradient: the
+            gradients of inputs that have no rows).  A kernel that needs the size of the whole batch asks the context.
+        stacks: slots that hold one value for each shard, one after the other along a new first dimension.
+        monotone: Out rises with X and does not depend on its other elements, so it commutes with choosing a maximum.
+        selects: Out holds some elements of X, the largest ones.
+        flat: slots that are worked on element by element, so that many such operators with equal attributes may run
+            as one over their concatenated tensors.  Of `packed` slots each has a number of its own (`Context.spread`);
+            what else they read must be the same for all.
     """
 
     def declare(kernel):

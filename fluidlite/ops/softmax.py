@@ -14,6 +14,10 @@ def _infer_softmax(attrs, x):
     return x
 
 
+def _rows_of_softmax(attrs, shapes):
+    return {"X", "Out"} if attrs["axis"] % len(shapes["Out"][0]) else None
+
+
 @operator(
     "softmax",
     inputs="X",
@@ -22,6 +26,7 @@ def _infer_softmax(attrs, x):
     infer=_infer_softmax,
     bind=True,
     inplace={"Out": "X"},
+    rows=_rows_of_softmax,
 )
 def softmax(ctx, x, out):
     """Out = exp(X - max) / sum(exp(X - max)) along `axis`."""
