@@ -1,0 +1,84 @@
+import os
+import threading
+
+import numpy as np
+import pytest
+
+from fluidlite.engine import blas
+
+LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "CPU_NUM")
+
+
+@pytest.fixture
+def unlimited(monkeypatch):
+    for name in LIMITS:
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_cores_are_those_that_the_process_may_use(unlimited):
+    if hasattr(os, "sched_getaffinity"):
+        assert 1 <= blas.cores() <= len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_cores_respect_the_environment(unlimited, monkeypatch, name):
+    monkeypatch.setattr(blas, "_available", lambda: 8)
+    monkeypatch.setattr(blas, "_quota", lambda: None)
+    assert blas.cores() == 8
+    monkeypatch.setenv(name, "3")
+    assert blas.cores() == 3
+    monkeypatch.setenv(name, "100")
+    assert blas.cores() == 8
+    for nonsense in ("", "0", "-1", "many"):
+        monkeypatch.setenv(name, nonsense)
+        assert blas.cores() == 8
+
+
+def test_omp_num_threads_may_name_a_number_for_each_level(unlimited, monkeypatch):
+    monkeypatch.setattr(blas, "_available", lambda: 8)
+    monkeypatch.setattr(blas, "_quota", lambda: None)
+    monkeypatch.setenv("OMP_NUM_THREADS", "4,2")
+    assert blas.cores() == 4
+
+
+def test_cores_respect_the_quota_of_every_control_group_around(tmp_path):
+    (tmp_path / "work" / "job").mkdir(parents=True)
+    (tmp_path / "membership").write_text("0::/work/job\n")
+    arguments = str(tmp_path), str(tmp_path / "membership")
+    limits = {"work/job": "max 100000", "work": "150000 50000"}
+    for folder, text in limits.items():
+        (tmp_path / folder / "cpu.max").write_text(text)
+    assert blas._quota.__wrapped__(*arguments) == 3
+    (tmp_path / "work/job/cpu.max").write_text("20000 100000")
+    assert blas._quota.__wrapped__(*arguments) == 1
+    assert blas._quota.__wrapped__(str(tmp_path), str(tmp_path / "nowhere")) is None
+
+
+def test_threads_of_the_blas_are_set_and_restored():
+    before = blas.set_threads(1)
+    try:
+        if not blas._controls():
+            pytest.skip("this NumPy's BLAS has no threads to set")
+        assert blas.set_threads(2) == 1
+        with blas.threads(1):
+            assert blas.set_threads(1) == 1
+        assert blas.set_threads(1) == 2
+    finally:
+        blas.set_threads(before)
+
+
+def test_products_of_several_threads_agree_with_those_of_one():
+    a = np.random.default_rng(0).standard_normal((200, 300)).astype("float32")
+    expected, found = a @ a.T, [None] * 4
+    with blas.threads(1):
+
+        def multiply(number):
+            found[number] = a @ a.T
+
+        workers = [threading.Thread(target=multiply, args=(number,)) for number in range(len(found))]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    for product in found:
+        np.testing.assert_allclose(product, expected, rtol=1e-5, atol=1e-4)
