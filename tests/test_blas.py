@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -82,3 +84,66 @@ def test_products_of_several_threads_agree_with_those_of_one():
             worker.join()
     for product in found:
         np.testing.assert_allclose(product, expected, rtol=1e-5, atol=1e-4)
+
+
+ZEN5 = """processor\t: 0
+vendor_id\t: AuthenticAMD
+cpu family\t: 26
+model name\t: AMD EPYC 9655
+flags\t\t: fpu avx2 avx512f avx512dq avx512cd avx512bw avx512vl avx512_vnni
+
+processor\t: 1
+"""
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        (ZEN5, True),
+        (ZEN5.replace(": 26", ": 25"), False),
+        (ZEN5.replace("AuthenticAMD", "GenuineIntel"), False),
+        (ZEN5.replace("avx512bw ", ""), False),
+        ("", False),
+        ("Processor\t: ARMv8\n", False),
+    ],
+)
+def test_the_processor_whose_kernels_are_overlooked_is_recognised(tmp_path, text, expected):
+    (tmp_path / "cpuinfo").write_text(text)
+    assert blas._is_zen5.__wrapped__(str(tmp_path / "cpuinfo")) is expected
+    assert blas._is_zen5.__wrapped__(str(tmp_path / "nowhere")) is False
+
+
+@pytest.mark.parametrize(
+    "zen5, given, seen", [(True, None, "SkylakeX"), (True, "Haswell", "Haswell"), (False, None, "None")]
+)
+def test_numpy_is_imported_with_the_kernels_of_the_processor(tmp_path, zen5, given, seen):
+    (tmp_path / "numpy.py").write_text("import os; print(os.environ.get('OPENBLAS_CORETYPE'))")
+    # The module by itself: the package would import the real NumPy.
+    script = f"""
+import importlib.util, os
+spec = importlib.util.spec_from_file_location("blas", {blas.__file__!r})
+blas = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(blas)
+blas._is_zen5 = lambda: {zen5}
+blas.import_numpy()
+print(os.environ.get("OPENBLAS_CORETYPE"))
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_CORETYPE"}
+    environment["PYTHONPATH"] = str(tmp_path)
+    if given:
+        environment["OPENBLAS_CORETYPE"] = given
+    ended = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert ended.stdout.split() == [seen, str(given)], ended.stderr
+
+
+def test_the_kernels_in_use_are_told(monkeypatch):
+    found = blas.kernels()
+    assert set(found) == {"library", "version", "kernels", "threads", "overlooked"}
+    with blas.threads(1):
+        assert blas.kernels()["threads"] in (1, None)
+    taken = {"internal_api": "openblas", "architecture": "Haswell", "version": "0.3.31", "num_threads": 2}
+    monkeypatch.setattr(blas, "_libraries", lambda: [type("Library", (), {"info": lambda self: taken})()])
+    monkeypatch.setattr(blas, "_is_zen5", lambda: True)
+    assert blas.kernels()["overlooked"]
+    monkeypatch.setattr(blas, "_is_zen5", lambda: False)
+    assert not blas.kernels()["overlooked"]

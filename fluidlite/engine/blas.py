@@ -1,4 +1,4 @@
-"""How many threads a plan may use, and how many NumPy's BLAS uses for one product.
+"""NumPy's BLAS: which kernels it takes, how many threads it uses, and how many a plan may use.
 
 A plan that runs in shards of the batch keeps every core busy by itself, so the BLAS that it calls must not start
 threads of its own meanwhile.
@@ -7,6 +7,46 @@ threads of its own meanwhile.
 import contextlib
 import functools
 import os
+import sys
+
+_KERNELS = "OPENBLAS_CORETYPE"
+
+
+def import_numpy():
+    """Import NumPy so that OpenBLAS takes the AVX-512 kernels where it would overlook them.
+
+    OpenBLAS, as of the version 0.3.31 in NumPy's wheels, takes AMD's Zen 5 for a Haswell (its issue 6029).  It reads
+    the variable OPENBLAS_CORETYPE only when it is loaded, so this helps only if NumPy is not imported yet; the
+    variable is gone again afterwards, and a value that the user has set stays untouched.
+    """
+    overlooked = "numpy" not in sys.modules and _KERNELS not in os.environ and _is_zen5()
+    if overlooked:
+        os.environ[_KERNELS] = "SkylakeX"
+    try:
+        import numpy  # noqa: F401
+    finally:
+        if overlooked:
+            del os.environ[_KERNELS]
+
+
+def kernels():
+    """What NumPy's BLAS is and does.
+
+    Returns:
+        dict: `library` ("openblas", "mkl", ...), `version`, `kernels` (the processor that they are made for; None where
+        the library does not say), `threads` (int) and `overlooked` (bool: faster kernels for this processor exist;
+        `OPENBLAS_CORETYPE=SkylakeX` in the environment, or importing fluidlite before NumPy, selects them).
+        All None or False where the library is unknown.
+    """
+    found = _libraries()[0].info() if _libraries() else {}
+    taken = found.get("architecture")
+    return {
+        "library": found.get("internal_api"),
+        "version": found.get("version"),
+        "kernels": taken,
+        "threads": found.get("num_threads"),
+        "overlooked": found.get("internal_api") == "openblas" and taken in ("Haswell", "Zen") and _is_zen5(),
+    }
 
 
 def cores():
@@ -82,6 +122,19 @@ def _number(name):
     """The environment variable `name` as a positive number, or None; "4,2" (a number for each level) is 4."""
     first = os.environ.get(name, "").split(",")[0].strip()
     return int(first) if first.isdecimal() and int(first) > 0 else None
+
+
+@functools.cache
+def _is_zen5(cpuinfo="/proc/cpuinfo"):
+    """Whether this is one of AMD's processors of family 26 and has the instructions that SkylakeX's kernels use."""
+    try:
+        with open(cpuinfo) as file:
+            first = file.read(4096).partition("\n\n")[0]  # the first of the processors
+    except OSError:
+        return False
+    fields = dict(line.split(":", 1) for line in first.replace("\t", "").splitlines() if ":" in line)
+    amd = fields.get("vendor_id", "").strip() == "AuthenticAMD" and fields.get("cpu family", "").strip() == "26"
+    return amd and {"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"} <= set(fields.get("flags", "").split())
 
 
 @functools.cache
