@@ -137,13 +137,52 @@ print(os.environ.get("OPENBLAS_CORETYPE"))
 
 
 def test_the_kernels_in_use_are_told(monkeypatch):
-    found = blas.kernels()
-    assert set(found) == {"library", "version", "kernels", "threads", "overlooked"}
     with blas.threads(1):
-        assert blas.kernels()["threads"] in (1, None)
-    taken = {"internal_api": "openblas", "architecture": "Haswell", "version": "0.3.31", "num_threads": 2}
-    monkeypatch.setattr(blas, "_libraries", lambda: [type("Library", (), {"info": lambda self: taken})()])
-    monkeypatch.setattr(blas, "_is_zen5", lambda: True)
-    assert blas.kernels()["overlooked"]
+        found = blas.kernels()
+    assert set(found) == {"library", "version", "kernels", "threads", "overlooked"}
+    assert found["threads"] == 1
+    monkeypatch.setattr(blas, "_kernels", lambda library: "Haswell")
     monkeypatch.setattr(blas, "_is_zen5", lambda: False)
     assert not blas.kernels()["overlooked"]
+    if found["library"]:
+        monkeypatch.setattr(blas, "_is_zen5", lambda: True)
+        assert blas.kernels()["overlooked"]
+    monkeypatch.setattr(blas, "_libraries", lambda: [])
+    assert blas.kernels()["library"] is None
+
+
+def has_avx512():
+    return os.path.exists("/proc/cpuinfo") and "avx512vl" in open("/proc/cpuinfo").read(4096)
+
+
+@pytest.mark.skipif(not has_avx512(), reason="needs AVX-512")
+@pytest.mark.parametrize("thread_running", [False, True])
+def test_an_openblas_that_is_loaded_already_chooses_again(thread_running):
+    script = f"""
+import os, threading, time
+import numpy as np
+from fluidlite.engine import blas
+
+if blas.kernels()["kernels"] != "Haswell" or not hasattr(blas._libraries()[0].dynlib, "gotoblas_dynamic_init"):
+    print("skip")
+    raise SystemExit
+del os.environ["OPENBLAS_CORETYPE"]
+blas._is_zen5 = lambda: True
+if {thread_running}:
+    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+factors = [np.random.default_rng(0).standard_normal(shape).astype(dtype)
+           for dtype in ("float32", "float64") for shape in ((3, 5), (64, 784), (513, 257), (50, 2000))]
+before = [np.matmul(factor, factor.T) for factor in factors]
+blas.import_numpy()
+after = [np.matmul(factor, factor.T) for factor in factors]
+for one, other in zip(before, after):
+    assert np.abs(one - other).max() < 16 * np.finfo(one.dtype).eps * np.abs(one).max()
+print(blas.kernels()["kernels"], blas.kernels()["overlooked"], os.environ.get("OPENBLAS_CORETYPE"))
+"""
+    environment = {**os.environ, "OPENBLAS_CORETYPE": "Haswell"}
+    ended = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    if ended.stdout.split() == ["skip"]:
+        pytest.skip("this BLAS cannot choose again")
+    assert ended.stdout.split() == ["Haswell" if thread_running else "SkylakeX", str(thread_running), "None"], (
+        ended.stderr
+    )
