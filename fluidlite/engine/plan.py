@@ -8,12 +8,14 @@ the functions in order, and copies the fetches out.
 
 from functools import partial
 from itertools import accumulate
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..ops import registry
 from ..ops.registry import EMPTY, LOGICAL, STORED, EnforceNotMet, Spec
+from . import profile
 from .context import Context
 from .layout import batch_last
 from .memory import Pool
@@ -70,8 +72,15 @@ class Plan:
         step = None
         try:
             with np.errstate(all="ignore"):
-                for step in self._steps:
-                    step()
+                recorder = profile.active
+                if recorder is None:
+                    for step in self._steps:
+                        step()
+                else:
+                    for step, op in zip(self._steps, self._step_ops, strict=True):
+                        start = perf_counter()
+                        step()
+                        recorder.add(op, start, perf_counter())
         except (EnforceNotMet, ValueError, ArithmeticError, MemoryError, IndexError, TypeError) as error:
             op = self._step_ops[self._steps.index(step)]
             raise EnforceNotMet(f"{error}\n{op.describe()}") from error

@@ -60,10 +60,12 @@ from .reader import DataLoader, PyReader
 
 monkey_patch_variable()
 
-__getattr__, __dir__ = on_demand(__name__, {"io": ["load", "load_program_state", "save", "set_program_state"]})
+__getattr__, __dir__ = on_demand(
+    __name__, {"io": ["load", "load_program_state", "save", "set_program_state"], "profiler": []}
+)
 
 if TYPE_CHECKING:  # for editors, which do not look behind __getattr__
-    from . import io
+    from . import io, profiler
     from .io import load, load_program_state, save, set_program_state
 
 Tensor = LoDTensor
@@ -121,6 +123,7 @@ __all__ = [
     "one_hot",
     "optimizer",
     "param_attr",
+    "profiler",
     "program_guard",
     "reader",
     "regularizer",
