@@ -3,9 +3,23 @@
 `import fluidlite as paddle` and `import fluidlite.fluid as fluid` port a script; `install_as_paddle` runs it unchanged.
 """
 
-from . import dataset, fluid, reader, utils
+# ruff: noqa: E402
+from .engine import blas
+
+blas.import_numpy()  # before any other module does
+del blas
+
+from typing import TYPE_CHECKING
+
+from . import fluid, reader
+from .lazy import on_demand
 from .paddle_imports import install_as_paddle
 from .reader import batch
 from .version import __version__
 
 __all__ = ["__version__", "batch", "dataset", "fluid", "install_as_paddle", "reader", "utils"]
+
+__getattr__, __dir__ = on_demand(__name__, {"dataset": [], "utils": []})
+
+if TYPE_CHECKING:  # for editors, which do not look behind __getattr__
+    from . import dataset, utils

@@ -16,11 +16,8 @@ whoever iterates, also when it happened in a background thread or process, and t
 
 import math
 import pickle
-import random
 import threading
-import traceback
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from itertools import chain as concatenate
 from itertools import islice, zip_longest
 
@@ -88,12 +85,14 @@ def shuffle(reader, buf_size):
     Returns:
         A reader of the same samples.
     """
+    from random import shuffle as reorder  # here, because it imports hashlib and so OpenSSL
+
     size = max(1, math.ceil(buf_size))
 
     def shuffled():
         samples = iter(reader())
         while group := list(islice(samples, size)):
-            random.shuffle(group)
+            reorder(group)
             yield from group
 
     return shuffled
@@ -219,6 +218,8 @@ def xmap_readers(mapper, reader, process_num, buffer_size, order=False):
         return _in_threads([lambda: (mapper(sample) for sample in samples)] * process_num, buffer_size)
 
     def ordered():
+        from concurrent.futures import ThreadPoolExecutor  # here, because it imports logging
+
         pool = ThreadPoolExecutor(process_num)
         ahead = buffer_size + process_num if buffer_size > 0 else 0
         try:
@@ -356,6 +357,8 @@ def _send_samples(reader, send):
             send((_SAMPLE, sample))
         send((_END, None))
     except Exception as error:
+        import traceback
+
         send((_ERROR, (_picklable(error), traceback.format_exc())))
 
 

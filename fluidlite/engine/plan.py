@@ -7,13 +7,15 @@ stored and how long its memory is needed, and binds the kernels.  Replaying it c
 in order, and copies the fetches out.
 """
 
+from contextlib import nullcontext
 from functools import partial
 from itertools import accumulate
+from time import perf_counter
 
 import numpy as np
 
 from ..ops.registry import EMPTY, LOGICAL, STORED, EnforceNotMet
-from . import passes, shards
+from . import blas, passes, profile, shards
 from .context import Context
 from .flat import Group, group_updates
 from .layout import batch_last
@@ -84,13 +86,13 @@ class Plan:
         if self._bound is None or any(tensor.array is not array for tensor, array in self._bound):
             self.bind()
         self._fed[:] = feeds
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), blas.single_threaded if self._threaded else nullcontext():
             for tasks in self._phases:
                 if len(tasks) == 1:
                     tasks[0]()
                 else:
                     team.run(tasks)
-        self._fed.clear()
+        self._fed[:] = [None] * len(self._fed)
         if self.random:
             self.scope.step += 1
         return [fetch() for fetch in self._fetches]
@@ -99,7 +101,8 @@ class Plan:
 class _Task:
     """What one thread does in one phase: steps, and beside them the operators to blame when one fails."""
 
-    def __init__(self):
+    def __init__(self, thread=0):
+        self.thread = thread
         self.steps, self.ops = [], []
 
     def add(self, step, op=None):
@@ -108,9 +111,16 @@ class _Task:
 
     def __call__(self):
         step = None
+        recorder = profile.active
         try:
-            for step in self.steps:
-                step()
+            if recorder is None:
+                for step in self.steps:
+                    step()
+            else:
+                for step, op in zip(self.steps, self.ops, strict=True):
+                    start = perf_counter()
+                    step()
+                    recorder.add(op or "feed", start, perf_counter(), self.thread)
         except _ERRORS as error:
             op = self.ops[self.steps.index(step)]
             if op is None:
@@ -198,6 +208,7 @@ class _Binder:
         plan._fetches = [self.fetch(name) for name in plan._wanted]
         plan._phases = [tasks for tasks in self.phases if tasks]
         plan._fed = self.fed
+        plan._threaded = self.threads > 1
         plan._bound = list(self.bound.values())
         for name, (tensor, _) in self.bound.items():
             tensor.array = self.whole.arrays[name]
@@ -317,7 +328,7 @@ class _Binder:
                 for position, name in enumerate(names):
                     if name in self.stacks:
                         self.allocate(self.whole, name, step.specs[slot][position], number)
-        tasks = [_Task() for _ in range(self.threads)]
+        tasks = [_Task(thread) for thread in range(self.threads)]
         for lane in self.lanes:
             task = tasks[lane.thread]
             for copy in self.fed_tasks.pop(lane.number, ()):
@@ -514,7 +525,7 @@ class _Binder:
     def bind_group(self, task, number, group):
         """Bind the operators of a group as one, in pieces that all threads share; returns the task of what follows."""
         definition, attrs = group.definition, group.members[0].attrs
-        tasks = [_Task() for _ in range(self.threads)]
+        tasks = [_Task(thread) for thread in range(self.threads)]
         pools = self.plan._memory.pools(self.threads)
         pieces = group.pieces(self.threads)
         pieces = [(place * self.threads // len(pieces), piece) for place, piece in enumerate(pieces)]

@@ -14,7 +14,9 @@ For example:
 """
 
 import os
+from typing import TYPE_CHECKING
 
+from ..lazy import on_demand
 from . import (
     backward,
     clip,
@@ -24,7 +26,6 @@ from . import (
     executor,
     framework,
     initializer,
-    io,
     layers,
     nets,
     optimizer,
@@ -51,7 +52,6 @@ from .framework import (
     program_guard,
 )
 from .input import data, embedding, one_hot
-from .io import load, load_program_state, save, set_program_state
 from .layers.math_op_patch import monkey_patch_variable
 from .lod_tensor import create_lod_tensor, create_random_int_lodtensor
 from .parallel_executor import ParallelExecutor
@@ -59,6 +59,14 @@ from .param_attr import ParamAttr
 from .reader import DataLoader, PyReader
 
 monkey_patch_variable()
+
+__getattr__, __dir__ = on_demand(
+    __name__, {"io": ["load", "load_program_state", "save", "set_program_state"], "profiler": []}
+)
+
+if TYPE_CHECKING:  # for editors, which do not look behind __getattr__
+    from . import io, profiler
+    from .io import load, load_program_state, save, set_program_state
 
 Tensor = LoDTensor
 
@@ -115,6 +123,7 @@ __all__ = [
     "one_hot",
     "optimizer",
     "param_attr",
+    "profiler",
     "program_guard",
     "reader",
     "regularizer",

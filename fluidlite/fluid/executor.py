@@ -8,7 +8,7 @@ from collections import OrderedDict
 
 import numpy as np
 
-from ..engine import passes
+from ..engine import blas, passes
 from ..engine.memory import Memory
 from ..engine.places import CPUPlace
 from ..engine.plan import Plan
@@ -201,7 +201,7 @@ class Executor:
             self._memory,
             program.random_seed,
             passes.enabled(os.environ.get("FLUIDLITE_PASSES", "")),
-            threads=2,
+            threads=blas.cores(),
             shards=int(os.environ.get("FLUIDLITE_SHARDS", 0)) or None,
         )
         plan.program = program  # keeps the ids in the key from being used again

@@ -1,7 +1,5 @@
 """Parts of error messages."""
 
-import difflib
-
 import numpy as np
 
 from .framework import Variable
@@ -9,8 +7,10 @@ from .framework import Variable
 
 def did_you_mean(name, known):
     """'; did you mean "x"?' with the one of the names `known` that `name` may be a misspelling of, or ''."""
+    from difflib import get_close_matches  # here, because only errors need it
+
     folded = {other.lower(): other for other in known}
-    close = difflib.get_close_matches(str(name).lower(), folded, n=1)
+    close = get_close_matches(str(name).lower(), folded, n=1)
     return f"; did you mean {folded[close[0]]!r}?" if close else ""
 
 

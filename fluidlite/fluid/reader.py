@@ -1,6 +1,5 @@
 """Data loaders: iterate over feeds, which a background thread makes from what the user's generator yields."""
 
-import queue
 import threading
 
 import numpy as np
@@ -201,7 +200,9 @@ def _prefetched(make_iterator, capacity):
 
     An exception there is raised here.  When this generator is closed or collected, the thread stops at its next item.
     """
-    ready = queue.SimpleQueue()
+    from queue import SimpleQueue  # here, because it imports heapq and more
+
+    ready = SimpleQueue()
     room = threading.Semaphore(capacity)
     abandoned = threading.Event()
     arguments = (make_iterator, ready, room, abandoned)

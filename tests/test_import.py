@@ -1,0 +1,51 @@
+"""Importing fluidlite is quick, and everything is found where scripts and editors look for it."""
+
+import subprocess
+import sys
+
+import pytest
+
+import fluidlite
+import fluidlite.fluid as fluid
+
+
+def run(script):
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def test_what_most_scripts_do_not_use_is_not_imported():
+    slow = ["concurrent.futures", "difflib", "hashlib", "logging", "PIL", "queue", "tempfile", "tqdm", "urllib.request"]
+    script = "import sys, numpy; before = set(sys.modules); import fluidlite, fluidlite.fluid; "
+    script += f"print(*set({slow}).intersection(sys.modules) - before)"
+    assert run(script).split() == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import fluidlite as paddle; paddle.dataset.mnist; paddle.utils.plot; paddle.batch; paddle.reader.shuffle",
+        "import fluidlite.fluid.io as io; io.save",
+        "from fluidlite.fluid import io, load; assert io.load is load",
+        "import fluidlite.fluid as fluid; fluid.io.save_params; fluid.layers.conv2d; fluid.io.DataLoader",
+        "from fluidlite import *; dataset; fluid; utils",
+        "from fluidlite.fluid import *; io; save; layers",
+        "from fluidlite.fluid.layers import conv2d",
+        "import fluidlite.fluid.layers as L; L.conv2d",
+        "import fluidlite.fluid.layers.nn",
+    ],
+)
+def test_a_fresh_process_finds(statement):
+    run(statement)
+
+
+@pytest.mark.parametrize("package", [fluidlite, fluid])
+def test_dir_lists_every_public_name(package):
+    assert set(package.__all__) <= set(dir(package))
+    assert all(hasattr(package, name) for name in package.__all__)
+
+
+def test_a_name_that_is_not_there():
+    with pytest.raises(AttributeError, match="module 'fluidlite.fluid' has no attribute 'dygraph'"):
+        fluid.dygraph  # noqa: B018
