@@ -58,7 +58,7 @@ def below_zero(xp, x, out):
     xp.clip(x, -math.inf, 0, out=out)
 
 
-@activation("relu")
+@activation("relu", monotone=True)
 def relu(ctx, x, out):
     above_zero(ctx.xp, x, out)
 
@@ -69,7 +69,7 @@ def relu_grad(ctx, out, dout, dx):
     return masked(ctx, dout, dx, functools.partial(ctx.xp.greater, out, 0))
 
 
-@activation("relu6", attrs={"threshold": 6.0})
+@activation("relu6", attrs={"threshold": 6.0}, monotone=True)
 def relu6(ctx, x, out):
     ctx.xp.clip(x, 0, ctx.attrs["threshold"], out=out)
 
@@ -226,7 +226,7 @@ def logistic(xp, x, out):
     xp.divide(1, out, out=out)
 
 
-@activation("sigmoid")
+@activation("sigmoid", monotone=True)
 def sigmoid(ctx, x, out):
     logistic(ctx.xp, x, out)
 
@@ -259,7 +259,7 @@ def hard_sigmoid_grad(ctx, out, dout, dx):
     return step
 
 
-@activation("tanh")
+@activation("tanh", monotone=True)
 def tanh(ctx, x, out):
     ctx.xp.tanh(x, out=out)
 

@@ -96,11 +96,17 @@ def apply(ufunc_name):
     return kernel
 
 
+def adds_to_channels(attrs, specs):
+    """Whether Y is one number for each channel of the images X."""
+    x, y = specs["X"].shape, specs["Y"].shape
+    return len(x) == 4 and len(y) == 1 and attrs["axis"] == 1
+
+
 _OVER_X = {"inplace": {"Out": "X"}}
 _OVER_DOUT = {"elementwise": True, "bind": True, "inplace": {"X@GRAD": "Out@GRAD"}}
 _APART = {"elementwise": True, "bind": True}
 
-add = pair("elementwise_add", **_OVER_X)(apply("add"))
+add = pair("elementwise_add", monotone=adds_to_channels, **_OVER_X)(apply("add"))
 subtract = pair("elementwise_sub", **_OVER_X)(apply("subtract"))
 multiply = pair("elementwise_mul", **_OVER_X)(apply("multiply"))
 maximum = pair("elementwise_max", **_OVER_X)(apply("maximum"))

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 
 from .reduce import axis_of, kept_shape
-from .registry import EnforceNotMet, Spec, operator
+from .registry import EnforceNotMet, Spec, fusion, operator
 from .strides import in_sequence, scratch_like, sum_into
 
 # What Fluid puts in the place of an infinite loss.
@@ -220,6 +220,22 @@ def softmax_with_cross_entropy_grad(ctx, label, softmax, dloss, dlogits):
         xp.put_along_axis(dlogits, index, at_label, axis)
 
     return step
+
+
+@fusion("cross_entropy_grad2", "X@GRAD", "softmax_grad", "Out@GRAD")
+def through_softmax(cross_entropy, softmax, specs):
+    """The gradient of the cross entropy of a softmax with respect to its logits: Softmax - (1 in the label's place)."""
+    label, probabilities = specs(cross_entropy, "Label"), specs(softmax, "Out")
+    last = softmax.attrs["axis"] in (-1, len(probabilities.shape) - 1)
+    if not last or len(label.shape) != len(probabilities.shape):
+        return None
+    inputs = {
+        "Label": cross_entropy.inputs["Label"],
+        "Softmax": softmax.inputs["Out"],
+        "Loss@GRAD": cross_entropy.inputs["Y@GRAD"],
+    }
+    attrs = {"ignore_index": cross_entropy.attrs["ignore_index"]}
+    return [("softmax_with_cross_entropy_grad", inputs, {"Logits@GRAD": softmax.outputs["X@GRAD"]}, attrs)]
 
 
 def alike(*names):

@@ -95,7 +95,17 @@ def _infer(attrs, x):
     return Spec(from_nchw_shape((g.batch, g.channels, *g.outputs), attrs), x.dtype)
 
 
-@operator("pool2d", inputs="X", outputs="Out", attrs=_ATTRS, infer=_infer, bind=True, image="X Out", rows="X Out")
+@operator(
+    "pool2d",
+    inputs="X",
+    outputs="Out",
+    attrs=_ATTRS,
+    infer=_infer,
+    bind=True,
+    image="X Out",
+    rows="X Out",
+    selects=lambda attrs: attrs["pooling_type"] == "max" and attrs["data_format"] == "NCHW",
+)
 def pool2d(ctx, x, out):
     xp, attrs = ctx.xp, ctx.attrs
     g = _Geometry(attrs, x.shape)

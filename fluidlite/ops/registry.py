@@ -26,6 +26,7 @@ slots the rows of the batch lie (`rows`): the others hold the same in every shar
 each shard (`sums`).  An operator that must see the whole batch in its midst declares the stages it consists of.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -117,8 +118,8 @@ class OperatorDef:
         rows=None,
         sums="",
         stacks="",
-        monotone=False,
-        selects=False,
+        monotone=None,
+        selects=None,
         flat="",
         packed="",
     ):
@@ -146,6 +147,7 @@ class OperatorDef:
         self.flat = _words(flat)
         self.packed = _words(packed)
         self.make_gradient = None
+        self.gradient_of = None
         self.make_stages = None
 
     def gradient(self, reads="", *, shapes="", type=None, infer=None, **traits):
@@ -171,6 +173,7 @@ class OperatorDef:
                 shape_only=shapes,
                 **{"rows": _rows_of_gradient(self.rows), "sums": " ".join(din.name for din in dins), **traits},
             )
+            grad.gradient_of = self
             _register(grad)
             self.make_gradient = _default_gradient(grad)
             return grad
@@ -282,8 +285,9 @@ def operator(type, inputs="", outputs="", **traits):
         sums: outputs that are sums over the batch, so that each shard can give an addend (in a gradient: the
             gradients of inputs that have no rows).  A kernel that needs the size of the whole batch asks the context.
         stacks: slots that hold one value for each shard, one after the other along a new first dimension.
-        monotone: Out rises with X and does not depend on its other elements, so it commutes with choosing a maximum.
-        selects: Out holds some elements of X, the largest ones.
+        monotone: each element of Out rises with that of X, so the operator commutes with choosing the largest: True, or
+            `monotone(attrs, specs)` (slot -> Spec) that says whether that is so for all elements of an image alike.
+        selects: `selects(attrs)`: whether Out holds some elements of each image X, the largest ones.
         flat: slots that are worked on element by element, so that many such operators with equal attributes may run
             as one over their concatenated tensors.  Of `packed` slots each has a number of its own (`Context.spread`);
             what else they read must be the same for all.
@@ -295,6 +299,38 @@ def operator(type, inputs="", outputs="", **traits):
         return definition
 
     return declare
+
+
+class Fusion(NamedTuple):
+    """Two operators that may become others: the second reads, in its slot `read`, what the first made in `made`."""
+
+    first: str
+    made: str
+    second: str
+    read: str
+    make: Callable
+
+
+_fusions = {}
+
+
+def fusion(first, made, second, read):
+    """Declare what two operators become where only the second reads the values that the first makes.
+
+    The decorated `make(first, second, specs)` gets two objects with `inputs`, `outputs` (slot -> names) and `attrs`,
+    and `specs(step, slot)`, the Spec of an input.  It returns a list of (type, inputs, outputs, attrs), or None.
+    """
+
+    def declare(make):
+        _fusions.setdefault(first, []).append(Fusion(first, made, second, read, make))
+        return make
+
+    return declare
+
+
+def fusions(first):
+    """The fusions that begin with an operator type (list of Fusion)."""
+    return _fusions.get(first, ())
 
 
 def find(type):
