@@ -103,9 +103,10 @@ def geometries(draw):
     st.tuples(*[st.sampled_from(ORDERS[:1] * 3 + ORDERS)] * 4),
     st.booleans(),
     st.sampled_from([1 << 8, 1 << 12, 1 << 22]),
+    st.sampled_from([1 << 8, 1 << 12, 1 << 22]),
 )
-def test_convolutions(geometry, dtype, orders, with_bias, block):
-    with mock.patch.multiple(conv_winograd, _CACHED=block, _STREAMED=block, _TILES=block):
+def test_convolutions(geometry, dtype, orders, with_bias, block, streamed):
+    with mock.patch.multiple(conv_winograd, _CACHED=block, _TILES=block, _STREAMED=streamed):
         check_convolutions(*geometry, dtype, orders, with_bias)
 
 

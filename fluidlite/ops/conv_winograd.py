@@ -24,7 +24,7 @@ from .registry import STORED
 from .strides import in_sequence
 
 # Filters up to this many bytes are transformed once, and blocks of tiles come to about this size.
-_CACHED = 1 << 20
+_CACHED = 1 << 21
 # Larger filters are transformed in blocks of this many bytes, for all tiles that this much memory holds.
 _STREAMED = 1 << 22
 _TILES = 1 << 24
@@ -122,6 +122,14 @@ class _Tiles:
         """The steps that copy a block of tiles from `buffer` into the image."""
         return [partial(xp.copyto, part, buffered) for buffered, part in self.parts(buffer, block)[0]]
 
+    def add(self, xp, buffer, block):
+        """The steps that add a block of tiles in `buffer` to the image, tap by tap because tiles overlap."""
+        steps = []
+        for buffered, part in self.parts(buffer, block)[0]:
+            for i, j in np.ndindex(part.shape[:2]):
+                steps.append(partial(xp.add, part[i, j], buffered[i, j], out=part[i, j]))
+        return steps
+
 
 def _spread(total, limit):
     """Ranges (first, count) of about equal size, at most `limit`, that cover `total`."""
@@ -153,6 +161,11 @@ class _Memory:
         return self.flat[: math.prod(shape)].reshape(shape)
 
 
+def _is_cached(n, g):
+    """Whether the transformed filters stay in the cache."""
+    return n * n * g.filters * g.group_channels * 4 <= _STREAMED
+
+
 class Winograd:
     """The algorithm for tiles of n x n elements."""
 
@@ -166,14 +179,23 @@ class Winograd:
 
     def cost(self, g, gradient=False):
         """About how many nanoseconds a convolution takes, or the gradient of its input."""
-        m = self.n - g.kh + 1
-        height, width = (g.height, g.width) if gradient else (g.out_h, g.out_w)
-        channels, filters = (g.filters, g.channels) if gradient else (g.channels, g.filters)
-        tiles = -(-height // m) * -(-width // m) * g.batch
-        area = self.n * self.n
-        transformation = 0.7 * area * (channels + 0.5 * filters)
-        products = area * g.filters * g.group_channels / 45
-        return tiles * (transformation + products) + 0.4 * area * g.filters * g.group_channels
+        if gradient:
+            return min(self._transposed_cost(g), self._flipped_cost(g))
+        return self._cost(g, (g.out_h, g.out_w), g.channels + 0.5 * g.filters)
+
+    def _flipped_cost(self, g):
+        return self._cost(g, (g.height, g.width), g.filters + 0.5 * g.channels)
+
+    def _transposed_cost(self, g):
+        if not _is_cached(self.n, g):
+            return math.inf
+        return self._cost(g, (g.out_h, g.out_w), 1.7 * g.channels + 0.5 * g.filters)
+
+    def _cost(self, g, outputs, transformed):
+        m, area = self.n - g.kh + 1, self.n * self.n
+        tiles = math.prod(-(-size // m) for size in outputs) * g.batch
+        products = g.filters * g.group_channels
+        return area * (tiles * (0.7 * transformed + products / 45) + 0.4 * products)
 
     def forward(self, ctx, g, x, w, bias, out):
         """The step that computes the convolution of x with w."""
@@ -183,8 +205,10 @@ class Winograd:
         return _Convolution(ctx, self.n, g, image, target, before).step(w, bias)
 
     def input_gradient(self, ctx, g, w, dout, dx):
-        """The step that computes the gradient of the input: the convolution of dout with the flipped filter."""
+        """The step that computes the gradient of the input."""
         image, target = dout.transpose(STORED), dx.transpose(STORED)
+        if self._transposed_cost(g) < self._flipped_cost(g):
+            return _transposed(ctx, self.n, g, w, image, target)
         before = (g.kh - 1 - g.pad_h[0], g.kw - 1 - g.pad_w[0])
         return _Convolution(ctx, self.n, g, image, target, before).step(w, None, flipped=True)
 
@@ -305,6 +329,40 @@ class _Filter:
         """The transformed filters (n, n, G, filters, channels)."""
         found = self.transformed.array(self.n, self.n, *self.shape(count)[1:])
         return found.swapaxes(-1, -2) if self.flipped else found
+
+
+def _transposed(ctx, n, g, w, dout, dx):
+    """dX = the sum of the overlapping tiles B [(G w G')' * (A dY A')] B', for dout and dx as (H, C, W, N)."""
+    xp, groups, dtype, batch = ctx.xp, g.groups, w.dtype, g.batch
+    m, area = n - g.kh + 1, n * n
+    matrices = points(n, g.kh, dtype)
+    expand, back = (xp.ascontiguousarray(matrix.T) for matrix in (matrices.output, matrices.input))
+    tiles = [-(-size // m) for size in (g.out_h, g.out_w)]
+    sources = _Tiles(ctx, dout, _Axis(m, m, 0, g.out_h), _Axis(m, m, 0, g.out_w))
+    targets = _Tiles(ctx, dx, _Axis(n, m, g.pad_h[0], g.height), _Axis(n, m, g.pad_w[0], g.width))
+    blocks = _blocks(*tiles, max(1, _CACHED // (area * batch * dtype.itemsize * max(g.channels, g.filters))))
+    most = max(rows[1] * columns[1] for rows, columns in blocks) * batch
+    first, second = (_Memory(ctx, area * max(g.channels, g.filters) * most, dtype) for _ in range(2))
+    transformed = _Filter(ctx, n, g, w, False, g.group_filters)
+    steps = [*transformed.steps(0, g.group_filters), partial(dx.fill, 0)]
+    for block in blocks:
+        shape = block[0][1], block[1][1]
+        columns = math.prod(shape) * batch
+        y = first.array(m, m, g.filters, *shape, batch)
+        steps += sources.gather(xp, y, block)
+        half = second.array(m, n, g.filters * columns)
+        steps.append(_product(xp, expand, y.reshape(m, m, -1), half))
+        full = first.array(n, n, g.filters * columns)
+        steps.append(_product(xp, expand, half.swapaxes(0, 1), full.swapaxes(0, 1)))
+        full = full.reshape(n, n, groups, g.group_filters, columns)
+        products = second.array(n, n, groups, g.group_channels, columns)
+        steps.append(partial(xp.matmul, transformed.matrices(g.group_filters).swapaxes(-1, -2), full, out=products))
+        products = products.reshape(n, n, -1)
+        half = first.array(*products.shape)
+        steps.append(_product(xp, back, products.swapaxes(0, 1), half.swapaxes(0, 1)))
+        steps.append(_product(xp, back, half, products))
+        steps += targets.add(xp, products.reshape(n, n, g.channels, *shape, batch), block)
+    return in_sequence(steps)
 
 
 def _filter_gradient(ctx, n, g, x, dout, dw):
