@@ -71,3 +71,43 @@ def tap_range(tap, size, before, stride, outputs):
     first = max(0, -(-(before - tap) // stride))
     last = min(outputs, (size - 1 - tap + before) // stride + 1)
     return first, max(first, last), first * stride + tap - before
+
+
+class ConvGeometry:
+    """The numbers of one convolution, from its attributes and shapes."""
+
+    def __init__(self, attrs, x_shape, w_shape):
+        if len(x_shape) != 4 or len(w_shape) != 4:
+            raise EnforceNotMet(
+                f"convolution needs a 4-D input and a 4-D filter, got shapes {list(x_shape)} and {list(w_shape)}"
+            )
+        self.batch, self.channels, self.height, self.width = nchw_shape(x_shape, attrs)
+        self.filters, self.group_channels, self.kh, self.kw = w_shape
+        self.groups = attrs["groups"]
+        if (
+            self.groups < 1
+            or self.filters % self.groups
+            or self.channels not in (-1, self.group_channels * self.groups)
+        ):
+            raise EnforceNotMet(
+                f"the input has {self.channels} channels (shape {list(x_shape)}), but the filter {list(w_shape)} with "
+                f"groups={self.groups} takes {self.group_channels * self.groups}, and makes {self.filters}"
+            )
+        self.stride_h, self.stride_w = attrs["strides"]
+        # As in Fluid, a filter that is padded to keep the size is not dilated.
+        same = attrs["padding_algorithm"] == "SAME"
+        self.dilation_h, self.dilation_w = (1, 1) if same else attrs["dilations"]
+        self.pad_h, self.pad_w = resolve_padding(attrs, (self.height, self.width), (self.kh, self.kw))
+        self.out_h = output_size(self.height, self.kh, self.pad_h, self.stride_h, self.dilation_h)
+        self.out_w = output_size(self.width, self.kw, self.pad_w, self.stride_w, self.dilation_w)
+        if (self.out_h < 1 and self.height >= 0) or (self.out_w < 1 and self.width >= 0):
+            raise EnforceNotMet(
+                f"the filter {self.kh}x{self.kw} does not fit into the padded input of shape {list(x_shape)}"
+            )
+        self.group_filters = self.filters // self.groups
+        self.rows = self.height + sum(self.pad_h)
+        self.inner = self.out_w * self.batch
+
+    @property
+    def out_shape(self):
+        return (self.batch, self.filters, self.out_h, self.out_w)

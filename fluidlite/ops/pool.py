@@ -47,7 +47,7 @@ class _Geometry:
             output_size(size, window, pad, stride, ceil_mode=attrs["ceil_mode"])
             for size, window, pad, stride in zip(sizes, self.window, self.pads, self.strides, strict=True)
         )
-        if any(size == 0 or size < -1 for size in self.outputs):
+        if any(count < 1 and size >= 0 for count, size in zip(self.outputs, sizes, strict=True)):
             raise EnforceNotMet(
                 f"the window {list(self.window)} does not fit into the padded input of shape {list(x_shape)}"
             )
