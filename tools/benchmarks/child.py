@@ -90,8 +90,8 @@ def step(framework, net, batch, train, seconds):
         train (bool): forward, backward and update; or forward alone, as for a prediction.
         seconds (float): about how long to measure.
     Returns:
-        dict: the median step in seconds, the number of steps, the peak memory of the process, that after importing the
-        framework, and for Fluid's networks the operations of the matrix products.
+        dict: the framework's version, the median step in seconds, the number of steps, the peak memory of the process,
+        that after importing the framework, and for Fluid's networks the operations of the matrix products.
     """
     import nets
     import numpy as np
@@ -117,7 +117,9 @@ def step(framework, net, batch, train, seconds):
         imported, _ = memory()
         run = torch_nets.stepper(net, train, compiled=framework == "compile")
     times = timed(lambda: run(images, labels), seconds)
+    module = sys.modules["torch" if framework == "compile" else framework]
     return {
+        "version": module.__version__,
         "step_s": median(times),
         "steps": len(times),
         "import_bytes": imported,

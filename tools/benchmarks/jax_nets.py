@@ -1,8 +1,8 @@
 """The networks of nets.py in plain JAX: pure functions, channels last, one jitted step.
 
-A layer is a pair of functions: `init(rng, shape)` gives its parameters and the shape that follows, `apply(parameters, x,
-key)` its output and its parameters as the step leaves them (batch normalisation moves its running statistics);
-`key` is None where nothing is learnt.
+A layer is a pair of functions: `init(rng, shape)` gives its parameters and the shape that follows,
+`apply(parameters, x, key)` its output and its parameters as the step leaves them (batch normalisation moves its running
+statistics); `key` is None where nothing is learnt.
 """
 
 from functools import partial

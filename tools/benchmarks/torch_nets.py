@@ -30,9 +30,7 @@ def cnn():
 
 
 def mxnet_mlp():
-    return nn.Sequential(
-        nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10)
-    )
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10))
 
 
 def mxnet_lenet():
@@ -106,9 +104,7 @@ class Residual(nn.Module):
         )
         self.shortcut = nn.Identity()
         if channels != filters:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(channels, filters, 1, stride, bias=False), nn.BatchNorm2d(filters)
-            )
+            self.shortcut = nn.Sequential(nn.Conv2d(channels, filters, 1, stride, bias=False), nn.BatchNorm2d(filters))
 
     def forward(self, x):
         return nn.functional.relu(self.branch(x) + self.shortcut(x))
