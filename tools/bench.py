@@ -1,163 +1,348 @@
-"""Time training steps of the tutorial's networks: fluidlite beside PyTorch, in turn, in one run.
+"""Time fluidlite beside the frameworks that people would use instead: PyTorch, torch.compile, JAX, the real Paddle.
 
-    python tools/bench.py                                   # PyTorch too, if this Python has it
-    python tools/bench.py --torch-python ../torch/bin/python --net cnn --batch 64 --rounds 7
+    python tools/bench.py                                   # the Fluid tutorial's networks; peers that this Python has
+    python tools/bench.py --net all --torch-python ../torch/bin/python --paddle-python ../paddle/bin/python
+    python tools/bench.py --net cnn --infer --batch 1 --rounds 7 --json speed.json
+    python tools/bench.py --growth --import --epoch recognize_digits.md
 
-Each round starts a fresh process for each framework in turn, so that both meet the same noise; a figure is the median
-over the rounds of each round's median step.  Then the engine's overhead: the time of a Program of tiny operators, less
-the time of the NumPy calls themselves.
+Each network is trained (feed, forward, backward, update, fetch the loss and the accuracy) and asked for predictions.
+Each round starts a fresh process for each framework in turn, so that all meet the same noise; a figure is the median
+over the rounds of each round's median step.  Every framework may use all cores.  Beside the steps: the machine's sgemm
+peak and which BLAS kernels reach it, what share of it a network's matrix products keep up over a whole step, the peak
+memory of the process, and what the engine adds to NumPy's own calls.
 """
 
 import argparse
 import json
+import math
+import os
+import platform
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
-STEPS = {"softmax": 400, "mlp": 300, "cnn": 60}
+from benchmarks.nets import NETS
+from benchmarks.report import LABELS, described
+from run_tutorial import script_of
 
-
-def median_step(step, count):
-    """Median seconds of a call, after some to warm up."""
-    for _ in range(max(5, count // 10)):
-        step()
-    times = []
-    for _ in range(count):
-        start = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
-
-
-def batch_of(size):
-    """Random images [size, 1, 28, 28] float32 and labels [size, 1] int64."""
-    import numpy as np
-
-    rng = np.random.default_rng(0)
-    images = rng.standard_normal((size, 1, 28, 28)).astype("float32")
-    return images, rng.integers(0, 10, (size, 1))
+ROOT = Path(__file__).resolve().parent.parent
+HERE = ROOT / "tools" / "benchmarks"
+TUTORIAL_NETS = ["cnn", "mlp", "softmax"]
+# Framework -> the module that it needs, and the option that names its interpreter.
+FRAMEWORKS = {
+    "fluidlite": ("numpy", "python"),
+    "torch": ("torch", "torch_python"),
+    "compile": ("torch", "torch_python"),
+    "jax": ("jax", "jax_python"),
+    "paddle": ("paddle", "paddle_python"),
+}
+MNIST = [
+    f"{part}-ubyte.gz" for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+]
 
 
-def time_fluidlite(net, batch):
-    import fluidlite.fluid as fluid
-
-    img = fluid.data("img", [None, 1, 28, 28])
-    label = fluid.data("label", [None, 1], "int64")
-    hidden = img
-    if net == "mlp":
-        hidden = fluid.layers.fc(fluid.layers.fc(img, 200, act="relu"), 200, act="relu")
-    elif net == "cnn":
-        hidden = fluid.nets.simple_img_conv_pool(img, 20, 5, 2, 2, act="relu")
-        hidden = fluid.layers.batch_norm(hidden)
-        hidden = fluid.nets.simple_img_conv_pool(hidden, 50, 5, 2, 2, act="relu")
-    prediction = fluid.layers.fc(hidden, 10, act="softmax")
-    loss = fluid.layers.mean(fluid.layers.cross_entropy(prediction, label))
-    acc = fluid.layers.accuracy(prediction, label)
-    fluid.optimizer.Adam(0.001).minimize(loss)
-    exe = fluid.Executor(fluid.CPUPlace())
-    exe.run(fluid.default_startup_program())
-    images, labels = batch_of(batch)
-    feed = {"img": images, "label": labels}
-    return median_step(lambda: exe.run(feed=feed, fetch_list=[loss, acc]), STEPS[net])
+class ChildFailed(RuntimeError):
+    """A measuring process ended with an error; the message holds its last words."""
 
 
-def time_torch(net, batch):
-    import torch
-    from torch import nn
-
-    if net == "cnn":
-        layers = [nn.Conv2d(1, 20, 5), nn.ReLU(), nn.MaxPool2d(2), nn.BatchNorm2d(20)]
-        layers += [nn.Conv2d(20, 50, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(800, 10)]
-    elif net == "mlp":
-        layers = [nn.Flatten(), nn.Linear(784, 200), nn.ReLU(), nn.Linear(200, 200), nn.ReLU(), nn.Linear(200, 10)]
-    else:
-        layers = [nn.Flatten(), nn.Linear(784, 10)]
-    model = nn.Sequential(*layers)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.001)
-    images, labels = (torch.from_numpy(array) for array in batch_of(batch))
-    labels = labels.flatten()
-
-    def step():
-        optimizer.zero_grad()
-        output = model(images)
-        loss = nn.functional.cross_entropy(output, labels)
-        loss.backward()
-        optimizer.step()
-        return loss.item(), (output.argmax(1) == labels).float().mean().item()
-
-    return median_step(step, STEPS[net])
+def cores():
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
-def time_overhead(net, batch):
-    """Seconds that the engine adds to each operator of a Program of 500 tiny ones."""
-    import numpy as np
+def measure(python, task, timeout=900, environment=None, cwd=None, **arguments):
+    """Run a task of benchmarks/child.py in a process of its own.
 
-    import fluidlite.fluid as fluid
-
-    count = 500
-    x = fluid.data("x", [1, 8])
-    out = x
-    for _ in range(count):
-        out = fluid.layers.tanh(out)
-    exe = fluid.Executor(fluid.CPUPlace())
-    feed = {"x": np.ones((1, 8), "float32")}
-    whole = median_step(lambda: exe.run(feed=feed, fetch_list=[out]), 200)
-    array = np.ones((1, 8), "float32")
-
-    def kernels():
-        for _ in range(count):
-            np.tanh(array, out=array)
-
-    return (whole - median_step(kernels, 200)) / count
-
-
-CHILDREN = {"fluidlite": time_fluidlite, "torch": time_torch, "overhead": time_overhead}
-
-
-def measure(python, child, net, batch):
-    """Run one measurement in a process of its own; raises RuntimeError with its last words when it fails."""
-    command = [python, __file__, "--child", child, "--net", net, "--batch", str(batch)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    Args:
+        python (str): the interpreter.
+        task (str): a function of child.py; `arguments` are its arguments.
+        timeout (float): seconds after which it has failed.
+        environment (dict): variables to set for it.
+        cwd: its working folder.
+    Returns:
+        dict: what the task returns, and as "output" what it printed before.
+    Raises:
+        ChildFailed: it did not end well.
+    """
+    environment = {**os.environ, **(environment or {})}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    if arguments.get("framework") == "paddle":
+        environment.setdefault("OMP_NUM_THREADS", str(cores()))  # its own default is one thread
+    command = [python, str(HERE / "child.py"), task, json.dumps(arguments)]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=timeout, env=environment, cwd=cwd
+        )
+    except subprocess.TimeoutExpired:
+        raise ChildFailed(f"{task} {arguments}: no end after {timeout} s") from None
     if done.returncode:
-        raise RuntimeError(f"{child} failed with {python}:\n{done.stderr.strip().splitlines()[-1]}")
-    return json.loads(done.stdout.splitlines()[-1])
+        words = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        raise ChildFailed(f"{task} {arguments} with {python}: {words[-1]}")
+    output, _, result = done.stdout.strip().rpartition("\n")
+    return {**json.loads(result), "output": output}
 
 
-def has_torch(python):
-    """Whether the interpreter `python` can import PyTorch."""
-    probe = "import importlib.util, sys; sys.exit(importlib.util.find_spec('torch') is None)"
-    return subprocess.run([python, "-c", probe], check=False).returncode == 0
+def installed(args):
+    """Which of the wanted frameworks can run: framework -> interpreter; says which cannot and why."""
+    found = {}
+    for name in args.frameworks:
+        module, option = FRAMEWORKS[name]
+        python = getattr(args, option)
+        probe = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
+        try:
+            lacks = subprocess.run([python, "-c", probe], check=False, cwd=HERE, capture_output=True).returncode
+        except OSError as error:
+            lacks = error
+        if lacks:
+            option = "--" + option.replace("_", "-")
+            say(f"{LABELS[name]} is skipped: {python} has no {module} (name an interpreter with {option})")
+        else:
+            found[name] = python
+    return found
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--net", choices=STEPS, action="append", help="a network (default: cnn); may be repeated")
-    parser.add_argument("--batch", type=int, default=64, help="images per step (default: 64)")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds, of one process for each framework (default: 5)")
-    parser.add_argument("--torch-python", default=sys.executable, help="an interpreter that has PyTorch")
-    parser.add_argument("--child", choices=CHILDREN, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    nets = args.net or ["cnn"]
-    if args.child:
-        print(json.dumps(CHILDREN[args.child](nets[0], args.batch)))
+def say(line):
+    """Tell how it goes, beside the table."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def time_net(net, batch, train, pythons, args):
+    """Time the step of a network in all frameworks, in turn.
+
+    Returns:
+        dict: the network, the operations of its matrix products, and for each framework its figures.
+    """
+    rounds = {name: [] for name in pythons}
+    for _ in range(args.rounds):
+        for name in list(rounds):
+            try:
+                arguments = {"net": net, "batch": batch, "train": train, "seconds": args.seconds}
+                rounds[name].append(measure(pythons[name], "step", framework=name, **arguments))
+            except ChildFailed as failure:
+                say(f"{LABELS[name]} drops out: {failure}")
+                del rounds[name]
+    figures = {name: summary(results) for name, results in rounds.items()}
+    for own in figures.values():
+        if "torch" in figures:
+            own["ratio_to_torch"] = own["step_s"] / figures["torch"]["step_s"]
+    flops = rounds["fluidlite"][0]["gemm_flops"] if "fluidlite" in rounds else None
+    return {
+        "net": net,
+        "about": NETS[net].about,
+        "mode": "train" if train else "infer",
+        "batch": batch,
+        "gemm_flops": flops,
+        "frameworks": figures,
+    }
+
+
+def summary(results):
+    """The figures of one framework over the rounds of one network."""
+    figures = {
+        "version": results[0]["version"],
+        "step_s": statistics.median(result["step_s"] for result in results),
+        "rounds_s": [result["step_s"] for result in results],
+        "steps": [result["steps"] for result in results],
+    }
+    if results[0]["peak_bytes"] is not None:
+        figures["peak_bytes"] = max(result["peak_bytes"] for result in results)
+        figures["growth_bytes"] = max(result["peak_bytes"] - result["import_bytes"] for result in results)
+    return figures
+
+
+def time_nets(args, pythons, report):
+    """Time the wanted networks; fills report["peak"], ["overhead"] and ["nets"]."""
+    own = pythons.get("fluidlite")
+    if own:
+        report["peak"] = measure(own, "blas", seconds=args.seconds / 2)
+        samples = [measure(own, "overhead", seconds=args.seconds / 4) for _ in range(args.rounds)]
+        report["overhead"] = {
+            key: statistics.median(sample[key] for sample in samples) for key in ("operator_s", "run_s")
+        }
+    report["nets"] = []
+    for net in args.net:
+        for train in args.modes:
+            batch = args.batch or NETS[net].batch
+            say(f"{net}, batch {batch}, {'train' if train else 'infer'} ...")
+            entry = time_net(net, batch, train, pythons, args)
+            if own and entry["gemm_flops"]:
+                for figures in entry["frameworks"].values():
+                    rate = entry["gemm_flops"] / figures["step_s"]
+                    figures["share_of_peak"] = rate / report["peak"]["sgemm_flops_per_s"]
+            report["nets"].append(entry)
+
+
+def time_growth(args, pythons, report):
+    """How building, preparing and running grow with the Program; fills report["growth"]."""
+    growth = report["growth"] = {}
+    fluids = {name: pythons[name] for name in ("fluidlite", "paddle") if name in pythons}
+    say("growth: operators ...")
+    growth["operators"] = {
+        name: median_of([measure(python, "growth_operators", framework=name, count=args.operators) for _ in range(3)])
+        for name, python in fluids.items()
+    }
+    own = fluids.get("fluidlite")
+    if not own:
         return
-    pythons = {"fluidlite": sys.executable}
-    if has_torch(args.torch_python):
-        pythons["torch"] = args.torch_python
+    say("growth: depth ...")
+    growth["depth"] = [
+        measure(own, "growth_depth", framework="fluidlite", layers=layers, seconds=args.seconds / 4)
+        for layers in doubled(8, args.layers)
+    ]
+    say("growth: batch ...")
+    arguments = {"framework": "fluidlite", "net": "cnn", "train": True, "seconds": args.seconds / 4}
+    growth["batch"] = [
+        {"batch": batch, "step_s": measure(own, "step", batch=batch, **arguments)["step_s"]}
+        for batch in doubled(8, 512)
+    ]
+
+
+def doubled(first, last):
+    """first, twice that, and so on up to last."""
+    return [first << power for power in range(int(math.log2(last / first)) + 1)]
+
+
+def median_of(results):
+    """The median of each number over several results of one task."""
+    numbers = [key for key, value in results[0].items() if isinstance(value, (int, float))]
+    return {key: statistics.median(result[key] for result in results) for key in numbers}
+
+
+def time_imports(args, pythons, report):
+    """Import times, in fresh processes in turn; fills report["import"]."""
+    say("import ...")
+    modules = ["numpy", "fluidlite", "fluidlite.fluid"]
+    times = {module: [] for module in modules}
+    for _ in range(1 + max(7, args.rounds)):
+        for module in modules:
+            times[module].append(measure(pythons["fluidlite"], "import_time", module=module)["import_s"])
+    # The first round only brings the files into the system's cache.
+    report["import"] = {module: statistics.median(own[1:]) for module, own in times.items()}
+
+
+def time_epoch(args, pythons, report):
+    """One epoch of the tutorial, from the start of Python to its end; fills report["epoch"].
+
+    Raises:
+        ChildFailed: MNIST is not where fluidlite keeps its data sets.
+    """
+    sys.path.insert(0, str(ROOT))
+    from fluidlite.dataset.common import data_home
+
+    mnist = data_home() / "mnist"
+    missing = [name for name in MNIST if not (mnist / name).exists()]
+    if missing:
+        raise ChildFailed(f"--epoch needs {', '.join(missing)} in {mnist}; name its parent with FLUIDLITE_DATA_HOME")
+    if args.epoch == "built-in":
+        code = (HERE / "epoch.py").read_text(encoding="utf-8")
     else:
-        print(f"{args.torch_python} has no PyTorch: fluidlite alone (name another with --torch-python)")
-    for net in nets:
-        rounds = {name: [] for name in pythons}
-        for _ in range(args.rounds):
-            for name, python in pythons.items():
-                rounds[name].append(measure(python, name, net, args.batch))
-        steps = {name: statistics.median(times) for name, times in rounds.items()}
-        line = ", ".join(f"{name} {step * 1e3:.2f} ms/step" for name, step in steps.items())
-        ratio = f", fluidlite / torch = {steps['fluidlite'] / steps['torch']:.2f}" if "torch" in steps else ""
-        print(f"{net}, batch {args.batch}, training: {line}{ratio}")
-    overhead = statistics.median(measure(sys.executable, "overhead", nets[0], args.batch) for _ in range(3))
-    print(f"engine overhead: {overhead * 1e6:.2f} us per operator")
+        code = script_of(Path(args.epoch).read_text(encoding="utf-8"), passes=1, package="paddle")
+    fluids = {name: pythons[name] for name in ("fluidlite", "paddle") if name in pythons}
+    times = {name: [] for name in fluids}
+    epoch = report["epoch"] = {"script": args.epoch, "frameworks": {}}
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        cache = home / ".cache" / "paddle" / "dataset"
+        cache.mkdir(parents=True)
+        shutil.copytree(mnist, cache / "mnist")
+        shutil.copytree(ROOT / "book" / "image", home / "image")
+        (home / "script.py").write_text(code, encoding="utf-8")
+        environment = {"HOME": folder, "FLUIDLITE_DATA_HOME": str(mnist.parent), "MPLBACKEND": "Agg"}
+        for number in range(args.epochs):
+            for name, python in fluids.items():
+                say(f"epoch {number + 1} of {args.epochs}, {LABELS[name]} ...")
+                start = time.perf_counter()
+                result = measure(
+                    python, "script", environment=environment, cwd=folder, framework=name, path="script.py"
+                )
+                times[name].append(time.perf_counter() - start)
+                epoch["frameworks"][name] = {
+                    "wall_s": statistics.median(times[name]),
+                    "rounds_s": times[name],
+                    "last_line": result["output"].strip().splitlines()[-1],
+                }
+
+
+def processor():
+    """The processor's name, as far as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--net", choices=[*NETS, "all"], action="append", help="may be repeated (default: cnn, mlp and softmax)")
+    add("--batch", type=int, help="images per step (default: the tutorial's)")
+    add("--rounds", type=int, default=5, help="rounds, of one process for each framework (default: 5)")
+    add("--seconds", type=float, default=2, help="about how long each process measures (default: 2)")
+    add("--train", action="store_true", help="training steps only (default: both)")
+    add("--infer", action="store_true", help="predictions only (default: both)")
+    add("--frameworks", default=",".join(FRAMEWORKS), help="which, comma-separated (default: %(default)s)")
+    add("--python", default=sys.executable, help="the interpreter for fluidlite (default: this one)")
+    add("--torch-python", default=sys.executable, help="an interpreter that has PyTorch (default: this one)")
+    add("--jax-python", default=sys.executable, help="an interpreter that has JAX (default: this one)")
+    add("--paddle-python", default=sys.executable, help="an interpreter that has Paddle 1.8 (default: this one)")
+    add("--json", metavar="PATH", help="write all figures there, too")
+    add("--growth", action="store_true", help="large Programs, deep networks, large batches")
+    add("--operators", type=int, default=10000, help="of the Program of --growth (default: 10000)")
+    add("--layers", type=int, default=512, help="the depth up to which --growth goes (default: 512)")
+    add("--import", action="store_true", dest="imports", help="the time to import fluidlite, beside NumPy's")
+    add(
+        "--epoch",
+        nargs="?",
+        const="built-in",
+        metavar="TUTORIAL.md",
+        help="an epoch of the tutorial on real MNIST: of that file's Python blocks, or of a built-in script like it",
+    )
+    add("--epochs", type=int, default=1, help="how often --epoch is timed (default: once)")
+    args = parser.parse_args(argv)
+    only_others = (args.growth or args.imports or args.epoch) and not args.net
+    args.net = args.net or ([] if only_others else TUTORIAL_NETS)
+    args.net = list(NETS) if "all" in args.net else args.net
+    args.modes = [train for train, wanted in ((True, args.train), (False, args.infer)) if wanted] or [True, False]
+    args.frameworks = args.frameworks.split(",")
+    unknown = set(args.frameworks) - set(FRAMEWORKS)
+    if unknown:
+        parser.error(f"--frameworks knows {', '.join(FRAMEWORKS)}, not {', '.join(sorted(unknown))}")
+    return args
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    pythons = installed(args)
+    report = {
+        "machine": {
+            "processor": processor(),
+            "cores": cores(),
+            "system": platform.platform(),
+            "python": platform.python_version(),
+        },
+        "settings": {"rounds": args.rounds, "seconds": args.seconds},
+    }
+    sections = [
+        (args.net, time_nets),
+        (args.growth, time_growth),
+        (args.imports, time_imports),
+        (args.epoch, time_epoch),
+    ]
+    try:
+        for wanted, section in sections:
+            if wanted:
+                section(args, pythons, report)
+    except (ChildFailed, KeyboardInterrupt) as stopped:
+        sys.exit(str(stopped) or "interrupted")
+    finally:
+        if args.json:
+            Path(args.json).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        print("\n".join(described(report)))
 
 
 if __name__ == "__main__":

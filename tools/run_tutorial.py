@@ -15,18 +15,19 @@ import sys
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-def script_of(text, passes=None):
+def script_of(text, passes=None, package="fluidlite"):
     """The code of a tutorial's Python blocks, ported to fluidlite.
 
     Args:
         text: the Markdown.
         passes: the number of passes to train, or None for the tutorial's.
+        package: what to import for `paddle`.
     """
     lines = []
     for line in "\n".join(BLOCK.findall(text)).splitlines():
         if re.match(r"\s*(import|from)\s+paddle\b", line):
-            line = re.sub(r"import paddle(?=\s|$)(?! as)", "import fluidlite as paddle", line)
-            line = re.sub(r"(import|from) paddle\.", r"\1 fluidlite.", line)
+            line = re.sub(r"import paddle(?=\s|$)(?! as)", f"import {package} as paddle", line)
+            line = re.sub(r"(import|from) paddle\.", rf"\1 {package}.", line)
         if passes is not None:
             line = re.sub(r"^PASS_NUM = \d+", f"PASS_NUM = {passes}", line)
         lines.append(line.replace("Image.ANTIALIAS", "Image.LANCZOS"))
