@@ -31,6 +31,7 @@ def build(depth, optimizer):
         loss = fluid.layers.mean(hidden)
         if optimizer is not None:
             optimizer.minimize(loss)
+        fluid.default_main_program().clone(for_test=True)._prune([loss])
 
 
 @pytest.mark.parametrize(
