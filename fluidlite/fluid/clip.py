@@ -193,13 +193,18 @@ class _Group:
 
 def _replaced(params_grads, clipped):
     """The pairs with their clipped gradients; the operators in between are marked as working on those."""
-    for param, grad in params_grads:
-        if param.name in clipped:
-            old, new = [param.name, grad.name], [param.name, clipped[param.name].name]
-            for op in param.block.ops:
-                # The operators that computed the gradient keep naming the gradient that they computed.
-                if op.attrs.get(OpRole.attr_name) == OpRole.Optimize and op.attrs.get(OpRole.var_attr_name) == old:
-                    op._set_attr(OpRole.var_attr_name, new)
+    marks = {
+        (param.name, grad.name): [param.name, clipped[param.name].name]
+        for param, grad in params_grads
+        if param.name in clipped
+    }
+    for block in {param.block for param, _ in params_grads}:
+        for op in block.ops:
+            # The operators that computed the gradient keep naming the gradient that they computed.
+            if op.attrs.get(OpRole.attr_name) == OpRole.Optimize:
+                mark = marks.get(tuple(op.attrs.get(OpRole.var_attr_name, ())))
+                if mark is not None:
+                    op._set_attr(OpRole.var_attr_name, mark)
     return [(param, clipped.get(param.name, grad)) for param, grad in params_grads]
 
 

@@ -5,6 +5,7 @@ and remembers the line of the user's script that asked for it.
 """
 
 import contextlib
+import functools
 import linecache
 import os
 import sys
@@ -66,6 +67,8 @@ class UserFrame:
 
     __slots__ = ("filename", "lineno", "function")
 
+    _known = {}  # a loop that appends operators does so from one line
+
     def __init__(self, filename, lineno, function):
         self.filename, self.lineno, self.function = filename, lineno, function
 
@@ -76,7 +79,11 @@ class UserFrame:
         while frame is not None:
             code = frame.f_code
             if not code.co_filename.startswith(_PACKAGE):
-                return cls(code.co_filename, frame.f_lineno, code.co_name)
+                place = code.co_filename, frame.f_lineno, code.co_name
+                found = cls._known.get(place)
+                if found is None:
+                    found = cls._known[place] = cls(*place)
+                return found
             frame = frame.f_back
         return None
 
@@ -118,9 +125,10 @@ class Variable:
     ):
         self.block = block
         self.name = name if name is not None else unique_name.generate("_generated_var")
-        self.type = VarType(type)
-        self._shape = None if shape is None else _checked_shape(shape, self.name)
-        self._dtype = None if dtype is None else var_type(dtype)
+        self.type = type if isinstance(type, VarType) else VarType(type)
+        self._describe(
+            None if shape is None else _checked_shape(shape, self.name), None if dtype is None else var_type(dtype)
+        )
         self.lod_level = lod_level or 0
         self.persistable = bool(persistable)
         self.stop_gradient = stop_gradient
@@ -138,9 +146,14 @@ class Variable:
     def dtype(self):
         return VarType.FP32 if self._dtype is None else self._dtype
 
+    def _describe(self, shape, dtype):
+        self._shape, self._dtype, self._spec = shape, dtype, None
+
     @property
     def spec(self):
-        return Spec(self.shape, numpy_dtype(self.dtype))
+        if self._spec is None:
+            self._spec = Spec(self.shape, numpy_dtype(self.dtype))
+        return self._spec
 
     @property
     def grad_name(self):
@@ -202,6 +215,12 @@ class Parameter(Variable):
 
 
 def _checked_shape(shape, name):
+    if isinstance(shape, (tuple, list)):
+        for size in shape:
+            if type(size) is not int or size < -1:
+                break
+        else:
+            return tuple(shape)
     try:
         if isinstance(shape, (str, bytes)):
             raise TypeError
@@ -215,8 +234,13 @@ def _checked_shape(shape, name):
     return dims
 
 
+_PLAIN = frozenset([bool, int, float, str, type(None)])
+
+
 def _plain(value):
     """Attribute values as plain Python: NumPy scalars and arrays, tuples and enums do not belong into a Program."""
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, np.generic):
@@ -228,16 +252,24 @@ def _plain(value):
     return value
 
 
+def _plain_values(attrs):
+    return {name: value if type(value) in _PLAIN else _plain(value) for name, value in attrs.items()}
+
+
 def _names(value):
     """Slot contents (a Variable, a name, or a list of them) -> list of names."""
     if value is None:
         return []
     if not isinstance(value, (list, tuple)):
         value = [value]
+    names = []
     for item in value:
-        if not isinstance(item, (Variable, str)):
+        if isinstance(item, Variable):
+            item = item.name
+        elif not isinstance(item, str):
             raise TypeError(f"expected a Variable or its name, got {item!r} of type {type(item).__name__}")
-    return [item.name if isinstance(item, Variable) else item for item in value]
+        names.append(item)
+    return names
 
 
 class Operator:
@@ -257,7 +289,7 @@ class Operator:
         self.type = type
         self.inputs = {slot: _names(value) for slot, value in (inputs or {}).items()}
         self.outputs = {slot: _names(value) for slot, value in (outputs or {}).items()}
-        self.attrs = {name: _plain(value) for name, value in (attrs or {}).items() if value is not None}
+        self.attrs = {name: value for name, value in _plain_values(attrs).items() if value is not None} if attrs else {}
         self.callstack = callstack
 
     def input(self, name):
@@ -318,13 +350,11 @@ class Operator:
 
     def infer(self):
         """Check the operator and set the shapes and data types of its outputs."""
-        block = self.block
-        definition = registry.find(self.type)
+        variable_named = self.block._var_recursive
         inputs = {
-            slot: [block._var_recursive(name).spec for name in names if name != EMPTY]
-            for slot, names in self.inputs.items()
+            slot: [variable_named(name).spec for name in names if name != EMPTY] for slot, names in self.inputs.items()
         }
-        specs = registry.infer_specs(definition, self.attrs, inputs)
+        specs = registry.infer_specs(registry.find(self.type), self.attrs, inputs)
         for slot, found in specs.items():
             names = self.outputs.get(slot, ())
             if len(names) > len(found):
@@ -332,9 +362,9 @@ class Operator:
             for name, spec in zip(names, found, strict=False):
                 if name == EMPTY:
                     continue
-                variable = block._var_recursive(name)
+                variable = variable_named(name)
                 if not isinstance(variable, Parameter):
-                    variable._shape, variable._dtype = tuple(spec.shape), var_type(spec.dtype)
+                    variable._describe(tuple(spec.shape), var_type(spec.dtype))
 
     def describe(self):
         """The operator with its variables' shapes, and the user's line: the tail of every error message."""
@@ -392,13 +422,11 @@ class Block:
             raise ValueError(f"there is no variable {name!r} in block {self.idx}") from None
 
     def _find_var_recursive(self, name):
-        block = self
-        while True:
-            if name in block.vars:
-                return block.vars[name]
-            if block.parent_idx < 0:
-                return None
+        block, found = self, self.vars.get(name)
+        while found is None and block.parent_idx >= 0:
             block = self.program.blocks[block.parent_idx]
+            found = block.vars.get(name)
+        return found
 
     def _var_recursive(self, name):
         found = self._find_var_recursive(name)
@@ -431,7 +459,7 @@ class Block:
                     f"the variable {variable.name} exists with shape {list(variable.shape)} and cannot be created "
                     f"again with shape {list(shape)}"
                 )
-            variable._shape = shape
+            variable._describe(shape, variable._dtype)
         if dtype is not None:
             dtype = var_type(dtype)
             if variable._dtype is not None and dtype != variable._dtype:
@@ -439,7 +467,7 @@ class Block:
                     f"the variable {variable.name} exists with dtype {variable.dtype.name} and cannot be created "
                     f"again with dtype {dtype.name}"
                 )
-            variable._dtype = dtype
+            variable._describe(variable._shape, dtype)
         variable.persistable = bool(wanted.get("persistable") or variable.persistable)
         return variable
 
@@ -486,9 +514,9 @@ class Block:
         try:
             definition = registry.find(type)
             _check_slots(definition, op)
-            attrs = attrs or {}
-            merged = {**definition.attrs, **{k: v for k, v in attrs.items() if v is not None}}
-            op.attrs = {name: _plain(value) for name, value in merged.items()}
+            op.attrs = _plain_values(definition.attrs)
+            if attrs:
+                op.attrs.update(_plain_values({name: value for name, value in attrs.items() if value is not None}))
             self.program._mark_role(op)
             op.infer()
         except EnforceNotMet as error:
@@ -545,18 +573,23 @@ class Block:
         return self.to_string()
 
 
+@functools.cache
+def _slots(definition):
+    """The input slots and the output slots of an operator's definition, by name."""
+    return tuple({slot.name: slot for slot in slots} for slots in (definition.inputs, definition.outputs))
+
+
 def _check_slots(definition, op):
-    for given, slots, kind in ((op.inputs, definition.inputs, "input"), (op.outputs, definition.outputs, "output")):
-        names = {slot.name: slot for slot in slots}
+    for given, slots, kind in zip((op.inputs, op.outputs), _slots(definition), ("input", "output"), strict=True):
         for name, values in given.items():
-            if name not in names:
-                raise EnforceNotMet(f"it has no {kind} {name!r}, only {list(names)}")
-            if len(values) > 1 and not names[name].many:
+            if name not in slots:
+                raise EnforceNotMet(f"it has no {kind} {name!r}, only {list(slots)}")
+            if len(values) > 1 and not slots[name].many:
                 raise EnforceNotMet(f"its {kind} {name!r} holds one variable, got {values}")
-            if kind == "input":
-                for value in values:
-                    if value != EMPTY and op.block._find_var_recursive(value) is None:
-                        raise EnforceNotMet(f"its input {name!r} names {value!r}, which is no variable of this program")
+    for name, values in op.inputs.items():
+        for value in values:
+            if value != EMPTY and op.block._find_var_recursive(value) is None:
+                raise EnforceNotMet(f"its input {name!r} names {value!r}, which is no variable of this program")
 
 
 class Program:
@@ -645,9 +678,8 @@ class Program:
         op.attrs.setdefault(OpRole.attr_name, self._role)
         if self._role_vars:
             op.attrs.setdefault(OpRole.var_attr_name, list(self._role_vars))
-        scope = _name_scopes.path()
-        if scope != "/":
-            op.attrs.setdefault("op_namescope", scope)
+        if _name_scopes.names:
+            op.attrs.setdefault("op_namescope", _name_scopes.path())
 
     @contextlib.contextmanager
     def _role_guard(self, role, variables=()):

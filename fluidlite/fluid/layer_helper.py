@@ -98,19 +98,19 @@ class LayerHelper:
         """
         if attr is False:
             return None
-        attr = copy.copy(attr) if attr is not None else ParamAttr()
-        if attr.name is None:
-            attr.name = unique_name.generate(f"{self.name}.{'b' if is_bias else 'w'}")
-        if attr.initializer is None:
+        attr = ParamAttr() if attr is None else attr
+        name = attr.name or unique_name.generate(f"{self.name}.{'b' if is_bias else 'w'}")
+        initializer = attr.initializer
+        if initializer is None:
             if default_initializer is None:
                 if numpy_dtype(dtype).kind != "f" and not is_bias:
                     raise TypeError(
                         f"{self.layer_type}: a parameter of dtype {numpy_dtype(dtype)} needs an initializer of its own"
                     )
                 default_initializer = Constant(0.0) if is_bias else Xavier()
-            attr.initializer = default_initializer
-        arguments = {"shape": shape, "dtype": dtype, **attr._to_kwargs()}
-        self.startup_program.global_block().create_parameter(initializer=attr.initializer, **arguments)
+            initializer = default_initializer
+        arguments = {**attr._to_kwargs(), "name": name, "shape": shape, "dtype": dtype}
+        self.startup_program.global_block().create_parameter(initializer=initializer, **arguments)
         return self.main_program.global_block().create_parameter(**arguments)
 
     def get_parameter(self, name):

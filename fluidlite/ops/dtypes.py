@@ -53,8 +53,8 @@ def numpy_dtype(dtype):
 
     Raises TypeError for anything that no Fluid variable can hold.
     """
-    if isinstance(dtype, int):
-        dtype = _TO_NUMPY.get(dtype, dtype)
+    if isinstance(dtype, int) and dtype in _TO_NUMPY:
+        return _TO_NUMPY[dtype]
     try:
         found = np.dtype(dtype)
         if found in _FROM_NUMPY:
@@ -66,4 +66,6 @@ def numpy_dtype(dtype):
 
 def var_type(dtype):
     """The VarType for anything that `numpy_dtype` understands."""
+    if isinstance(dtype, VarType) and dtype in _TO_NUMPY:
+        return dtype
     return _FROM_NUMPY[numpy_dtype(dtype)]

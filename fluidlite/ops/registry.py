@@ -26,6 +26,8 @@ slots the rows of the batch lie (`rows`): the others hold the same in every shar
 each shard (`sums`).  An operator that must see the whole batch in its midst declares the stages it consists of.
 """
 
+import functools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -56,7 +58,7 @@ class Spec(NamedTuple):
 
     @property
     def size(self):
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
 
 class Slot(NamedTuple):
@@ -66,6 +68,7 @@ class Slot(NamedTuple):
     differentiable: bool = True
 
 
+@functools.cache
 def parse_slots(text):
     """'X*, Bias?, Label!' -> slots: `*` holds a list, `?` may be empty, `!` has no gradient."""
     slots = []
@@ -237,15 +240,15 @@ def _like_forward(kept, dins):
 
 
 def _default_gradient(grad):
-    def names(slot, inputs, outputs):
-        if slot.name.endswith(GRAD):
-            base = slot.name[: -len(GRAD)]
-            return [name + GRAD for name in {**outputs, **inputs}.get(base, ())]
-        return {**outputs, **inputs}.get(slot.name, [])
+    def names(slot, variables):
+        if slot.endswith(GRAD):
+            return [name + GRAD for name in variables.get(slot[: -len(GRAD)], ())]
+        return list(variables.get(slot, ()))
 
     def make(inputs, outputs, attrs):
-        ins = {slot.name: list(names(slot, inputs, outputs)) for slot in grad.inputs}
-        outs = {slot.name: list(names(slot, inputs, {})) for slot in grad.outputs}
+        variables = {**outputs, **inputs}
+        ins = {slot.name: names(slot.name, variables) for slot in grad.inputs}
+        outs = {slot.name: names(slot.name, inputs) for slot in grad.outputs}
         return [(grad.type, ins, outs, dict(attrs))]
 
     return make
@@ -367,6 +370,10 @@ def infer_specs(definition, attrs, inputs):
     if not isinstance(found, tuple) or isinstance(found, Spec):
         found = (found,)
     return {
-        slot.name: [one and Spec(one.shape, one.dtype) for one in (spec if isinstance(spec, list) else [spec])]
+        slot.name: [_without_value(one) for one in spec] if isinstance(spec, list) else [_without_value(spec)]
         for slot, spec in zip(definition.outputs, found, strict=True)
     }
+
+
+def _without_value(spec):
+    return spec if spec is None or spec.value is None else Spec(spec.shape, spec.dtype)
