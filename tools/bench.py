@@ -264,10 +264,11 @@ def time_epoch(args, pythons, report):
                     python, "script", environment=environment, cwd=folder, framework=name, path="script.py"
                 )
                 times[name].append(time.perf_counter() - start)
+                lines = result["output"].strip().splitlines()
                 epoch["frameworks"][name] = {
                     "wall_s": statistics.median(times[name]),
                     "rounds_s": times[name],
-                    "last_line": result["output"].strip().splitlines()[-1],
+                    "outcome": next((line for line in reversed(lines) if "accuracy" in line), lines[-1]),
                 }
 
 

@@ -38,7 +38,7 @@ def described(report):
     if "epoch" in report:
         yield ""
         for name, own in report["epoch"]["frameworks"].items():
-            yield f"one epoch of the tutorial, {LABELS[name]}: {own['wall_s']:.1f} s ({own['last_line']})"
+            yield f"one epoch of the tutorial, {LABELS[name]}: {own['wall_s']:.1f} s ({own['outcome']})"
         walls = {name: own["wall_s"] for name, own in report["epoch"]["frameworks"].items()}
         if len(walls) == 2:
             yield f"fluidlite / Paddle = {walls['fluidlite'] / walls['paddle']:.2f}"
