@@ -21,7 +21,7 @@ nets = importlib.import_module("nets")
 def bench(tmp_path, *arguments, **environment):
     """Run bench.py on fluidlite alone; return the finished process and its JSON."""
     path = tmp_path / "report.json"
-    command = [sys.executable, BENCH, "--frameworks", "fluidlite", "--json", str(path), *arguments]
+    command = [sys.executable, BENCH, "--peers", "--json", str(path), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
     return done, json.loads(path.read_text()) if path.exists() else None
 
@@ -75,7 +75,7 @@ def test_an_epoch_without_mnist_says_where_the_files_belong(tmp_path):
 
 def test_peers_that_are_not_there_are_skipped_with_a_line(tmp_path):
     command = ["--net", "softmax", "--batch", "2", "--rounds", "1", "--seconds", "0.01", "--infer"]
-    done, report = bench(tmp_path, *command, "--frameworks", "fluidlite,jax", "--jax-python", "no-such-python")
+    done, report = bench(tmp_path, *command, "--peers", "jax", "--jax-python", "no-such-python")
     assert done.returncode == 0, done.stderr
     assert "JAX jit is skipped" in done.stderr and "--jax-python" in done.stderr
     assert list(report["nets"][0]["frameworks"]) == ["fluidlite"]

@@ -32,17 +32,14 @@ from run_tutorial import script_of
 ROOT = Path(__file__).resolve().parent.parent
 HERE = ROOT / "tools" / "benchmarks"
 TUTORIAL_NETS = ["cnn", "mlp", "softmax"]
-# Framework -> the module that it needs, and the option that names its interpreter.
-FRAMEWORKS = {
-    "fluidlite": ("numpy", "python"),
+# Peer -> the module that it needs, and the option that names its interpreter.
+PEERS = {
     "torch": ("torch", "torch_python"),
     "compile": ("torch", "torch_python"),
     "jax": ("jax", "jax_python"),
     "paddle": ("paddle", "paddle_python"),
 }
-MNIST = [
-    f"{part}-ubyte.gz" for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
-]
+MNIST = [f"{part}-{kind}-ubyte.gz" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
 
 
 class ChildFailed(RuntimeError):
@@ -87,10 +84,10 @@ def measure(python, task, timeout=900, environment=None, cwd=None, **arguments):
 
 
 def installed(args):
-    """Which of the wanted frameworks can run: framework -> interpreter; says which cannot and why."""
-    found = {}
-    for name in args.frameworks:
-        module, option = FRAMEWORKS[name]
+    """fluidlite and those of the wanted peers that can run: framework -> interpreter; says which cannot and why."""
+    found = {"fluidlite": args.python}
+    for name in args.peers:
+        module, option = PEERS[name]
         python = getattr(args, option)
         probe = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
         try:
@@ -123,19 +120,20 @@ def time_net(net, batch, train, pythons, args):
                 arguments = {"net": net, "batch": batch, "train": train, "seconds": args.seconds}
                 rounds[name].append(measure(pythons[name], "step", framework=name, **arguments))
             except ChildFailed as failure:
+                if name == "fluidlite":
+                    raise
                 say(f"{LABELS[name]} drops out: {failure}")
                 del rounds[name]
     figures = {name: summary(results) for name, results in rounds.items()}
     for own in figures.values():
         if "torch" in figures:
             own["ratio_to_torch"] = own["step_s"] / figures["torch"]["step_s"]
-    flops = rounds["fluidlite"][0]["gemm_flops"] if "fluidlite" in rounds else None
     return {
         "net": net,
         "about": NETS[net].about,
         "mode": "train" if train else "infer",
         "batch": batch,
-        "gemm_flops": flops,
+        "gemm_flops": rounds["fluidlite"][0]["gemm_flops"],
         "frameworks": figures,
     }
 
@@ -155,50 +153,55 @@ def summary(results):
 
 
 def time_nets(args, pythons, report):
-    """Time the wanted networks; fills report["peak"], ["overhead"] and ["nets"]."""
-    own = pythons.get("fluidlite")
-    if own:
-        report["peak"] = measure(own, "blas", seconds=args.seconds / 2)
-        samples = [measure(own, "overhead", seconds=args.seconds / 4) for _ in range(args.rounds)]
-        report["overhead"] = {
-            key: statistics.median(sample[key] for sample in samples) for key in ("operator_s", "run_s")
-        }
+    """Time the wanted networks; fills report["overhead"], ["nets"] and ["peak"]."""
+    report["overhead"] = median_of(
+        [measure(args.python, "overhead", seconds=args.seconds / 4) for _ in range(args.rounds)]
+    )
     report["nets"] = []
     for net in args.net:
         for train in args.modes:
             batch = args.batch or NETS[net].batch
             say(f"{net}, batch {batch}, {'train' if train else 'infer'} ...")
-            entry = time_net(net, batch, train, pythons, args)
-            if own and entry["gemm_flops"]:
-                for figures in entry["frameworks"].values():
-                    rate = entry["gemm_flops"] / figures["step_s"]
-                    figures["share_of_peak"] = rate / report["peak"]["sgemm_flops_per_s"]
-            report["nets"].append(entry)
+            # The best of several moments: noise only ever hides the peak.
+            peaks = [measure(args.python, "blas", seconds=args.seconds / 4), report.get("peak")]
+            report["peak"] = max(filter(None, peaks), key=lambda peak: peak["sgemm_flops_per_s"])
+            report["nets"].append(time_net(net, batch, train, pythons, args))
+            add_shares(report)
+
+
+def add_shares(report):
+    """The share of the sgemm peak that each network's matrix products keep up over its whole step."""
+    for entry in report["nets"]:
+        for figures in entry["frameworks"].values():
+            rate = entry["gemm_flops"] / figures["step_s"]
+            figures["share_of_peak"] = rate / report["peak"]["sgemm_flops_per_s"]
 
 
 def time_growth(args, pythons, report):
     """How building, preparing and running grow with the Program; fills report["growth"]."""
     growth = report["growth"] = {}
-    fluids = {name: pythons[name] for name in ("fluidlite", "paddle") if name in pythons}
+    fluids = fluids_of(pythons)
     say("growth: operators ...")
     growth["operators"] = {
         name: median_of([measure(python, "growth_operators", framework=name, count=args.operators) for _ in range(3)])
         for name, python in fluids.items()
     }
-    own = fluids.get("fluidlite")
-    if not own:
-        return
     say("growth: depth ...")
     growth["depth"] = [
-        measure(own, "growth_depth", framework="fluidlite", layers=layers, seconds=args.seconds / 4)
+        measure(args.python, "growth_depth", framework="fluidlite", layers=layers, seconds=args.seconds / 4)
         for layers in doubled(8, args.layers)
     ]
     say("growth: batch ...")
     arguments = {"framework": "fluidlite", "net": "cnn", "train": True, "seconds": args.seconds / 4}
     growth["batch"] = [
-        {"batch": batch, "step_s": measure(own, "step", batch=batch, **arguments)["step_s"]}
+        {"batch": batch, "step_s": measure(args.python, "step", batch=batch, **arguments)["step_s"]}
         for batch in doubled(8, 512)
     ]
+
+
+def fluids_of(pythons):
+    """Those of the frameworks that run Fluid scripts."""
+    return {name: python for name, python in pythons.items() if name in ("fluidlite", "paddle")}
 
 
 def doubled(first, last):
@@ -212,14 +215,14 @@ def median_of(results):
     return {key: statistics.median(result[key] for result in results) for key in numbers}
 
 
-def time_imports(args, pythons, report):
+def time_imports(args, report):
     """Import times, in fresh processes in turn; fills report["import"]."""
     say("import ...")
     modules = ["numpy", "fluidlite", "fluidlite.fluid"]
     times = {module: [] for module in modules}
     for _ in range(1 + max(7, args.rounds)):
         for module in modules:
-            times[module].append(measure(pythons["fluidlite"], "import_time", module=module)["import_s"])
+            times[module].append(measure(args.python, "import_time", module=module)["import_s"])
     # The first round only brings the files into the system's cache.
     report["import"] = {module: statistics.median(own[1:]) for module, own in times.items()}
 
@@ -241,7 +244,7 @@ def time_epoch(args, pythons, report):
         code = (HERE / "epoch.py").read_text(encoding="utf-8")
     else:
         code = script_of(Path(args.epoch).read_text(encoding="utf-8"), passes=1, package="paddle")
-    fluids = {name: pythons[name] for name in ("fluidlite", "paddle") if name in pythons}
+    fluids = fluids_of(pythons)
     times = {name: [] for name in fluids}
     epoch = report["epoch"] = {"script": args.epoch, "frameworks": {}}
     with tempfile.TemporaryDirectory() as folder:
@@ -251,7 +254,8 @@ def time_epoch(args, pythons, report):
         shutil.copytree(mnist, cache / "mnist")
         shutil.copytree(ROOT / "book" / "image", home / "image")
         (home / "script.py").write_text(code, encoding="utf-8")
-        environment = {"HOME": folder, "FLUIDLITE_DATA_HOME": str(mnist.parent), "MPLBACKEND": "Agg"}
+        environment = {"HOME": folder, "FLUIDLITE_DATA_HOME": str(mnist.parent)}
+        environment.update(DISABLE_PLOT="True", MPLBACKEND="Agg")  # drawing is no part of training
         for number in range(args.epochs):
             for name, python in fluids.items():
                 say(f"epoch {number + 1} of {args.epochs}, {LABELS[name]} ...")
@@ -260,10 +264,11 @@ def time_epoch(args, pythons, report):
                     python, "script", environment=environment, cwd=folder, framework=name, path="script.py"
                 )
                 times[name].append(time.perf_counter() - start)
+                lines = result["output"].strip().splitlines()
                 epoch["frameworks"][name] = {
                     "wall_s": statistics.median(times[name]),
                     "rounds_s": times[name],
-                    "last_line": result["output"].strip().splitlines()[-1],
+                    "outcome": next((line for line in reversed(lines) if "accuracy" in line), lines[-1]),
                 }
 
 
@@ -285,7 +290,7 @@ def parse_args(argv=None):
     add("--seconds", type=float, default=2, help="about how long each process measures (default: 2)")
     add("--train", action="store_true", help="training steps only (default: both)")
     add("--infer", action="store_true", help="predictions only (default: both)")
-    add("--frameworks", default=",".join(FRAMEWORKS), help="which, comma-separated (default: %(default)s)")
+    add("--peers", nargs="*", choices=PEERS, default=list(PEERS), help="which to run beside it (default: all)")
     add("--python", default=sys.executable, help="the interpreter for fluidlite (default: this one)")
     add("--torch-python", default=sys.executable, help="an interpreter that has PyTorch (default: this one)")
     add("--jax-python", default=sys.executable, help="an interpreter that has JAX (default: this one)")
@@ -308,10 +313,6 @@ def parse_args(argv=None):
     args.net = args.net or ([] if only_others else TUTORIAL_NETS)
     args.net = list(NETS) if "all" in args.net else args.net
     args.modes = [train for train, wanted in ((True, args.train), (False, args.infer)) if wanted] or [True, False]
-    args.frameworks = args.frameworks.split(",")
-    unknown = set(args.frameworks) - set(FRAMEWORKS)
-    if unknown:
-        parser.error(f"--frameworks knows {', '.join(FRAMEWORKS)}, not {', '.join(sorted(unknown))}")
     return args
 
 
@@ -327,16 +328,15 @@ def main(argv=None):
         },
         "settings": {"rounds": args.rounds, "seconds": args.seconds},
     }
-    sections = [
-        (args.net, time_nets),
-        (args.growth, time_growth),
-        (args.imports, time_imports),
-        (args.epoch, time_epoch),
-    ]
     try:
-        for wanted, section in sections:
-            if wanted:
-                section(args, pythons, report)
+        if args.net:
+            time_nets(args, pythons, report)
+        if args.growth:
+            time_growth(args, pythons, report)
+        if args.imports:
+            time_imports(args, report)
+        if args.epoch:
+            time_epoch(args, pythons, report)
     except (ChildFailed, KeyboardInterrupt) as stopped:
         sys.exit(str(stopped) or "interrupted")
     finally:

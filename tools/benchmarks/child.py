@@ -80,6 +80,34 @@ def fluid_stepper(fluid, net, batch, train):
     return step, nets.gemm_flops(program, batch)
 
 
+def of_fluid(framework):
+    fluid = fluid_of(framework)
+    return lambda net, batch, train: fluid_stepper(fluid, net, batch, train)
+
+
+def of_torch(compiled):
+    import torch_nets
+
+    return lambda net, batch, train: (torch_nets.stepper(net, train, compiled), None)
+
+
+def of_jax():
+    import jax_nets
+
+    return lambda net, batch, train: (jax_nets.stepper(net, train), None)
+
+
+# Each imports its framework before anything else does, as a user's script would (fluidlite may choose NumPy's BLAS
+# kernels then), and returns a function (net, batch, train) -> step, operations of the matrix products.
+STEPPERS = {
+    "fluidlite": lambda: of_fluid("fluidlite"),
+    "paddle": lambda: of_fluid("paddle"),
+    "torch": lambda: of_torch(compiled=False),
+    "compile": lambda: of_torch(compiled=True),
+    "jax": of_jax,
+}
+
+
 def step(framework, net, batch, train, seconds):
     """Time the steps of one network in one framework, on all cores.
 
@@ -93,29 +121,17 @@ def step(framework, net, batch, train, seconds):
         dict: the framework's version, the median step in seconds, the number of steps, the peak memory of the process,
         that after importing the framework, and for Fluid's networks the operations of the matrix products.
     """
+    make = STEPPERS[framework]()
+    imported, _ = memory()
     import nets
     import numpy as np
 
     rng = np.random.RandomState(0)
     images = rng.standard_normal((batch,) + nets.NETS[net].image).astype("float32")
     labels = rng.randint(0, 10, (batch, 1)).astype("int64")
-    flops = None
-    if framework in ("fluidlite", "paddle"):
-        fluid = fluid_of(framework)
-        imported, _ = memory()
-        run, flops = fluid_stepper(fluid, net, batch, train)
-    elif framework == "jax":
-        import jax_nets
-
-        labels = labels.astype("int32")
-        images = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
-        imported, _ = memory()
-        run = jax_nets.stepper(net, train)
-    else:
-        import torch_nets
-
-        imported, _ = memory()
-        run = torch_nets.stepper(net, train, compiled=framework == "compile")
+    if framework == "jax":  # its users keep channels last, and its integers have 32 bits
+        images, labels = np.ascontiguousarray(images.transpose(0, 2, 3, 1)), labels.astype("int32")
+    run, flops = make(net, batch, train)
     times = timed(lambda: run(images, labels), seconds)
     module = sys.modules["torch" if framework == "compile" else framework]
     return {
@@ -145,9 +161,9 @@ def overhead(seconds):
     Returns:
         dict: seconds per operator of a Program of 500 tiny ones, and seconds of a whole run of a Program of one.
     """
+    fluid = fluid_of("fluidlite")
     import numpy as np
 
-    fluid = fluid_of("fluidlite")
     exe = fluid.Executor(fluid.CPUPlace())
     array = np.ones((1, 8), "float32")
 
@@ -219,9 +235,9 @@ def growth_operators(framework, count):
 
 def growth_depth(framework, layers, seconds):
     """The median step of a training with `layers` layers: fc of 64 with relu, batch 64, SGD."""
+    fluid = fluid_of(framework)
     import numpy as np
 
-    fluid = fluid_of(framework)
     x = fluid.data("x", [None, 64], "float32")
     hidden = x
     for _ in range(layers):

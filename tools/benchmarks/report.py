@@ -38,7 +38,7 @@ def described(report):
     if "epoch" in report:
         yield ""
         for name, own in report["epoch"]["frameworks"].items():
-            yield f"one epoch of the tutorial, {LABELS[name]}: {own['wall_s']:.1f} s ({own['last_line']})"
+            yield f"one epoch of the tutorial, {LABELS[name]}: {own['wall_s']:.1f} s ({own['outcome']})"
         walls = {name: own["wall_s"] for name, own in report["epoch"]["frameworks"].items()}
         if len(walls) == 2:
             yield f"fluidlite / Paddle = {walls['fluidlite'] / walls['paddle']:.2f}"
@@ -55,20 +55,19 @@ def net_table(entries):
     yield f"{'net':12} {'batch':>5} {'mode':5}{''.join(heads)}   {'peak MB':>11} {'of sgemm':>8}"
     for entry in entries:
         figures = entry["frameworks"]
-        own = figures.get("fluidlite")
+        own = figures["fluidlite"]
         cells = ""
         for name in names:
             cell = "-"
             if name in figures:
                 cell = f"{figures[name]['step_s'] * 1e3:.2f}"
-                if own and name != "fluidlite":
+                if name != "fluidlite":
                     cell += f" ({own['step_s'] / figures[name]['step_s']:.2f})"
             cells += f"{cell:>15}"
         measured = [figures[name] for name in ("fluidlite", "torch") if "peak_bytes" in figures.get(name, {})]
         peaks = [f"{each['peak_bytes'] / 1e6:.0f}" for each in measured]
-        share = f"{own['share_of_peak']:.0%}" if own and "share_of_peak" in own else "-"
         start = f"{entry['net']:12} {entry['batch']:5} {entry['mode']:5}"
-        yield f"{start}{cells}   {' / '.join(peaks):>11} {share:>8}"
+        yield f"{start}{cells}   {' / '.join(peaks):>11} {own['share_of_peak']:>8.0%}"
     yield "peak MB: resident memory of the process, fluidlite / PyTorch"
     yield "of sgemm: operations of the matrix products / time of the whole step / sgemm peak"
 
