@@ -1,12 +1,17 @@
 """Softmax and dropout: the layers between a network's features and its loss."""
 
+import math
 from functools import partial
 
 import numpy as np
 
 from .reduce import axis_of, kept_shape
 from .registry import EnforceNotMet, Spec, operator
-from .strides import memory_order
+
+# A block of the generator is four words of 64 bits, or sixteen draws of so many levels.
+_WORDS, _DRAWS, _LEVELS = 4, 16, 1 << 16
+# So many draws at a time stay in the cache.
+_CHUNK = 1 << 16
 
 
 def _infer_softmax(attrs, x):
@@ -98,18 +103,39 @@ def dropout(ctx, x, seed, out, mask):
     factor, inference_factor = _factors(attrs, x.dtype)
     if attrs["is_test"]:
         return partial(xp.multiply, x, inference_factor, out=out)
-    keep = np.float32(1 - attrs["dropout_prob"])
-    dense = mask.transpose(memory_order(mask))
-    draws = ctx.scratch(dense.shape, np.float32)
+    kept = mask.view(bool)
+    draw = draw_mask(ctx, kept, 1 - attrs["dropout_prob"], attrs["seed"] if attrs["fix_seed"] else 0)
 
     def step():
-        ctx.generator(attrs["seed"] if attrs["fix_seed"] else 0, every_step=True).random(dtype=np.float32, out=draws)
-        xp.less(draws, keep, out=dense)
-        xp.multiply(x, mask, out=out)
+        draw()
+        xp.multiply(x, kept, out=out)
         if factor != 1:
             xp.multiply(out, factor, out=out)
 
     return step
+
+
+def draw_mask(ctx, mask, probability, seed):
+    """A function that makes each element of `mask` True with a probability, which is rounded to a multiple of 2^-16.
+
+    The random numbers of a row depend on the row's place in the whole batch alone: shards draw what one would.
+    """
+    limit = round(probability * _LEVELS) - 1
+    if limit < 0:
+        return partial(mask.fill, False)
+    row = mask.shape[1:]
+    size = math.prod(row)
+    blocks = -(-size // _DRAWS)  # of the generator, for a row
+    count = max(1, _CHUNK // (blocks * _DRAWS))
+    parts = [mask[start : start + count] for start in range(0, len(mask), count)]
+
+    def draw():
+        source = ctx.generator(seed, every_step=True, skip=ctx.first * blocks).bit_generator
+        for part in parts:
+            draws = source.random_raw(len(part) * blocks * _WORDS).view(np.uint16).reshape(len(part), -1)
+            ctx.xp.less_equal(draws[:, :size].reshape(part.shape), limit, out=part)
+
+    return draw
 
 
 @dropout.gradient("Mask", elementwise=True, bind=True)
@@ -118,9 +144,10 @@ def dropout_grad(ctx, mask, dout, dx):
     factor, inference_factor = _factors(ctx.attrs, dx.dtype)
     if ctx.attrs["is_test"]:
         return partial(xp.multiply, dout, inference_factor, out=dx)
+    kept = mask.view(bool)
 
     def step():
-        xp.multiply(dout, mask, out=dx)
+        xp.multiply(dout, kept, out=dx)
         if factor != 1:
             xp.multiply(dx, factor, out=dx)
 
