@@ -8,8 +8,9 @@ from ..ops import registry
 from ..ops.registry import EMPTY, GRAD
 
 # Beside the rewrites below, what else a plan may leave undone: dropping what nobody wants, storing images batch-last,
-# taking over the memory of inputs, cutting the batch into shards, updating all parameters as one.
-_OTHERS = ("prune", "batch_last", "in_place", "shards", "flat")
+# taking over the memory of inputs, cutting the batch into shards, updating all parameters as one, and computing what
+# follows from parameters alone once until they change.
+_OTHERS = ("prune", "batch_last", "in_place", "shards", "flat", "once")
 
 
 class Usage:
@@ -24,9 +25,14 @@ class Usage:
     def __init__(self, steps, specs, is_persistable, wanted):
         self.specs = specs
         self.readers, self.maker = {}, {}
+        self._position, self._rewritten = {}, {}
         self._wanted = set(wanted)
         self._is_persistable = is_persistable
-        for step in steps:
+        for position, step in enumerate(steps):
+            self._position[step] = position
+            for name in step.writes:
+                if is_persistable(name):
+                    self._rewritten.setdefault(name, []).append(position)
             for name in dict.fromkeys(step.reads):
                 self.readers.setdefault(name, []).append(step)
             self.maker.update(dict.fromkeys(step.writes, step))
@@ -48,6 +54,11 @@ class Usage:
             if any(name in names for slot, names in step.inputs.items() if slot not in step.definition.shape_only)
         ]
         return real[0] if len(real) == 1 else None
+
+    def may_wait(self, step, other):
+        """Whether a step finds the same values where a later one runs: only persistable variables change."""
+        start, stop = self._position[step], self._position[other]
+        return not any(start < position < stop for name in step.reads for position in self._rewritten.get(name, ()))
 
     def spec(self, step, slot):
         return self.specs[step.inputs[slot][0]]
@@ -73,25 +84,24 @@ def stages(steps, usage):
             result.append(step)
         else:
             result += [step.like(*made) for made in make(step.inputs, step.outputs, step.attrs)]
-    return result
+    return result if len(result) > len(steps) else steps
 
 
 def fuse(steps, usage):
     """Two steps, of which the second is the only one to read what the first makes, become what an operator declares."""
-    replaced = {}
-    gone = set()
+    replaced, gone = {}, set()
     for step in steps:
         for fusion in registry.fusions(step.definition.type):
             second = usage.reader_of_values(step.outputs[fusion.made][0])
             if second is None or second.definition.type != fusion.second or second in replaced or step in replaced:
                 continue
-            if second.inputs[fusion.read] != step.outputs[fusion.made]:
+            if second.inputs[fusion.read] != step.outputs[fusion.made] or not usage.may_wait(step, second):
                 continue
             made = fusion.make(step, second, usage.spec)
             if made is not None:
                 replaced[second] = [second.like(*one) for one in made]
                 gone.add(step)
-    return [new for step in steps if step not in gone for new in replaced.get(step, [step])]
+    return [new for step in steps if step not in gone for new in replaced.get(step, [step])] if gone else steps
 
 
 def select_first(steps, usage):
@@ -103,7 +113,7 @@ def select_first(steps, usage):
     for step in steps:
         if step.definition.selects and step.definition.selects(step.attrs):
             moved.update(_reordered(step, usage) or {})
-    return [new for step in steps for new in moved.get(step, [step])]
+    return [new for step in steps for new in moved.get(step, [step])] if moved else steps
 
 
 def _reordered(selection, usage):
@@ -112,7 +122,7 @@ def _reordered(selection, usage):
     name = selection.inputs["X"][0]
     while True:
         maker = usage.maker.get(name)
-        if maker is None or not _is_monotone(maker, usage):
+        if maker is None or not _is_monotone(maker, usage) or not usage.may_wait(maker, selection):
             break
         chain.insert(0, maker)
         name = maker.inputs["X"][0]
@@ -206,9 +216,29 @@ def rewrite(steps, inference, is_persistable, wanted, enabled):
     """Apply the rewrites that are `enabled`, and those that have no name."""
     for name, function in REWRITES:
         if name is None or name in enabled:
-            steps = function(steps, Usage(steps, inference.specs, is_persistable, wanted))
-            inference.run(steps)
+            before = None
+            while before is not steps:
+                before = steps
+                steps = function(steps, Usage(steps, inference.specs, is_persistable, wanted))
+                inference.run(steps)
     return steps
+
+
+def constant(steps, is_persistable):
+    """The steps whose results stay the same until somebody changes a parameter."""
+    written = {name for step in steps for name in step.writes if is_persistable(name)}
+    found, known = [], set()
+    for step in steps:
+        definition = step.definition
+        fixed = not (definition.random or definition.side_effect or definition.stacks or definition.flat)
+        if (
+            fixed
+            and not any(is_persistable(name) for name in step.writes)
+            and all(name in known or (is_persistable(name) and name not in written) for name in step.reads)
+        ):
+            found.append(step)
+            known.update(step.writes)
+    return found
 
 
 REWRITES = [

@@ -19,6 +19,7 @@ from . import blas, passes, profile, shards
 from .context import Context
 from .flat import Group, group_updates
 from .layout import batch_last
+from .scope import Changes
 from .steps import Inference, argument, versioned
 from .team import team
 
@@ -85,6 +86,9 @@ class Plan:
         """
         if self._bound is None or any(tensor.array is not array for tensor, array in self._bound):
             self.bind()
+        if self._seen != Changes.count:
+            self._once()
+            self._seen = Changes.count
         self._fed[:] = feeds
         with np.errstate(all="ignore"), blas.single_threaded if self._threaded else nullcontext():
             for tasks in self._phases:
@@ -93,6 +97,8 @@ class Plan:
                 else:
                     team.run(tasks)
         self._fed[:] = [None] * len(self._fed)
+        if self._writes:
+            Changes.count += 1
         if self.random:
             self.scope.step += 1
         return [fetch() for fetch in self._fetches]
@@ -184,6 +190,7 @@ class _Binder:
         self.bound = {}  # persistable variable -> its tensor, and the array that the plan first uses for it
         self.fed = []
         self.phases = []
+        self.once = set()
 
     def bind(self):
         plan = self.plan
@@ -196,8 +203,14 @@ class _Binder:
             inference.spec(name)
         self.specs = inference.specs
         self.layout(steps)
+        self.once_steps = []
+        if "once" in plan._enabled:
+            self.take_once()
         self.lanes_and_lives()
         self.feed_lanes()
+        once = _Task()
+        for step in self.once_steps:
+            self.bind_step(self.whole, once, -1, step)
         number = 0
         for of_rows, steps in self.order:
             if of_rows:
@@ -208,6 +221,10 @@ class _Binder:
         plan._fetches = [self.fetch(name) for name in plan._wanted]
         plan._phases = [tasks for tasks in self.phases if tasks]
         plan._fed = self.fed
+        plan._once, plan._seen = once, None
+        plan._writes = any(
+            self.is_persistable(name) for _, steps in self.order for step in steps for name in step.writes
+        )
         plan._threaded = self.threads > 1
         plan._bound = list(self.bound.values())
         for name, (tensor, _) in self.bound.items():
@@ -240,6 +257,14 @@ class _Binder:
                 if isinstance(group, Group):
                     for number, name in enumerate(group.gradients):
                         self.gradients[group.parts.get(name, name)] = group, number
+
+    def take_once(self):
+        """Take out of the order the steps that need not run every time."""
+        steps = [step for _, steps in self.order for step in steps]
+        found = set(passes.constant(steps, self.is_persistable))
+        self.once_steps = [step for step in steps if step in found]
+        self.once = {name for step in found for name in step.writes}
+        self.order = [(of_rows, [step for step in steps if step not in found]) for of_rows, steps in self.order]
 
     def lanes_and_lives(self):
         """Make the lanes, and find out which step is the last to need each variable."""
@@ -362,6 +387,10 @@ class _Binder:
         """Give a variable memory of its own until its last use."""
         if name in self.gradients:
             return self.allocate_gradient(name, spec)
+        if name in self.once:
+            # Pools are for one plan at a time.
+            array = lane.arrays[name] = self.xp.empty(spec.shape, spec.dtype)
+            return array
         shape = spec.shape
         if name in self.stacks:
             shape = (self.stacks[name], *shape)
@@ -396,14 +425,18 @@ class _Binder:
             tensor = self.plan.scope.var(name).get_tensor()
             whole = self.whole.arrays[name] = tensor.array
             self.bound[name] = tensor, tensor.array
-        if lane is self.whole:
-            if whole is None:
-                # Only the shape of a variable in pieces is asked for.
-                spec = self.specs[name]
-                return np.broadcast_to(np.zeros((), spec.dtype), spec.shape)
+        if lane is self.whole or not is_rows:
             return whole
         first, rows, _ = lane.part
-        return whole[first : first + rows] if is_rows else whole
+        return whole[first : first + rows]
+
+    def shape_of(self, lane, name, is_rows=True):
+        """An array of zeros in the shape of an input."""
+        spec = lane.specs.get(name) or self.specs[name]
+        shape = spec.shape
+        if lane is not self.whole and is_rows and name not in lane.specs:
+            shape = (lane.part[1], *shape[1:])
+        return np.broadcast_to(np.zeros((), spec.dtype), shape)
 
     def context(self, lane, step):
         memory, plan = lane.pool, self.plan
@@ -419,7 +452,8 @@ class _Binder:
         slots = self.row_slots(lane, step)
         for slot in definition.inputs:
             names = step.inputs.get(slot.name, ())
-            arrays = [None if n == EMPTY else self.array(lane, n, slot.name in slots) for n in names]
+            array = self.shape_of if slot.name in definition.shape_only else self.array
+            arrays = [None if n == EMPTY else array(lane, n, slot.name in slots) for n in names]
             if lane is self.whole and definition is shards.join:
                 arrays = [piece.arrays[names[0]] for piece in self.lanes]
             arguments.append(argument(slot, arrays))

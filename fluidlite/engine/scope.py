@@ -5,6 +5,12 @@ import numpy as np
 from ..ops.dtypes import numpy_dtype, var_type
 
 
+class Changes:
+    """How often values have changed in any scope: plans compute anew what they derived from older ones."""
+
+    count = 0
+
+
 class LoDTensor:
     """The value of a variable.
 
@@ -30,6 +36,7 @@ class LoDTensor:
             self.array[...] = array
         else:
             self.array = np.array(array, order="C")
+        Changes.count += 1
 
     def __array__(self, dtype=None, copy=None):
         if self.array is None:

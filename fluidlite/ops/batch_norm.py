@@ -6,7 +6,7 @@ Works on any image as (A, C, S): what comes before the channels in memory, the c
 import math
 from functools import partial
 
-from .registry import EMPTY, STORED, EnforceNotMet, Spec, operator
+from .registry import EMPTY, STORED, EnforceNotMet, Spec, fusion, operator
 from .strides import in_sequence, sum_into
 
 # Elements that are worked on at a time, so that one pass finds in the cache what the one before it left there.
@@ -104,7 +104,8 @@ def batch_norm_stages(inputs, outputs, attrs):
     saved = {slot: outputs[slot] for slot in ("SavedMean", "SavedVariance")}
     affine = {slot: inputs[slot] for slot in ("X", "Scale", "Bias")}
     if _uses_moving_statistics(attrs):
-        first = [("@moving_statistics", moving, statistics, attrs)]
+        in_place = (statistics["MeanOut"], statistics["VarianceOut"]) == (moving["Mean"], moving["Variance"])
+        first = [("@moving_statistics", moving, saved if in_place else statistics, attrs)]
     else:
         measured = {slot: [outputs["Y"][0] + "@" + slot] for slot in ("Means", "Squares", "Counts")}
         momentum = {"MomentumTensor": inputs.get("MomentumTensor", [])}
@@ -190,8 +191,41 @@ def moving_statistics(ctx, mean, variance, mean_out, variance_out, saved_mean, s
     saved_mean[...] = mean
     saved_inverse[...] = 1 / ctx.xp.sqrt(variance + ctx.attrs["epsilon"])
     for new, old in ((mean_out, mean), (variance_out, variance)):
-        if new is not old:
+        if new is not None:
             new[...] = old
+
+
+@operator(
+    "@fold",
+    inputs="Filter, Scale, Bias, SavedMean, SavedVariance, ConvBias?",
+    outputs="FilterOut, BiasOut",
+    infer=lambda attrs, w, scale, *_: (w, scale),
+)
+def fold(ctx, w, scale, bias, mean, inverse, conv_bias, w_out, bias_out):
+    """The filter and the bias of a convolution that does what it and the normalization behind it do together."""
+    xp = ctx.xp
+    factor = scale * inverse
+    xp.multiply(w, factor.reshape(-1, 1, 1, 1), out=w_out)
+    xp.multiply(-mean if conv_bias is None else conv_bias - mean, factor, out=bias_out)
+    xp.add(bias_out, bias, out=bias_out)
+
+
+def fold_into_convolution(convolution, normalization, specs):
+    """A normalization with statistics that are known before the convolution runs is part of that convolution."""
+    channels_last = "NHWC" in (convolution.attrs["data_format"], normalization.attrs["data_layout"])
+    if channels_last or not _uses_moving_statistics(normalization.attrs):
+        return None
+    (name,) = convolution.outputs["Output"]
+    known = {slot: normalization.inputs[slot] for slot in ("Scale", "Bias", "SavedMean", "SavedVariance")}
+    known["Filter"], known["ConvBias"] = convolution.inputs["Filter"], convolution.inputs.get("Bias", [])
+    folded = {"FilterOut": [name + "@FILTER"], "BiasOut": [name + "@BIAS"]}
+    inputs = {"Input": convolution.inputs["Input"], "Filter": folded["FilterOut"], "Bias": folded["BiasOut"]}
+    together = (convolution.definition.type, inputs, {"Output": normalization.outputs["Y"]}, convolution.attrs)
+    return [("@fold", known, folded, {}), together]
+
+
+for _type in ("conv2d", "depthwise_conv2d"):
+    fusion(_type, "Output", "@normalize", "X")(fold_into_convolution)
 
 
 @operator(

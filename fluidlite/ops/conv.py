@@ -8,7 +8,7 @@ nanoseconds a forward pass (or the gradient of the input) takes.
 from .conv_rows import Rows
 from .conv_winograd import Winograd
 from .geometry import ConvGeometry, as_nchw, from_nchw_shape
-from .registry import Spec, operator
+from .registry import Spec, fusion, operator
 from .strides import in_sequence, sum_into
 
 _ATTRS = {
@@ -66,3 +66,17 @@ for _type in ("conv2d", "depthwise_conv2d"):
         rows="Input Output",
     )(_conv2d)
     _definition.gradient("Input Filter Bias", bind=True, image="Input Output@GRAD Input@GRAD")(_conv2d_grad)
+
+
+def with_bias(convolution, addition, specs):
+    """A number added to each channel behind a convolution is its bias."""
+    y = specs(addition, "Y")
+    fits = addition.attrs["axis"] == 1 and len(y.shape) == 1 and convolution.attrs["data_format"] == "NCHW"
+    if not fits or convolution.inputs.get("Bias"):
+        return None
+    inputs = {**convolution.inputs, "Bias": addition.inputs["Y"]}
+    return [(convolution.definition.type, inputs, {"Output": addition.outputs["Out"]}, convolution.attrs)]
+
+
+for _type in ("conv2d", "depthwise_conv2d"):
+    fusion(_type, "Output", "elementwise_add", "X")(with_bias)

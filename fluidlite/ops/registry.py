@@ -320,8 +320,9 @@ _fusions = {}
 def fusion(first, made, second, read):
     """Declare what two operators become where only the second reads the values that the first makes.
 
-    The decorated `make(first, second, specs)` gets two objects with `inputs`, `outputs` (slot -> names) and `attrs`,
-    and `specs(step, slot)`, the Spec of an input.  It returns a list of (type, inputs, outputs, attrs), or None.
+    The decorated `make(first, second, specs)` gets two objects with `definition`, `inputs`, `outputs` (slot -> names)
+    and `attrs`, and `specs(step, slot)`, the Spec of an input.  It returns a list of (type, inputs, outputs, attrs), or
+    None.
     """
 
     def declare(make):
