@@ -99,7 +99,8 @@ def fuse(steps, usage):
                 continue
             made = fusion.make(step, second, usage.spec)
             if made is not None:
-                replaced[second] = [second.like(*one) for one in made]
+                parents = {step.definition.type: step}
+                replaced[second] = [parents.get(one[0], second).like(*one) for one in made]
                 gone.add(step)
     return [new for step in steps if step not in gone for new in replaced.get(step, [step])] if gone else steps
 
