@@ -53,6 +53,11 @@ class _Geometry:
             output_size(size, window, pad, stride, ceil_mode=attrs["ceil_mode"])
             for size, window, pad, stride in zip(sizes, self.window, self.pads, self.strides, strict=True)
         )
+        # A single window may as well take the stride that lets windows not overlap.
+        self.strides = tuple(
+            max(stride, window) if count == 1 else stride
+            for stride, window, count in zip(self.strides, self.window, self.outputs, strict=True)
+        )
         if any(count < 1 and size >= 0 for count, size in zip(self.outputs, sizes, strict=True)):
             raise EnforceNotMet(
                 f"the window {list(self.window)} does not fit into the padded input of shape {list(x_shape)}"
