@@ -192,10 +192,14 @@ class _Planes:
 
     def spread(self, output):
         """`output` (N, C, H', W') as wide as planes, zero in the surplus, and the steps that make it so."""
-        if self.g.outputs == (self.shape[0], self.shape[2]) and output.transpose(STORED).flags.c_contiguous:
-            return output.transpose(STORED).reshape(self.size), []
+        output = output.transpose(STORED)
+        if output.shape == self.shape and output.flags.c_contiguous:
+            return output.reshape(self.size), []
         flat = self.scratch()
-        return flat, [partial(flat.fill, 0), partial(self.xp.copyto, self.inside(flat), output.transpose(STORED))]
+        rows, columns = self.g.outputs
+        surplus = [flat.reshape(self.shape)[rows:], flat.reshape(self.shape)[:, :, columns:]]
+        steps = [partial(part.fill, 0) for part in surplus if part.size]
+        return flat, [*steps, partial(self.xp.copyto, self.inside(flat), output)]
 
     def write(self, planes, image):
         """The steps that copy planes to the image; elements in no window get zero."""
@@ -212,35 +216,35 @@ def _first_maximum(ctx, taps, maximum, dmaximum, targets):
         taps, targets: flat arrays of one length, which is at most that of `maximum` and `dmaximum`.
     """
     xp, size = ctx.xp, len(taps[0])
-    used, hit = (ctx.scratch((min(size, _CHUNK),), bool) for _ in range(2))
-    share = ctx.scratch((min(size, _CHUNK),), maximum.dtype)
+    memory = _Memory(ctx, maximum[: min(size, _CHUNK)])
     for start in range(0, size, _CHUNK):
         chunk = slice(start, min(size, start + _CHUNK))
-        here = slice(0, chunk.stop - start)
-        pairs = ((tap[chunk], target[chunk]) for tap, target in zip(taps, targets, strict=True))
-        for mask, steps, target in _masks(xp, pairs, len(taps), maximum[chunk], used[here], hit[here]):
+        shares = memory.shares(xp, [tap[chunk] for tap in taps], maximum[chunk], dmaximum[chunk])
+        for target, (steps, share) in zip(targets, shares, strict=True):
             yield from steps
-            yield partial(xp.multiply, dmaximum[chunk], mask, out=share[here])
-            yield partial(xp.add, target, share[here], out=target)
+            yield partial(xp.add, target[chunk], share, out=target[chunk])
 
 
-def _masks(xp, pairs, count, maximum, used, hit):
-    """For each pair (tap, target): a mask (where the tap is the first maximum), the steps that set it, and the target.
+class _Memory:
+    """Scratch to share out the gradient of maxima, for arrays like `model` or smaller ones."""
 
-    Only the last tap is never compared: it holds the maximum if no other does.
-    """
-    for number, (tap, target) in enumerate(pairs):
-        if number == count - 1 and number:
-            yield hit, [partial(xp.logical_not, used, out=hit)], target
-        elif number == 0:
-            yield used, [partial(xp.equal, tap, maximum, out=used)], target
-        else:
-            steps = [
-                partial(xp.equal, tap, maximum, out=hit),
-                partial(xp.greater, hit, used, out=hit),
-                partial(xp.logical_or, hit, used, out=used),
-            ]
-            yield hit, steps, target
+    def __init__(self, ctx, model):
+        self.hit = scratch_like(ctx, model, bool)
+        self.share, self.rest = (scratch_like(ctx, model) for _ in range(2))
+
+    def shares(self, xp, taps, maximum, dmaximum):
+        """For each tap the steps that find its share of the gradient, and that share: the first maximum gets it all.
+
+        The last tap is never compared: it gets what is left.
+        """
+        here = tuple(map(slice, maximum.shape))
+        hit, share, rest = self.hit[here], self.share[here], self.rest[here]
+        left = dmaximum
+        for tap in taps[:-1]:
+            steps = [partial(xp.equal, tap, maximum, out=hit), partial(xp.multiply, left, hit, out=share)]
+            yield steps + [partial(xp.subtract, left, share, out=rest)], share
+            left = rest
+        yield [], left
 
 
 def _overlapping(ctx, g, image, result):
@@ -351,15 +355,14 @@ def _max_gradient(ctx, g, image, result, dresult, dimage):
     """The gradient of each window goes to its first maximum, some rows of windows at a time."""
     xp = ctx.xp
     rows = max(1, _CHUNK * g.outputs[0] // result.size)
-    memory = [scratch_like(ctx, result[:, :, :rows], bool) for _ in range(2)]
-    taps = [source for _, source in g.taps()]
+    memory = _Memory(ctx, result[:, :, :rows])
+    sources = [source for _, source in g.taps()]
     for start in range(0, g.outputs[0], rows):
         here = (..., slice(start, min(start + rows, g.outputs[0])), slice(None))
-        used, hit = (mask[:, :, : here[1].stop - start] for mask in memory)
-        pairs = ((image[source][here], dimage[source][here]) for source in taps)
-        for mask, steps, target in _masks(xp, pairs, len(taps), result[here], used, hit):
+        shares = memory.shares(xp, [image[source][here] for source in sources], result[here], dresult[here])
+        for source, (steps, share) in zip(sources, shares, strict=True):
             yield from steps
-            yield partial(xp.multiply, dresult[here], mask, out=target)
+            yield partial(xp.copyto, dimage[source][here], share)
 
 
 def _mean_gradient(ctx, g, image, result, dresult, dimage):
