@@ -18,7 +18,7 @@ from functools import partial
 from typing import NamedTuple
 
 from .geometry import tap_range
-from .products import in_parts, unpacked_parts
+from .products import in_parts, is_unpacked, unpacked_parts
 from .registry import STORED
 from .strides import in_sequence
 
@@ -188,8 +188,10 @@ def _filter_gradient(ctx, g, x, dout, dw):
 
 
 def _products_cost(g):
-    """Nanoseconds for the products of one output: with few filters they are slower."""
-    return g.kh * g.kw * g.group_channels * (g.filters + 16 * g.groups) / 50
+    """Nanoseconds for the products of one output of all filters: with few filters packing is a burden."""
+    taps = g.kh * g.kw * g.group_channels
+    packing = 4 if is_unpacked(g.group_filters * taps, _COLUMNS) else 16
+    return taps * (g.filters + packing * g.groups) / 50
 
 
 def _phases_cost(g):

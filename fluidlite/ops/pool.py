@@ -1,14 +1,20 @@
 """Pooling of images: the maximum or the mean of each window.
 
-Each element of the window (a "tap") is one strided slice of the image, so pooling is one `maximum` or `add` for each
-tap over whole images, in any storage order.
+Each element of the window (a "tap") is one strided slice of the image.  Where windows do not overlap, pooling is one
+`maximum` or `add` for each tap over whole images, in any storage order.  Where they do, or reach beyond the image,
+`_Planes` makes every tap a contiguous piece of memory.
 """
 
 from functools import partial
 
+import numpy as np
+
 from .geometry import as_nchw, from_nchw_shape, nchw_shape, output_size, resolve_padding, tap_range
-from .registry import EnforceNotMet, Spec, operator
+from .registry import STORED, EnforceNotMet, Spec, operator
 from .strides import in_sequence, scratch_like
+
+# So many elements of all arrays that one gradient needs stay in the cache.
+_CHUNK = 1 << 15
 
 _ATTRS = {
     "pooling_type": "max",
@@ -47,6 +53,11 @@ class _Geometry:
             output_size(size, window, pad, stride, ceil_mode=attrs["ceil_mode"])
             for size, window, pad, stride in zip(sizes, self.window, self.pads, self.strides, strict=True)
         )
+        # A single window may as well take the stride that lets windows not overlap.
+        self.strides = tuple(
+            max(stride, window) if count == 1 else stride
+            for stride, window, count in zip(self.strides, self.window, self.outputs, strict=True)
+        )
         if any(count < 1 and size >= 0 for count, size in zip(self.outputs, sizes, strict=True)):
             raise EnforceNotMet(
                 f"the window {list(self.window)} does not fit into the padded input of shape {list(x_shape)}"
@@ -80,6 +91,11 @@ class _Geometry:
             found[out] += 1
         return found
 
+    def is_simple(self):
+        """Whether every window lies inside the image, and no element is in two windows."""
+        overlap = any(window > stride for window, stride in zip(self.window, self.strides, strict=True))
+        return not overlap and not any(map(any, self.pads)) and not self.overhangs()
+
     def overhangs(self):
         """Whether some window reaches beyond the image (`ceil_mode`)."""
         return any(
@@ -93,6 +109,201 @@ class _Geometry:
 def _infer(attrs, x):
     g = _Geometry(attrs, x.shape)
     return Spec(from_nchw_shape((g.batch, g.channels, *g.outputs), attrs), x.dtype)
+
+
+class _Planes:
+    """An image as planes, so that neighbouring windows read every tap from neighbouring memory.
+
+    Plane (a, b) holds the rows a, a + stride, ... and the columns b, b + stride, ... of the padded image, batch-last.
+    Tap (i, j) of all windows is then plane (i % stride, j % stride) from row i // stride and column j // stride on: one
+    contiguous piece, if results are as wide as planes.  What lies in the surplus columns of results has no meaning.
+
+    Windows are combined along W first and along H afterwards: the first maximum is then the first in row-major order.
+    """
+
+    def __init__(self, ctx, g, image):
+        self.ctx, self.xp, self.g = ctx, ctx.xp, g
+        self.image = image.transpose(STORED)
+        self.dtype = image.dtype
+        self.planes = tuple(min(pair) for pair in zip(g.strides, g.window, strict=True))
+        extra = [(window - 1) // stride for window, stride in zip(g.window, g.strides, strict=True)]
+        rows, columns = (count + more for count, more in zip(g.outputs, extra, strict=True))
+        self.shape = (rows, g.channels, columns, g.batch)
+        self.size = rows * g.channels * columns * g.batch
+        self.row = g.channels * columns * g.batch
+
+    def scratch(self, *outer, dtype=None):
+        return self.ctx.scratch((*outer, self.size), dtype or self.dtype)
+
+    def parts(self, planes, image):
+        """Pairs of slices (of the planes, of the image) that stand for the same elements."""
+        planes = planes.reshape(*self.planes, *self.shape)
+        for a, b in np.ndindex(*self.planes):
+            ranges = []
+            for axis, first in enumerate((a, b)):
+                size, pad, stride = image.shape[2 * axis], self.g.pads[axis][0], self.g.strides[axis]
+                low, high, start = tap_range(first, size, pad, stride, self.shape[2 * axis])
+                ranges.append((slice(low, high), slice(start, start + (high - low - 1) * stride + 1, stride)))
+            (rows, image_rows), (columns, image_columns) = ranges
+            if rows.stop > rows.start and columns.stop > columns.start:
+                yield planes[a, b, rows, :, columns], image[image_rows, :, image_columns]
+
+    def read(self, outside):
+        """The planes, and the steps that fill them: `outside` where windows reach beyond the image."""
+        if self.planes == (1, 1) and self.image.shape == self.shape and self.image.flags.c_contiguous:
+            return self.image.reshape(1, 1, self.size), []
+        planes = self.scratch(*self.planes)
+        parts = list(self.parts(planes, self.image))
+        fill = [] if sum(part.size for part, _ in parts) == planes.size else [partial(planes.fill, outside)]
+        return planes, fill + [partial(self.xp.copyto, *part) for part in parts]
+
+    def columns(self, j):
+        """Of row planes and of the planes for column tap j: which, and from where on."""
+        return j % self.g.strides[1], j // self.g.strides[1] * self.g.batch
+
+    def rows(self, i):
+        return i % self.g.strides[0], i // self.g.strides[0] * self.row
+
+    def combine(self, combine, planes):
+        """(row planes combined along W, the step); then combined along H in `finish`."""
+        wide = self.scratch(self.planes[0])
+        steps = []
+        for a in range(self.planes[0]):
+            taps = [(planes[a, b], shift) for b, shift in map(self.columns, range(self.g.window[1]))]
+            steps += self._combine(combine, taps, wide[a])
+        return wide, steps
+
+    def finish(self, combine, wide, result):
+        taps = [(wide[a], shift) for a, shift in map(self.rows, range(self.g.window[0]))]
+        return self._combine(combine, taps, result)
+
+    def _combine(self, combine, taps, target):
+        length = self.size - max(shift for _, shift in taps)
+        pieces = [plane[shift : shift + length] for plane, shift in taps]
+        target = target[:length]
+        if len(pieces) == 1:
+            return [partial(self.xp.copyto, target, pieces[0])]
+        steps = [partial(combine, pieces[0], pieces[1], out=target)]
+        return steps + [partial(combine, target, piece, out=target) for piece in pieces[2:]]
+
+    def inside(self, flat):
+        """The part of a result that has a meaning, as (H', C, W', N)."""
+        return flat.reshape(self.shape)[: self.g.outputs[0], :, : self.g.outputs[1]]
+
+    def spread(self, output):
+        """`output` (N, C, H', W') as wide as planes, zero in the surplus, and the steps that make it so."""
+        output = output.transpose(STORED)
+        if output.shape == self.shape and output.flags.c_contiguous:
+            return output.reshape(self.size), []
+        flat = self.scratch()
+        rows, columns = self.g.outputs
+        surplus = [flat.reshape(self.shape)[rows:], flat.reshape(self.shape)[:, :, columns:]]
+        steps = [partial(part.fill, 0) for part in surplus if part.size]
+        return flat, [*steps, partial(self.xp.copyto, self.inside(flat), output)]
+
+    def write(self, planes, image):
+        """The steps that copy planes to the image; elements in no window get zero."""
+        image = image.transpose(STORED)
+        parts = list(self.parts(planes, image))
+        fill = [] if sum(part.size for part, _ in parts) == image.size else [partial(image.fill, 0)]
+        return fill + [partial(self.xp.copyto, part, plane) for plane, part in parts]
+
+
+def _first_maximum(ctx, taps, maximum, dmaximum, targets):
+    """The steps that add `dmaximum` to the target of the first tap that holds the maximum.
+
+    Args:
+        taps, targets: flat arrays of one length, which is at most that of `maximum` and `dmaximum`.
+    """
+    xp, size = ctx.xp, len(taps[0])
+    memory = _Memory(ctx, maximum[: min(size, _CHUNK)])
+    for start in range(0, size, _CHUNK):
+        chunk = slice(start, min(size, start + _CHUNK))
+        shares = memory.shares(xp, [tap[chunk] for tap in taps], maximum[chunk], dmaximum[chunk])
+        for target, (steps, share) in zip(targets, shares, strict=True):
+            yield from steps
+            yield partial(xp.add, target[chunk], share, out=target[chunk])
+
+
+class _Memory:
+    """Scratch to share out the gradient of maxima, for arrays like `model` or smaller ones."""
+
+    def __init__(self, ctx, model):
+        self.hit = scratch_like(ctx, model, bool)
+        self.share, self.rest = (scratch_like(ctx, model) for _ in range(2))
+
+    def shares(self, xp, taps, maximum, dmaximum):
+        """For each tap the steps that find its share of the gradient, and that share: the first maximum gets it all.
+
+        The last tap is never compared: it gets what is left.
+        """
+        here = tuple(map(slice, maximum.shape))
+        hit, share, rest = self.hit[here], self.share[here], self.rest[here]
+        left = dmaximum
+        for tap in taps[:-1]:
+            steps = [partial(xp.equal, tap, maximum, out=hit), partial(xp.multiply, left, hit, out=share)]
+            yield steps + [partial(xp.subtract, left, share, out=rest)], share
+            left = rest
+        yield [], left
+
+
+def _overlapping(ctx, g, image, result):
+    """The steps of pooling with overlapping windows."""
+    xp = ctx.xp
+    is_max = ctx.attrs["pooling_type"] == "max"
+    combine = xp.maximum if is_max else xp.add
+    planes = _Planes(ctx, g, image)
+    values, steps = planes.read(-xp.inf if is_max else 0)
+    wide, more = planes.combine(combine, values)
+    pooled = planes.scratch()
+    steps += more + planes.finish(combine, wide, pooled)
+    target = result.transpose(STORED)
+    if is_max:
+        steps.append(partial(xp.copyto, target, planes.inside(pooled)))
+    else:
+        counts = g.counts(xp, image.dtype, ctx.attrs["exclusive"])
+        counts = counts if isinstance(counts, int) else counts[:, None, :, None]
+        steps.append(partial(xp.divide, planes.inside(pooled), counts, out=target))
+    return steps
+
+
+def _overlapping_gradient(ctx, g, image, result, dresult, dimage):
+    xp = ctx.xp
+    is_max = ctx.attrs["pooling_type"] == "max"
+    planes = _Planes(ctx, g, image)
+    dvalues, dwide = planes.scratch(*planes.planes), planes.scratch(planes.planes[0])
+    steps = [partial(dvalues.fill, 0), partial(dwide.fill, 0)]
+
+    def slices(arrays, where, count):
+        """The taps of `arrays`, all of one length."""
+        places = [where(tap) for tap in range(count)]
+        length = planes.size - max(shift for _, shift in places)
+        return [arrays[plane][shift : shift + length] for plane, shift in places]
+
+    down, across = g.window
+    if is_max:
+        values, read = planes.read(-xp.inf)
+        wide, combined = planes.combine(xp.maximum, values)
+        maximum, spread = planes.spread(result)
+        dmaximum, dspread = planes.spread(dresult)
+        steps += read + combined + spread + dspread
+        taps, targets = slices(wide, planes.rows, down), slices(dwide, planes.rows, down)
+        steps += _first_maximum(ctx, taps, maximum, dmaximum, targets)
+        for a in range(planes.planes[0]):
+            taps, targets = slices(values[a], planes.columns, across), slices(dvalues[a], planes.columns, across)
+            steps += _first_maximum(ctx, taps, wide[a], dwide[a], targets)
+    else:
+        counts = g.counts(xp, image.dtype, ctx.attrs["exclusive"])
+        share = scratch_like(ctx, dresult)
+        steps.append(partial(xp.divide, dresult, counts, out=share))
+        flat, spread = planes.spread(share)
+        steps += spread
+        for target in slices(dwide, planes.rows, down):
+            steps.append(partial(xp.add, target, flat[: len(target)], out=target))
+        for a in range(planes.planes[0]):
+            for target in slices(dvalues[a], planes.columns, across):
+                steps.append(partial(xp.add, target, dwide[a][: len(target)], out=target))
+    return steps + planes.write(dvalues, dimage)
 
 
 @operator(
@@ -113,70 +324,61 @@ def pool2d(ctx, x, out):
     if attrs["global_pooling"]:
         reduce = xp.amax if attrs["pooling_type"] == "max" else xp.mean
         return lambda: reduce(image, axis=(2, 3), keepdims=True, out=result)
-    pairs = [(result[target], image[source]) for target, source in g.taps()]
+    if not g.is_simple():
+        return in_sequence(_overlapping(ctx, g, image, result))
     is_max = attrs["pooling_type"] == "max"
     combine = xp.maximum if is_max else xp.add
-    # A tap that every window has needs no initial value to be combined with.
-    whole = [target.shape == result.shape for target, _ in pairs[:2]]
-    if whole == [True, True]:
-        steps = [partial(combine, pairs[0][1], pairs[1][1], out=result)]
-    elif whole[0]:
-        steps = [partial(xp.copyto, result, pairs[0][1])]
+    taps = [image[source] for _, source in g.taps()]
+    if len(taps) == 1:
+        steps = [partial(xp.copyto, result, taps[0])]
     else:
-        steps = [partial(result.fill, -xp.inf if is_max else 0)]
-    done = 2 if whole == [True, True] else int(whole[0])
-    steps += [partial(combine, target, source, out=target) for target, source in pairs[done:]]
+        steps = [partial(combine, taps[0], taps[1], out=result)]
+        steps += [partial(combine, result, tap, out=result) for tap in taps[2:]]
     if not is_max:
-        steps.append(partial(xp.divide, result, g.counts(xp, x.dtype, attrs["exclusive"]), out=result))
+        steps.append(partial(xp.divide, result, len(taps), out=result))
     return in_sequence(steps)
 
 
 @pool2d.gradient("X Out", bind=True, image="X Out Out@GRAD X@GRAD")
 def pool2d_grad(ctx, x, out, dout, dx):
     g = _Geometry(ctx.attrs, x.shape)
-    image, result, dresult, dimage = (as_nchw(array, ctx.attrs) for array in (x, out, dout, dx))
-    # Where windows neither overlap nor leave gaps, each image element gets its one value without being cleared.
-    tiled = g.strides == g.window and not any(map(any, g.pads)) and not g.overhangs()
-    covered = tiled and (g.height % g.strides[0], g.width % g.strides[1]) == (0, 0)
-    clear = [] if covered else [partial(dimage.fill, 0)]
-    gradient = _max_gradient if ctx.attrs["pooling_type"] == "max" else _mean_gradient
-    return in_sequence([*clear, *gradient(ctx, g, image, result, dresult, dimage, tiled)])
+    arrays = [as_nchw(array, ctx.attrs) for array in (x, out, dout, dx)]
+    is_max = ctx.attrs["pooling_type"] == "max"
+    if ctx.attrs["global_pooling"] and not is_max:
+        return in_sequence(_global_mean_gradient(ctx, g, *arrays))
+    if not g.is_simple():
+        return in_sequence(_overlapping_gradient(ctx, g, *arrays))
+    # Where windows leave no gaps, each image element gets its one value without being cleared.
+    covered = g.strides == g.window and (g.height % g.strides[0], g.width % g.strides[1]) == (0, 0)
+    clear = [] if covered else [partial(arrays[-1].fill, 0)]
+    gradient = _max_gradient if is_max else _mean_gradient
+    return in_sequence([*clear, *gradient(ctx, g, *arrays)])
 
 
-def _max_gradient(ctx, g, image, result, dresult, dimage, tiled):
-    """The gradient of a window goes to its first maximum."""
+def _global_mean_gradient(ctx, g, image, result, dresult, dimage):
+    share = scratch_like(ctx, dresult)
+    yield partial(ctx.xp.divide, dresult, g.height * g.width, out=share)
+    yield partial(ctx.xp.copyto, dimage, share)
+
+
+def _max_gradient(ctx, g, image, result, dresult, dimage):
+    """The gradient of each window goes to its first maximum, some rows of windows at a time."""
     xp = ctx.xp
-    free = scratch_like(ctx, result, bool)
-    hit = scratch_like(ctx, result, bool)
-    share = None if tiled else scratch_like(ctx, dresult)
-    steps = [partial(free.fill, True)]
-    for target, source in g.taps():
-        here = hit[target]
-        steps += [
-            partial(xp.equal, image[source], result[target], out=here),
-            partial(xp.logical_and, here, free[target], out=here),
-            partial(xp.logical_xor, free[target], here, out=free[target]),
-        ]
-        if tiled:
-            steps.append(partial(xp.multiply, dresult[target], here, out=dimage[source]))
-        else:
-            steps += [
-                partial(xp.multiply, dresult[target], here, out=share[target]),
-                partial(xp.add, dimage[source], share[target], out=dimage[source]),
-            ]
-    return steps
+    rows = max(1, _CHUNK * g.outputs[0] // result.size)
+    memory = _Memory(ctx, result[:, :, :rows])
+    sources = [source for _, source in g.taps()]
+    for start in range(0, g.outputs[0], rows):
+        here = (..., slice(start, min(start + rows, g.outputs[0])), slice(None))
+        shares = memory.shares(xp, [image[source][here] for source in sources], result[here], dresult[here])
+        for source, (steps, share) in zip(sources, shares, strict=True):
+            yield from steps
+            yield partial(xp.copyto, dimage[source][here], share)
 
 
-def _mean_gradient(ctx, g, image, result, dresult, dimage, tiled):
+def _mean_gradient(ctx, g, image, result, dresult, dimage):
     """Each element of a window gets an equal share."""
     xp = ctx.xp
     share = scratch_like(ctx, dresult)
     yield partial(xp.divide, dresult, g.counts(xp, image.dtype, ctx.attrs["exclusive"]), out=share)
-    if ctx.attrs["global_pooling"]:
-        yield partial(xp.copyto, dimage, share)
-        return
-    for target, source in g.taps():
-        if tiled:
-            yield partial(xp.copyto, dimage[source], share[target])
-        else:
-            yield partial(xp.add, dimage[source], share[target], out=dimage[source])
+    for _, source in g.taps():
+        yield partial(xp.copyto, dimage[source], share)

@@ -4,6 +4,11 @@
 _UNPACKED = 1_000_000
 
 
+def is_unpacked(size, columns):
+    """Whether a matrix of `size` elements times one of so many columns is multiplied without packing."""
+    return size * columns <= _UNPACKED
+
+
 def unpacked_parts(size, columns, least=1):
     """Into how many parts to split the columns of B in a product A @ B, where A has `size` elements.
 
