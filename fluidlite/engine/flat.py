@@ -99,7 +99,8 @@ def group_updates(order, specs, scope, is_persistable, wanted):
     """
     taken = set()
     order = [
-        (of_rows, steps if of_rows else _grouped(steps, specs, scope, is_persistable, taken)) for of_rows, steps in order
+        (of_rows, steps if of_rows else _grouped(steps, specs, scope, is_persistable, taken))
+        for of_rows, steps in order
     ]
     groups = [step for _, steps in order for step in steps if isinstance(step, Group)]
     if not groups:

@@ -26,10 +26,14 @@ class Usage:
         self.readers, self.maker = {}, {}
         self._wanted = set(wanted)
         self._is_persistable = is_persistable
-        for step in steps:
+        self._numbers = {step: number for number, step in enumerate(steps)}
+        self._writers = {}  # persistable variable -> numbers of the steps that write it
+        for number, step in enumerate(steps):
             for name in dict.fromkeys(step.reads):
                 self.readers.setdefault(name, []).append(step)
             self.maker.update(dict.fromkeys(step.writes, step))
+            for name in filter(is_persistable, step.writes):
+                self._writers.setdefault(name, []).append(number)
 
     def read_by(self, name):
         """The steps that read a variable, or None if it is also of interest to others."""
@@ -48,6 +52,11 @@ class Usage:
             if any(name in names for slot, names in step.inputs.items() if slot not in step.definition.shape_only)
         ]
         return real[0] if len(real) == 1 else None
+
+    def may_wait(self, step, until):
+        """Whether the step reads the same values if it runs right before the step `until`."""
+        first, last = self._numbers[step], self._numbers[until]
+        return not any(first <= number < last for name in step.reads for number in self._writers.get(name, ()))
 
     def spec(self, step, slot):
         return self.specs[step.inputs[slot][0]]
@@ -112,7 +121,7 @@ def _reordered(selection, usage):
     name = selection.inputs["X"][0]
     while True:
         maker = usage.maker.get(name)
-        if maker is None or not _is_monotone(maker, usage):
+        if maker is None or not _is_monotone(maker, usage) or not usage.may_wait(maker, selection):
             break
         chain.insert(0, maker)
         name = maker.inputs["X"][0]
