@@ -97,7 +97,11 @@ def group_updates(order, specs, scope, is_persistable, wanted):
     Args:
         order: the phases of the plan, as (of_rows, steps).
     """
-    order = [(of_rows, steps if of_rows else _grouped(steps, specs, scope, is_persistable)) for of_rows, steps in order]
+    taken = set()
+    order = [
+        (of_rows, steps if of_rows else _grouped(steps, specs, scope, is_persistable, taken))
+        for of_rows, steps in order
+    ]
     groups = [step for _, steps in order for step in steps if isinstance(step, Group)]
     if not groups:
         return order
@@ -112,8 +116,11 @@ def group_updates(order, specs, scope, is_persistable, wanted):
     return [(of_rows, [step for step in steps if step not in gone]) for of_rows, steps in order]
 
 
-def _grouped(steps, specs, scope, is_persistable):
-    """The whole steps of one phase, with groups in the place of update steps."""
+def _grouped(steps, specs, scope, is_persistable, taken):
+    """The whole steps of one phase, with groups in the place of update steps.
+
+    A gradient has its place in the arena of one group; those in `taken` have one, and the new ones are added.
+    """
     alike = {}
     for number, step in enumerate(steps):
         key = _key(step, specs, is_persistable)
@@ -123,7 +130,8 @@ def _grouped(steps, specs, scope, is_persistable):
     for numbers in alike.values():
         if _may_move(steps, numbers):
             group = Group([steps[number] for number in numbers], specs)
-            if group.claim(scope):
+            if taken.isdisjoint(group.gradients) and group.claim(scope):
+                taken.update(group.gradients)
                 made[numbers[-1]] = group
                 gone.update(numbers)
     return [made.get(number, step) for number, step in enumerate(steps) if number in made or number not in gone]
@@ -148,9 +156,10 @@ def _key(step, specs, is_persistable):
 
 def _may_move(steps, numbers):
     """Whether nothing between the members of a group minds that all of them run where the last one does."""
-    params = [steps[number].inputs["Param"][0] for number in numbers]
-    if len(set(params)) < len(params):
-        return False
+    slots = steps[numbers[0]].definition.flat | steps[numbers[0]].definition.packed
+    names = [steps[number].inputs[slot][0] for number in numbers for slot in slots]
+    if len(set(names)) < len(names):
+        return False  # each needs a place of its own
     members = set(numbers)
     reads, writes = set(), set()
     for number in range(numbers[0], numbers[-1]):

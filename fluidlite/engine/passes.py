@@ -25,17 +25,16 @@ class Usage:
     def __init__(self, steps, specs, is_persistable, wanted):
         self.specs = specs
         self.readers, self.maker = {}, {}
-        self._position, self._rewritten = {}, {}
         self._wanted = set(wanted)
         self._is_persistable = is_persistable
-        for position, step in enumerate(steps):
-            self._position[step] = position
-            for name in step.writes:
-                if is_persistable(name):
-                    self._rewritten.setdefault(name, []).append(position)
+        self._numbers = {step: number for number, step in enumerate(steps)}
+        self._writers = {}  # persistable variable -> numbers of the steps that write it
+        for number, step in enumerate(steps):
             for name in dict.fromkeys(step.reads):
                 self.readers.setdefault(name, []).append(step)
             self.maker.update(dict.fromkeys(step.writes, step))
+            for name in filter(is_persistable, step.writes):
+                self._writers.setdefault(name, []).append(number)
 
     def read_by(self, name):
         """The steps that read a variable, or None if it is also of interest to others."""
@@ -55,10 +54,10 @@ class Usage:
         ]
         return real[0] if len(real) == 1 else None
 
-    def may_wait(self, step, other):
-        """Whether a step finds the same values where a later one runs: only persistable variables change."""
-        start, stop = self._position[step], self._position[other]
-        return not any(start < position < stop for name in step.reads for position in self._rewritten.get(name, ()))
+    def may_wait(self, step, until):
+        """Whether the step reads the same values if it runs right before the step `until`."""
+        first, last = self._numbers[step], self._numbers[until]
+        return not any(first <= number < last for name in step.reads for number in self._writers.get(name, ()))
 
     def spec(self, step, slot):
         return self.specs[step.inputs[slot][0]]

@@ -38,6 +38,8 @@ def add_up(ctx, parts, out):
 
 @operator("@join", inputs="Pieces*", outputs="Out", infer=lambda attrs, pieces: pieces[0])
 def join(ctx, pieces, out):
+    if not out.size:
+        return  # an XShape has its rows in another dimension, and no elements
     first = 0
     for piece in pieces:
         ctx.xp.copyto(out[first : first + len(piece)], piece)
@@ -184,8 +186,10 @@ class Cut:
                     if name == EMPTY:
                         continue
                     whole = self._whole[name]
-                    if slot in slots and whole.size and spec != _with_rows(whole, count)._replace(value=None):
-                        return False
+                    if slot in slots and whole.size:
+                        wanted = _with_rows(whole, count)._replace(value=None)
+                        if whole.shape[0] != self._batch or spec != wanted:
+                            return False
                     if slot not in slots and spec.shape != whole.shape:
                         return False
                     specs[name] = spec

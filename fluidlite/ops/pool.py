@@ -306,6 +306,11 @@ def _overlapping_gradient(ctx, g, image, result, dresult, dimage):
     return steps + planes.write(dvalues, dimage)
 
 
+def _is_a_choice(attrs):
+    """Whether each element of Out is one of X: with `ceil_mode`, a window may hold nothing at all (-inf)."""
+    return attrs["pooling_type"] == "max" and attrs["data_format"] == "NCHW" and not attrs["ceil_mode"]
+
+
 @operator(
     "pool2d",
     inputs="X",
@@ -315,7 +320,7 @@ def _overlapping_gradient(ctx, g, image, result, dresult, dimage):
     bind=True,
     image="X Out",
     rows="X Out",
-    selects=lambda attrs: attrs["pooling_type"] == "max" and attrs["data_format"] == "NCHW",
+    selects=_is_a_choice,
 )
 def pool2d(ctx, x, out):
     xp, attrs = ctx.xp, ctx.attrs
