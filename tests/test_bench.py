@@ -54,6 +54,16 @@ def test_it_reports_steps_memory_overhead_and_the_share_of_the_sgemm_peak(tmp_pa
     assert "us per operator" in done.stdout and "GFLOP/s" in done.stdout
 
 
+def test_it_profiles_operators_with_their_lines(tmp_path):
+    done, report = bench(tmp_path, "--profile", "--net", "torch_lenet5", "--train", "--batch", "4", "--seconds", "0.01")
+    assert done.returncode == 0, done.stderr
+    [profile] = report["profiles"]
+    assert profile["steps"] >= 5
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("conv2d_grad conv2d_0.w_0@GRAD")]
+    calls, total = line.split()[2:4]
+    assert int(calls) == profile["steps"] and float(total) > 0 and "nets.py:" in line
+
+
 def test_it_reports_growth_and_import_times(tmp_path):
     done, report = bench(
         tmp_path, "--growth", "--operators", "50", "--layers", "16", "--import", "--rounds", "1", "--seconds", "0.01"

@@ -177,6 +177,18 @@ def add_shares(report):
             figures["share_of_peak"] = rate / report["peak"]["sgemm_flops_per_s"]
 
 
+def profile_nets(args, report):
+    """Where fluidlite's time goes in the wanted networks; fills report["profiles"]."""
+    report["profiles"] = []
+    for net in args.net or TUTORIAL_NETS:
+        for train in args.modes:
+            batch = args.batch or NETS[net].batch
+            mode = "train" if train else "infer"
+            say(f"{net}, batch {batch}, {mode}, profile ...")
+            found = measure(args.python, "profile", net=net, batch=batch, train=train, seconds=args.seconds)
+            report["profiles"].append({"net": net, "batch": batch, "mode": mode, **found})
+
+
 def time_growth(args, pythons, report):
     """How building, preparing and running grow with the Program; fills report["growth"]."""
     growth = report["growth"] = {}
@@ -296,6 +308,7 @@ def parse_args(argv=None):
     add("--jax-python", default=sys.executable, help="an interpreter that has JAX (default: this one)")
     add("--paddle-python", default=sys.executable, help="an interpreter that has Paddle 1.8 (default: this one)")
     add("--json", metavar="PATH", help="write all figures there, too")
+    add("--profile", action="store_true", help="the time of each operator, with its line, and nothing else of networks")
     add("--growth", action="store_true", help="large Programs, deep networks, large batches")
     add("--operators", type=int, default=10000, help="of the Program of --growth (default: 10000)")
     add("--layers", type=int, default=512, help="the depth up to which --growth goes (default: 512)")
@@ -309,7 +322,7 @@ def parse_args(argv=None):
     )
     add("--epochs", type=int, default=1, help="how often --epoch is timed (default: once)")
     args = parser.parse_args(argv)
-    only_others = (args.growth or args.imports or args.epoch) and not args.net
+    only_others = (args.growth or args.imports or args.epoch or args.profile) and not args.net
     args.net = args.net or ([] if only_others else TUTORIAL_NETS)
     args.net = list(NETS) if "all" in args.net else args.net
     args.modes = [train for train, wanted in ((True, args.train), (False, args.infer)) if wanted] or [True, False]
@@ -329,7 +342,9 @@ def main(argv=None):
         "settings": {"rounds": args.rounds, "seconds": args.seconds},
     }
     try:
-        if args.net:
+        if args.profile:
+            profile_nets(args, report)
+        elif args.net:
             time_nets(args, pythons, report)
         if args.growth:
             time_growth(args, pythons, report)

@@ -9,7 +9,7 @@ __all__ = ["CompiledProgram", "ExecutionStrategy", "BuildStrategy"]
 
 
 class _Options:
-    """Settings with Fluid's names.  fluidlite runs on one place and fuses on its own, so they change no result."""
+    """Settings with Fluid's names.  fluidlite runs on one place and optimizes on its own: they change no result."""
 
     _defaults = {}
 
@@ -23,7 +23,10 @@ class _Options:
 
 
 class ExecutionStrategy(_Options):
-    """How many threads Fluid would run, and how often it would clean up; fluidlite needs neither."""
+    """How a CompiledProgram runs: `num_threads`, where it is not 0, is the most threads that it may use.
+
+    The other settings are how Fluid would schedule operators and clean up after them; they have no effect.
+    """
 
     class ExecutorType:
         Default = 0
@@ -41,7 +44,12 @@ class ExecutionStrategy(_Options):
 
 
 class BuildStrategy(_Options):
-    """How Fluid would combine gradients and fuse operators.
+    """How a CompiledProgram is prepared.
+
+    fluidlite chooses its optimizations itself.  `passes`, a setting of its own, switches some off, to find out what one
+    does: a str such as "-shards,-flat", or "none" (see `fluidlite.engine.passes`); it comes on top of the environment
+    variable FLUIDLITE_PASSES.  `enable_inplace = False` is "-in_place".  The other settings are how Fluid would combine
+    gradients and fuse operators; they have no effect.
 
     Raises:
         AttributeError: a setting that Fluid does not have.
@@ -82,6 +90,7 @@ class BuildStrategy(_Options):
         "hierarchical_allreduce_inter_nranks": 0,
         "use_hierarchical_allreduce": False,
         "nccl_comm_num": 1,
+        "passes": "",
     }
 
 
@@ -90,7 +99,7 @@ class CompiledProgram:
 
     Args:
         program_or_graph (Program): what to run.
-        build_strategy (BuildStrategy): changes no result.
+        build_strategy (BuildStrategy): which optimizations to do without.
     Raises:
         TypeError: program_or_graph is not a Program.
     """
@@ -100,6 +109,7 @@ class CompiledProgram:
             raise TypeError(f"CompiledProgram needs a Program, got {type(program_or_graph).__name__}")
         self._program = program_or_graph
         self._build_strategy = build_strategy
+        self._exec_strategy = None
 
     def with_data_parallel(
         self, loss_name=None, build_strategy=None, exec_strategy=None, share_vars_from=None, places=None
@@ -108,7 +118,8 @@ class CompiledProgram:
 
         Args:
             loss_name (str): the loss variable's name; must exist when given.
-            build_strategy, exec_strategy: change no result.
+            build_strategy (BuildStrategy): which optimizations to do without; None for that of the constructor.
+            exec_strategy (ExecutionStrategy): how many threads to use.
             share_vars_from (CompiledProgram): values are shared through the scope in any case.
             places (list): at most one place; None for the executor's.
         Raises:
@@ -121,4 +132,13 @@ class CompiledProgram:
             if any(type(place) is not CPUPlace for place in places):
                 raise ValueError(f"with_data_parallel: fluidlite runs on one place, the CPU; got {places}")
         self._build_strategy = build_strategy or self._build_strategy
+        self._exec_strategy = exec_strategy
         return self
+
+    def _settings(self):
+        """(switches of passes, the most threads or None)."""
+        build, execution = self._build_strategy, self._exec_strategy
+        switches = "" if build is None else build.passes
+        if build is not None and build.enable_inplace is False:
+            switches += " -in_place"
+        return switches, (execution.num_threads or None) if execution is not None else None

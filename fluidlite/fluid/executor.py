@@ -2,6 +2,7 @@
 
 import operator
 import os
+import sys
 import threading
 import warnings
 from collections import OrderedDict
@@ -23,6 +24,7 @@ __all__ = ["Executor", "global_scope", "scope_guard"]
 
 _scopes = [Scope()]
 _PLANS_KEPT = 32
+_NO_SETTINGS = ("", None)  # those of a Program that is not compiled
 
 
 def global_scope():
@@ -156,7 +158,9 @@ class Executor:
         if self._closed:
             raise RuntimeError("this Executor is closed; make a new one")
         program = framework.default_main_program() if program is None else program
+        settings = _NO_SETTINGS
         if isinstance(program, CompiledProgram):
+            settings = program._settings()
             program = program._program
         if not isinstance(program, Program):
             raise TypeError(f"Executor.run needs a Program or a CompiledProgram, got {described(program)}")
@@ -169,7 +173,7 @@ class Executor:
         arrays = {} if feed is None else _fed_arrays(feed, block)
         fetches = tuple(_fetch_names(fetch_list))
         with self._lock:
-            plan = self._plan(program, block, scope, arrays, fetches, use_prune)
+            plan = self._plan(program, block, scope, arrays, fetches, use_prune, settings)
             results = plan.run(arrays.values())
         if not return_numpy:
             return [LoDTensor(array) for array in results]
@@ -177,9 +181,9 @@ class Executor:
             return [array[np.newaxis] for array in results]
         return [array.view(FetchedArray) if array.ndim else array for array in results]
 
-    def _plan(self, program, block, scope, arrays, fetches, use_prune):
+    def _plan(self, program, block, scope, arrays, fetches, use_prune, settings):
         signature = tuple([(name, array.shape, array.dtype) for name, array in arrays.items()])
-        key = (id(program), program.version, id(scope), scope.generation, signature, fetches, use_prune)
+        key = (id(program), program.version, id(scope), scope.generation, signature, fetches, use_prune, settings)
         plan = self._plans.get(key)
         if plan is not None:
             self._plans.move_to_end(key)
@@ -192,6 +196,7 @@ class Executor:
                     + (did_you_mean(item, block.vars) or "; was another Program meant? Executor.run(program, ...)")
                 )
         ops = program._prune(fetches, feeds).global_block().ops if use_prune else block.ops
+        switches, most = settings
         plan = Plan(
             ops,
             block.vars,
@@ -200,9 +205,9 @@ class Executor:
             scope,
             self._memory,
             program.random_seed,
-            passes.enabled(os.environ.get("FLUIDLITE_PASSES", "")),
-            threads=blas.cores(),
-            shards=int(os.environ.get("FLUIDLITE_SHARDS", 0)) or None,
+            passes.enabled(f"{os.environ.get('FLUIDLITE_PASSES', '')} {switches}"),
+            min(blas.cores(), most or sys.maxsize),
+            passes.number_of_shards(os.environ.get("FLUIDLITE_SHARDS", "")),
         )
         plan.program = program  # keeps the ids in the key from being used again
         self._plans[key] = plan

@@ -1,6 +1,7 @@
 """ParallelExecutor, Fluid's older way to run on several devices."""
 
 from . import framework
+from .compiler import CompiledProgram
 from .executor import Executor
 
 __all__ = ["ParallelExecutor"]
@@ -14,7 +15,7 @@ class ParallelExecutor:
         loss_name (str): the loss variable's name; must exist when given.
         main_program (Program): None for the default main program.
         share_vars_from (ParallelExecutor): use its scope.
-        exec_strategy, build_strategy: change no result.
+        exec_strategy (ExecutionStrategy), build_strategy (BuildStrategy): as in `CompiledProgram.with_data_parallel`.
         num_trainers, trainer_id (int): only 1 and 0.
         scope (Scope): None for the global scope.
     Raises:
@@ -37,9 +38,10 @@ class ParallelExecutor:
             raise ValueError("ParallelExecutor: fluidlite trains in one process, num_trainers must be 1")
         from ..engine.places import CPUPlace, CUDAPlace
 
-        self._program = framework.default_main_program() if main_program is None else main_program
-        if loss_name is not None and not self._program.global_block().has_var(loss_name):
+        program = framework.default_main_program() if main_program is None else main_program
+        if loss_name is not None and not program.global_block().has_var(loss_name):
             raise ValueError(f"ParallelExecutor: the program has no loss variable {loss_name!r}")
+        self._compiled = CompiledProgram(program).with_data_parallel(loss_name, build_strategy, exec_strategy)
         self._scope = share_vars_from._scope if share_vars_from is not None else scope
         self._executor = Executor(CUDAPlace(0) if use_cuda else CPUPlace())
 
@@ -49,7 +51,7 @@ class ParallelExecutor:
         """Run the Program once; see `Executor.run`.  `feed_dict` is an older name of `feed`."""
         feed = feed_dict if feed is None else feed
         return self._executor.run(
-            self._program, feed=feed, fetch_list=fetch_list, scope=self._scope, return_numpy=return_numpy
+            self._compiled, feed=feed, fetch_list=fetch_list, scope=self._scope, return_numpy=return_numpy
         )
 
     def drop_local_exe_scopes(self):

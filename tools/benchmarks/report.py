@@ -19,6 +19,10 @@ def described(report):
         yield f"sgemm peak of all cores: {peak['sgemm_flops_per_s'] / 1e9:.0f} GFLOP/s"
     if report.get("nets"):
         yield from net_table(report["nets"])
+    for profile in report.get("profiles", []):
+        yield ""
+        yield "{net}, batch {batch}, {mode}: all threads' ms in {steps} steps".format(**profile)
+        yield profile["table"]
     if "overhead" in report:
         overhead = report["overhead"]
         yield ""
