@@ -235,6 +235,8 @@ def _phases(ctx, g, w, dout, dx):
                 steps.append(partial(target.fill, 0))
             else:
                 steps.append(_convolution(ctx, dout, transposed[..., rows, columns], None, target, down, across))
+                # The convolutions run one after another, so they may share their scratch.
+                ctx.release_scratch()
     return in_sequence(steps)
 
 
