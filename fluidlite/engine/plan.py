@@ -21,7 +21,7 @@ from .flat import Group, group_updates
 from .layout import batch_last
 from .scope import Changes
 from .steps import Inference, argument, versioned
-from .team import team
+from .team import BUFFER, team
 
 _ERRORS = (EnforceNotMet, ValueError, ArithmeticError, MemoryError, IndexError, TypeError)
 
@@ -91,11 +91,15 @@ class Plan:
             self._seen = Changes.count
         self._fed[:] = feeds
         with np.errstate(all="ignore"), blas.single_threaded if self._threaded else nullcontext():
-            for tasks in self._phases:
-                if len(tasks) == 1:
-                    tasks[0]()
-                else:
-                    team.run(tasks)
+            size = np.setbufsize(BUFFER)
+            try:
+                for tasks in self._phases:
+                    if len(tasks) == 1:
+                        tasks[0]()
+                    else:
+                        team.run(tasks)
+            finally:
+                np.setbufsize(size)
         self._fed[:] = [None] * len(self._fed)
         if self._writes:
             Changes.count += 1

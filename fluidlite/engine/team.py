@@ -7,6 +7,11 @@ from _thread import allocate_lock
 import numpy as np
 
 
+# Elements that NumPy copies at a time where it needs operands aligned or alike; of its own 8192, part is out of the
+# nearest cache when it is read (adding a number for each channel: 0.10 against 0.17 ns per element).
+BUFFER = 1024
+
+
 class Team:
     """A few threads that wait for work.
 
@@ -76,6 +81,7 @@ class _Worker:
 
     def _work(self):
         np.seterr(all="ignore")
+        np.setbufsize(BUFFER)
         while True:
             self._go.acquire()
             try:
