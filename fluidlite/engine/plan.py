@@ -19,7 +19,7 @@ from . import blas, passes, profile, shards
 from .context import Context
 from .flat import Group, group_updates
 from .layout import batch_last
-from .scope import Changes
+from .scope import changes
 from .steps import Inference, argument, versioned
 from .team import BUFFER, team
 
@@ -86,13 +86,13 @@ class Plan:
         """
         if self._bound is None or any(tensor.array is not array for tensor, array in self._bound):
             self.bind()
-        if self._seen != Changes.count:
-            self._once()
-            self._seen = Changes.count
         self._fed[:] = feeds
         with np.errstate(all="ignore"), blas.single_threaded if self._threaded else nullcontext():
             size = np.setbufsize(BUFFER)
             try:
+                if self._seen != changes.count:
+                    self._seen = changes.count
+                    self._once()
                 for tasks in self._phases:
                     if len(tasks) == 1:
                         tasks[0]()
@@ -100,9 +100,9 @@ class Plan:
                         team.run(tasks)
             finally:
                 np.setbufsize(size)
-        self._fed[:] = [None] * len(self._fed)
-        if self._writes:
-            Changes.count += 1
+                self._fed[:] = [None] * len(self._fed)
+                if self._writes:
+                    self._seen = changes.note(self._seen)
         if self.random:
             self.scope.step += 1
         return [fetch() for fetch in self._fetches]

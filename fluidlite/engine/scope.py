@@ -1,5 +1,7 @@
 """Values: tensors, and the scopes that hold them by name between runs."""
 
+import threading
+
 import numpy as np
 
 from ..ops.dtypes import numpy_dtype, var_type
@@ -8,7 +10,19 @@ from ..ops.dtypes import numpy_dtype, var_type
 class Changes:
     """How often values have changed in any scope: plans compute anew what they derived from older ones."""
 
-    count = 0
+    def __init__(self):
+        self.count = 0
+        self._lock = threading.Lock()
+
+    def note(self, seen=None):
+        """Count a change; returns the new count, or `seen` if others have changed something since that."""
+        with self._lock:
+            fresh = seen == self.count
+            self.count += 1
+            return self.count if fresh else seen
+
+
+changes = Changes()
 
 
 class LoDTensor:
@@ -36,7 +50,7 @@ class LoDTensor:
             self.array[...] = array
         else:
             self.array = np.array(array, order="C")
-        Changes.count += 1
+        changes.note()
 
     def __array__(self, dtype=None, copy=None):
         if self.array is None:

@@ -6,7 +6,6 @@ from _thread import allocate_lock
 
 import numpy as np
 
-
 # Elements that NumPy copies at a time where it needs operands aligned or alike; of its own 8192, part is out of the
 # nearest cache when it is read (adding a number for each channel: 0.10 against 0.17 ns per element).
 BUFFER = 1024
