@@ -242,5 +242,7 @@ def enabled(switches):
         elif word[1:] in ALL and word[0] in "+-":
             chosen = chosen | {word[1:]} if word[0] == "+" else chosen - {word[1:]}
         else:
-            raise ValueError(f"{word!r} is no switch: write none, or + or - and one of {', '.join(sorted(ALL))}")
+            raise ValueError(
+                f"{word!r} in FLUIDLITE_PASSES is no switch: write none, or + or - and one of {', '.join(sorted(ALL))}"
+            )
     return chosen

@@ -8,7 +8,7 @@ from collections import OrderedDict
 
 import numpy as np
 
-from ..engine import blas, passes
+from ..engine import blas, passes, shards
 from ..engine.memory import Memory
 from ..engine.places import CPUPlace
 from ..engine.plan import Plan
@@ -202,7 +202,7 @@ class Executor:
             program.random_seed,
             passes.enabled(os.environ.get("FLUIDLITE_PASSES", "")),
             threads=blas.cores(),
-            shards=int(os.environ.get("FLUIDLITE_SHARDS", 0)) or None,
+            shards=shards.wanted(os.environ.get("FLUIDLITE_SHARDS", "")),
         )
         plan.program = program  # keeps the ids in the key from being used again
         self._plans[key] = plan
