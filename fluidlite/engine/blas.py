@@ -90,22 +90,26 @@ class _SingleThreaded:
 
     def __init__(self):
         self._lock = threading.Lock()
-        self._inside = 0
+        self._inside = set()  # threads; one that an interrupt kept from leaving is there again when it next enters
 
     def __enter__(self):
         with self._lock:
-            self._inside += 1
-            if self._inside == 1:
+            if not self._inside:
                 self._before = set_threads(1)
+            self._inside.add(threading.get_ident())
 
     def __exit__(self, *exception):
         with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
+            self._inside.discard(threading.get_ident())
+            if not self._inside:
                 set_threads(self._before)
 
 
 single_threaded = _SingleThreaded()
+
+if hasattr(os, "register_at_fork"):
+    # Whoever is inside, or holds the lock, is not there in the child.
+    os.register_at_fork(after_in_child=single_threaded.__init__)
 
 
 def _available():

@@ -250,19 +250,6 @@ REWRITES = [
 ALL = frozenset([*_OTHERS, *(name for name, _ in REWRITES if name)])
 
 
-def number_of_shards(text):
-    """The number of shards that FLUIDLITE_SHARDS asks for, or None where the plan is to choose.
-
-    Raises:
-        ValueError: the text is no number.
-    """
-    if not text.strip() or text.strip() == "0":
-        return None
-    if not text.strip().isdecimal():
-        raise ValueError(f"FLUIDLITE_SHARDS must be a number of shards, got {text!r}")
-    return int(text)
-
-
 def enabled(switches):
     """The passes to use: all but those in `switches`, words such as "-shards"; "none" for none at all.
 
@@ -276,5 +263,7 @@ def enabled(switches):
         elif word[1:] in ALL and word[0] in "+-":
             chosen = chosen | {word[1:]} if word[0] == "+" else chosen - {word[1:]}
         else:
-            raise ValueError(f"{word!r} is no switch: write none, or + or - and one of {', '.join(sorted(ALL))}")
+            raise ValueError(
+                f"{word!r} in FLUIDLITE_PASSES is no switch: write none, or + or - and one of {', '.join(sorted(ALL))}"
+            )
     return chosen

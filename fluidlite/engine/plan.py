@@ -91,8 +91,9 @@ class Plan:
             size = np.setbufsize(BUFFER)
             try:
                 if self._seen != changes.count:
-                    self._seen = changes.count
+                    count = changes.count
                     self._once()
+                    self._seen = count
                 for tasks in self._phases:
                     if len(tasks) == 1:
                         tasks[0]()

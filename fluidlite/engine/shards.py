@@ -77,6 +77,19 @@ def choose(steps, specs, feeds, threads, wanted=None):
     return (sizes(batch, wanted), min(threads, wanted)) if wanted > 1 else (None, 1)
 
 
+def wanted(text):
+    """The number of shards that the environment variable FLUIDLITE_SHARDS asks for; None where it is empty.
+
+    Raises:
+        ValueError: the text is no positive number.
+    """
+    if not text.strip():
+        return None
+    if not text.strip().isdecimal() or int(text) == 0:
+        raise ValueError(f"FLUIDLITE_SHARDS must be a positive number of shards, got {text!r}")
+    return int(text)
+
+
 def sizes(batch, shards):
     """The rows of each of `shards` shards, the larger ones first (list of int)."""
     return [batch // shards + (number < batch % shards) for number in range(shards)]

@@ -3,6 +3,7 @@
 import os
 import threading
 from _thread import allocate_lock
+from queue import SimpleQueue
 
 import numpy as np
 
@@ -18,8 +19,10 @@ class Team:
     """
 
     def __init__(self):
-        self._busy = allocate_lock()
+        # The thread that an interrupt (KeyboardInterrupt) kept from releasing it can still acquire it.
+        self._busy = threading.RLock()
         self._workers = []
+        self._jobs = []  # those handed out, of which nobody has seen the end
 
     def run(self, tasks):
         """Call all functions, the first one in this thread and each other one in a thread of its own; wait for all.
@@ -32,64 +35,73 @@ class Team:
             for task in tasks:
                 task()
             return
-        failures = []
         try:
-            while len(self._workers) < len(tasks) - 1:
+            self._end(cancel=True)  # two interrupts in a row may have left jobs behind
+            self._jobs = jobs = [_Job(task) for task in tasks[1:]]
+            while len(self._workers) < len(jobs):
                 self._workers.append(_Worker())
-            workers = self._workers[: len(tasks) - 1]
-            for worker, task in zip(workers, tasks[1:], strict=True):
-                worker.start(task)
+            for worker, job in zip(self._workers, jobs, strict=False):
+                worker.jobs.put(job)
             try:
                 tasks[0]()
-            except BaseException as error:
-                failures.append(error)
-            for worker in workers:
-                failures += worker.wait()
+                self._end()
+            except BaseException:
+                self._end(cancel=True)
+                raise
         finally:
             self._busy.release()
-        if failures:
-            raise failures[0]
+        for job in jobs:
+            if job.error is not None:
+                raise job.error
+
+    def _end(self, cancel=False):
+        """Wait for the end of all jobs; with `cancel`, those that no worker has begun are not begun any more."""
+        for worker, job in zip(self._workers, self._jobs, strict=False):
+            if cancel:
+                job.task = None
+                worker.jobs.put(job)  # an interrupt may have come before it was handed out
+            # An interrupt may fall behind `acquire`, so that is no proof of anything.
+            while not job.ended:
+                job.end.acquire()
+        self._jobs = []
+
+
+class _Job:
+    """What one worker does in one run.  A worker that gets it again does nothing."""
+
+    __slots__ = ("task", "error", "ended", "end")
+
+    def __init__(self, task):
+        self.task = task
+        self.error = None
+        self.ended = False
+        self.end = allocate_lock()
+        self.end.acquire()
+
+    def __call__(self):
+        task, self.task = self.task, None
+        try:
+            if task is not None:
+                task()
+        except BaseException as error:
+            self.error = error
+        self.ended = True
+        if self.end.locked():
+            self.end.release()
 
 
 class _Worker:
-    """One thread, and the task that it is at (None while it waits)."""
+    """One thread, and the jobs that wait for it."""
 
     def __init__(self):
-        self._task = None
-        self._errors = []
-        self._go, self._done = allocate_lock(), allocate_lock()
-        self._go.acquire()
+        self.jobs = SimpleQueue()
         threading.Thread(target=self._work, name="fluidlite", daemon=True).start()
-
-    def start(self, task):
-        self._errors = []
-        self._task = task
-        self._done.acquire(blocking=False)
-        self._go.release()
-
-    def wait(self):
-        """Wait for the end of the task; returns the exceptions that there were, an interrupt of the wait among them."""
-        interrupts = []
-        # `_done` may still be open from the task before, and an interrupt may fall on either side of `acquire`.
-        while self._task is not None:
-            try:
-                self._done.acquire()
-            except BaseException as error:
-                interrupts.append(error)
-        return interrupts + self._errors
 
     def _work(self):
         np.seterr(all="ignore")
         np.setbufsize(BUFFER)
         while True:
-            self._go.acquire()
-            try:
-                self._task()
-            except BaseException as error:
-                self._errors.append(error)
-            self._task = None
-            if self._done.locked():
-                self._done.release()
+            self.jobs.get()()
 
 
 team = Team()

@@ -9,7 +9,7 @@ from collections import OrderedDict
 
 import numpy as np
 
-from ..engine import blas, passes
+from ..engine import blas, passes, shards
 from ..engine.memory import Memory
 from ..engine.places import CPUPlace
 from ..engine.plan import Plan
@@ -207,7 +207,7 @@ class Executor:
             program.random_seed,
             passes.enabled(f"{os.environ.get('FLUIDLITE_PASSES', '')} {switches}"),
             min(blas.cores(), most or sys.maxsize),
-            passes.number_of_shards(os.environ.get("FLUIDLITE_SHARDS", "")),
+            shards.wanted(os.environ.get("FLUIDLITE_SHARDS", "")),
         )
         plan.program = program  # keeps the ids in the key from being used again
         self._plans[key] = plan
