@@ -52,7 +52,7 @@ def test_a_profile_shows_every_operator_that_ran(step, path, capsys):
     table = table_of(printed)
     assert {"thread0::mul", "thread0::mean_grad", "thread0::sgd"} <= set(table)
     for calls, total, shortest, longest, average, _ in table.values():
-        assert calls % 3 == 0
+        assert calls % 3 == 0 or calls == 1  # a constant is computed once
         assert 0 < shortest <= average <= longest <= total
         assert total == pytest.approx(calls * average, rel=1e-3)
     assert sum(row[5] for row in table.values()) == pytest.approx(1, abs=1e-4)

@@ -3,7 +3,6 @@
 import os
 import threading
 from _thread import allocate_lock
-from queue import SimpleQueue
 
 import numpy as np
 
@@ -94,6 +93,8 @@ class _Worker:
     """One thread, and the jobs that wait for it."""
 
     def __init__(self):
+        from queue import SimpleQueue
+
         self.jobs = SimpleQueue()
         threading.Thread(target=self._work, name="fluidlite", daemon=True).start()
 
