@@ -14,8 +14,10 @@ from ..ops import registry
 from ..ops.registry import EMPTY, EnforceNotMet, operator
 from .steps import Step
 
-# Numbers that the steps of a plan compute for the batch, from which on threads repay what it costs to wake them.
+# Numbers that the steps of a plan compute for the batch, from which on threads repay what it costs to wake them, and how
+# many each step must make on average: threads whose steps are short wait for Python's global lock most of the time.
 _WORTH_A_THREAD = 1_000_000
+_WORTH_A_STEP = 16_000
 
 # Where shards have next to nothing to add up (predictions), more of them than threads make tiles: each runs through the
 # whole network before the next, and what an operator leaves in the cache serves the one after it.  The largest variable
@@ -61,7 +63,8 @@ def choose(steps, specs, feeds, threads, wanted=None):
         return None, 1
     if wanted is None:
         rows = [specs[name] for step in steps for name in step.writes if specs[name].shape[:1] == (batch,)]
-        threads = threads if sum(spec.size for spec in rows) >= _WORTH_A_THREAD else 1
+        work = sum(spec.size for spec in rows)
+        threads = threads if work >= max(_WORTH_A_THREAD, _WORTH_A_STEP * len(rows)) else 1
         wanted = max(threads, 1)
         sums = sum(
             specs[name].size

@@ -17,28 +17,9 @@ import os
 from typing import TYPE_CHECKING
 
 from ..lazy import on_demand
-from . import (
-    backward,
-    clip,
-    compiler,
-    core,
-    data_feeder,
-    executor,
-    framework,
-    initializer,
-    layers,
-    nets,
-    optimizer,
-    param_attr,
-    reader,
-    regularizer,
-    unique_name,
-)
-from .backward import append_backward, gradients
-from .clip import set_gradient_clip
+from . import compiler, core, executor, framework, initializer, layers, param_attr, unique_name
 from .compiler import BuildStrategy, CompiledProgram, ExecutionStrategy
 from .core import CPUPlace, CUDAPinnedPlace, CUDAPlace, LoDTensor, LoDTensorArray, Scope, is_compiled_with_cuda
-from .data_feeder import DataFeeder
 from .executor import Executor, global_scope, scope_guard
 from .framework import (
     Parameter,
@@ -54,19 +35,34 @@ from .framework import (
 from .input import data, embedding, one_hot
 from .layers.math_op_patch import monkey_patch_variable
 from .lod_tensor import create_lod_tensor, create_random_int_lodtensor
-from .parallel_executor import ParallelExecutor
 from .param_attr import ParamAttr
-from .reader import DataLoader, PyReader
 
 monkey_patch_variable()
 
 __getattr__, __dir__ = on_demand(
-    __name__, {"io": ["load", "load_program_state", "save", "set_program_state"], "profiler": []}
+    __name__,
+    {
+        "backward": ["append_backward", "gradients"],
+        "clip": ["set_gradient_clip"],
+        "data_feeder": ["DataFeeder"],
+        "io": ["load", "load_program_state", "save", "set_program_state"],
+        "nets": [],
+        "optimizer": [],
+        "parallel_executor": ["ParallelExecutor"],
+        "profiler": [],
+        "reader": ["DataLoader", "PyReader"],
+        "regularizer": [],
+    },
 )
 
 if TYPE_CHECKING:  # for editors, which do not look behind __getattr__
-    from . import io, profiler
+    from . import backward, clip, data_feeder, io, nets, optimizer, profiler, reader, regularizer
+    from .backward import append_backward, gradients
+    from .clip import set_gradient_clip
+    from .data_feeder import DataFeeder
     from .io import load, load_program_state, save, set_program_state
+    from .parallel_executor import ParallelExecutor
+    from .reader import DataLoader, PyReader
 
 Tensor = LoDTensor
 

@@ -9,10 +9,7 @@ from collections import OrderedDict
 
 import numpy as np
 
-from ..engine import blas, passes, shards
-from ..engine.memory import Memory
 from ..engine.places import CPUPlace
-from ..engine.plan import Plan
 from ..engine.scope import LoDTensor, Scope
 from ..ops.registry import Spec
 from . import framework
@@ -107,6 +104,8 @@ class Executor:
         self.place = CPUPlace() if place is None else place
         if not isinstance(self.place, CPUPlace):
             raise TypeError(f"Executor needs a place such as fluid.CPUPlace(), got {place!r}")
+        from ..engine.memory import Memory
+
         self._memory = Memory(self.place.xp)
         self._plans = OrderedDict()
         self._lock = threading.Lock()
@@ -115,7 +114,7 @@ class Executor:
     def close(self):
         """Give up the prepared plans and their memory; the executor runs nothing afterwards."""
         self._plans.clear()
-        self._memory = Memory(self.place.xp)
+        self._memory = None
         self._closed = True
 
     def run(
@@ -197,6 +196,10 @@ class Executor:
                 )
         ops = program._prune(fetches, feeds).global_block().ops if use_prune else block.ops
         switches, most = settings
+        # What prepares plans is imported when the first one is.
+        from ..engine import blas, passes, shards
+        from ..engine.plan import Plan
+
         plan = Plan(
             ops,
             block.vars,
