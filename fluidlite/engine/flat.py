@@ -151,7 +151,9 @@ def _key(step, specs, is_persistable):
             return None
     shared = {slot: names for slot, names in step.inputs.items() if slot not in definition.flat | definition.packed}
     dtypes = [specs[step.inputs[slot][0]].dtype for slot in sorted(definition.flat)]
-    return definition.type, repr(sorted(step.attrs.items())), repr(sorted(shared.items())), repr(dtypes)
+    # A Program's operator has attributes, too, that no kernel reads: the names of its variables among them.
+    attrs = {name: step.attrs[name] for name in definition.attrs}
+    return definition.type, repr(sorted(attrs.items())), repr(sorted(shared.items())), repr(dtypes)
 
 
 def _may_move(steps, numbers):

@@ -254,12 +254,15 @@ def schedule(cut, is_persistable):
     """The steps in an order in which the shards meet as seldom as possible, as a list of (of_rows, steps).
 
     Whole steps run as early as the phase allows; steps that write a persistable variable keep their place after those
-    that read its old value.
+    that read its old value.  Updates wait for the last phase, where they may run as one.
     """
+    updates = _postponed(cut)
     phases = {(0, False): []}  # the feeds are copied in before anything of the batch can run
     level = {}  # variable -> (phase, is of rows) in which it is made
     touched = {}  # persistable variable -> the last place in which it was read or written
     for step in cut.steps:
+        if step in updates:
+            continue
         of_rows = step in cut.of_rows
         place = (0, True) if of_rows else (-1, False)
         before = [level[name] for name in step.reads if name in level]
@@ -274,4 +277,19 @@ def schedule(cut, is_persistable):
             if is_persistable(name):
                 touched[name] = max(touched.get(name, place), place, key=lambda found: (found[0], not found[1]))
         phases.setdefault((place[0], not of_rows), []).append(step)
+    if updates:
+        phases.setdefault((max(phases)[0], True), []).extend(step for step in cut.steps if step in updates)
     return [(not whole, phases[phase, whole]) for phase, whole in sorted(phases)]
+
+
+def _postponed(cut):
+    """The steps that might be part of a group (`flat`), and that may as well run after all others."""
+    found, reads, writes = set(), set(), set()
+    for step in reversed(cut.steps):
+        last = writes.isdisjoint(step.reads) and writes.isdisjoint(step.writes) and reads.isdisjoint(step.writes)
+        if step.definition.flat and step not in cut.of_rows and last:
+            found.add(step)
+        else:
+            reads.update(step.reads)
+            writes.update(step.writes)
+    return found
