@@ -59,6 +59,7 @@ class Plan:
         self._ops = passes.prune(steps, self._is_persistable, self._wanted) if "prune" in enabled else steps
         self.random = any(step.definition.random and not step.attrs.get("is_test") for step in self._ops)
         self._bound = None
+        self._ran = False
 
     def _is_persistable(self, name):
         variable = self._variables.get(name)
@@ -106,7 +107,12 @@ class Plan:
                     self._seen = changes.note(self._seen)
         if self.random:
             self.scope.step += 1
-        return [fetch() for fetch in self._fetches]
+        results = [fetch() for fetch in self._fetches]
+        if not (results or self._feeds or self._ran):
+            # A startup program; another plan may lay the parameters out anew and must not keep the old ones alive.
+            self._bound = self._phases = self._once = None
+        self._ran = True
+        return results
 
 
 class _Task:
