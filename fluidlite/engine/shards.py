@@ -82,14 +82,15 @@ class Cut:
     """The steps of a plan, for a batch in shards.
 
     Attributes:
-        steps: with the joins and additions that whole operators need; `of_rows` holds those to run in each shard.
+        steps: with the joins and additions that whole operators need.
+        of_rows: those to run in each shard -> their slots that hold rows.
         rows: names of the variables that have a piece in each shard.
         stacks: name -> how many values, one of each shard, lie in it along a first dimension.
         specs: number of rows -> name -> Spec, of variables in a shard of that size.
     """
 
     def __init__(self, steps, inference, feeds, batch, counts, is_persistable):
-        self.steps, self.of_rows, self.stacks = [], set(), {}
+        self.steps, self.of_rows, self.stacks = [], {}, {}
         self._shards = len(counts)
         self.rows = {name for name, spec in feeds.items() if spec.shape[:1] == (batch,) and not is_persistable(name)}
         self._batch = batch
@@ -132,7 +133,7 @@ class Cut:
         cut = Step(step.op, step.index, definition, step.attrs, step.inputs, outputs)
         cut.specs = step.specs
         self.steps.append(cut)
-        self.of_rows.add(cut)
+        self.of_rows[cut] = slots
 
     def _row_slots(self, step):
         """The slots of the step that hold rows, or None where it cannot run in shards, or need not."""
