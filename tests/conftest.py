@@ -6,6 +6,7 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
+from engine_runs import Switched
 
 import fluidlite.fluid as fluid
 
@@ -23,6 +24,12 @@ def fresh():
 @pytest.fixture
 def exe():
     return fluid.Executor(fluid.CPUPlace())
+
+
+@pytest.fixture
+def executor(monkeypatch):
+    """Makes Executors with some passes switched off, or a number of shards: `executor("-flat", 2)`."""
+    return Switched(monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -164,13 +164,13 @@ def overwrite(rng, made, old):
         block.append_op(type=rng.choice(["relu", "softmax"]), inputs={"X": old}, outputs={"Out": old})
 
 
-def build(rng, shape, moves, kinds):
+def build(rng, shape, moves, kinds, dtype="float64"):
     """Append random operators of some kinds to the program; returns the variables that they made."""
-    made = [fluid.data(name, [None, *shape], "float64") for name in ("x", "z")]
+    made = [fluid.data(name, [None, *shape], dtype) for name in ("x", "z")]
     for data in made:
         data.stop_gradient = False
-    counter = layers.create_global_var([1], 0.0, "float64", persistable=True)
-    total = layers.create_global_var([1], 1.0, "float64", persistable=True)
+    counter = layers.create_global_var([1], 0.0, dtype, persistable=True)
+    total = layers.create_global_var([1], 1.0, dtype, persistable=True)
     for _ in range(moves):
         x = rng.choice(made[-4:] + made[:1])
         kind = rng.choice(kinds)

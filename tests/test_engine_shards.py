@@ -5,6 +5,7 @@ FLUIDLITE_SHARDS forces a number of shards, FLUIDLITE_PASSES=none switches off e
 
 import numpy as np
 import pytest
+from engine_runs import Switched, assert_close, data, meetings, numbers, plan_of, results
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_engine_fuzz import COMPUTE, FUZZ, IMAGES, build, new_script
@@ -13,61 +14,6 @@ import fluidlite.fluid as fluid
 from fluidlite.engine import shards
 from fluidlite.fluid import layers
 from fluidlite.ops.registry import EnforceNotMet
-
-
-def numbers(*shape, seed=0):
-    return np.random.RandomState(seed).standard_normal(shape)
-
-
-def data(name, *shape, dtype="float64"):
-    variable = fluid.data(name, [None, *shape], dtype)
-    variable.stop_gradient = False
-    return variable
-
-
-class Switched:
-    """Sets what an Executor is to do with the plans that it prepares."""
-
-    def __init__(self, monkeypatch):
-        self._set = monkeypatch.setenv
-
-    def __call__(self, passes="", shards=""):
-        self._set("FLUIDLITE_PASSES", passes)
-        self._set("FLUIDLITE_SHARDS", str(shards))
-        return fluid.Executor()
-
-
-@pytest.fixture
-def executor(monkeypatch):
-    return Switched(monkeypatch)
-
-
-def plan_of(exe):
-    """The plan that an executor used last."""
-    return list(exe._plans.values())[-1]
-
-
-def meetings(plan):
-    """How many phases of a plan run on several threads."""
-    return sum(len(tasks) > 1 for tasks in plan._phases)
-
-
-def results(exe, feeds, fetches):
-    """What a fresh start of the current script gives: the fetched values of each run, and all variables at the end."""
-    with fluid.scope_guard(fluid.Scope()):
-        startup, main = fluid.default_startup_program(), fluid.default_main_program()
-        startup.random_seed = main.random_seed = 1
-        exe.run(startup)
-        found = [array for feed in feeds for array in exe.run(feed=feed, fetch_list=fetches)]
-        tensors = [fluid.global_scope().find_var(v.name) for v in main.list_vars() if v.persistable]
-        return [np.array(array) for array in found] + [np.array(v.get_tensor()) for v in tensors if v is not None]
-
-
-def assert_close(found, wanted, rtol, message=""):
-    # Sums over the batch that cancel out are as exact as their largest terms.
-    scale = max([1.0] + [np.abs(a[np.isfinite(a)]).max(initial=0) for a in wanted if a.dtype.kind == "f"])
-    for a, b in zip(found, wanted, strict=True):
-        np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * scale, err_msg=message)
 
 
 def check(executor, feeds, fetches, rtol=1e-10, counts=(1, 2, 3)):
@@ -189,17 +135,17 @@ def test_everything_can_be_fetched(executor):
     check(executor, [{"x": numbers(5, 4)}], list(dict.fromkeys(made)))
 
 
-@settings(max_examples=40, **FUZZ)
+@settings(max_examples=80, **FUZZ)
 @given(st.randoms(), IMAGES, st.integers(1, 12))
 def test_random_programs_forward(rng, shape, moves):
     with pytest.MonkeyPatch.context() as patch, new_script():
         made = build(rng, shape, moves, [*COMPUTE, "state", "overwrite"])
-        fetches = [*{rng.choice(made).name for _ in range(4)}, made[-1].name]
+        fetches = [*(rng.choice(made).name for _ in range(4)), made[-1].name]
         feeds = [{name: numbers(size, *shape, seed=size) for name in ("x", "z")} for size in (3, 5, 1, 3)]
         check(Switched(patch), feeds, fetches, rtol=1e-9, counts=(2, 3))
 
 
-@settings(max_examples=30, **FUZZ)
+@settings(max_examples=80, **FUZZ)
 @given(st.randoms(), IMAGES, st.integers(1, 8))
 def test_random_programs_with_gradients(rng, shape, moves):
     with pytest.MonkeyPatch.context() as patch, new_script():
@@ -207,7 +153,7 @@ def test_random_programs_with_gradients(rng, shape, moves):
         loss = layers.sums([layers.mean(layers.square(v)) for v in made[-2:]])
         pairs = fluid.backward.append_backward(loss)
         inputs = [v for v in fluid.gradients([loss], made) if v is not None]
-        fetches = [loss, *{rng.choice(inputs).name for _ in range(3)}, *(g for _, g in pairs)]
+        fetches = [loss, *(rng.choice(inputs).name for _ in range(3)), *(g for _, g in pairs)]
         fluid.optimizer.Momentum(0.01, 0.9).apply_gradients(pairs)
         feeds = [{name: numbers(size, *shape, seed=size) for name in ("x", "z")} for size in (4, 3)]
         check(Switched(patch), feeds, fetches, rtol=1e-8, counts=(2, 3))

@@ -251,14 +251,14 @@ class _Binder:
             self.counts, self.threads = shards.choose(steps, self.specs, plan._feeds, plan._threads, plan._shards)
         if self.counts is None:
             self.threads = 1
-            self.rows = set()
+            self.rows, self.row_slots = set(), {}
             self.stacks = shards.single_stacks(steps)
             self.order = [(False, steps)]
         else:
             batch = sum(self.counts)
             cut = shards.Cut(steps, self.inference, plan._feeds, batch, self.counts, self.is_persistable)
             cut.wanted(plan._wanted)
-            self.rows, self.stacks, self.rows_specs = cut.rows, cut.stacks, cut.specs
+            self.rows, self.row_slots, self.stacks, self.rows_specs = cut.rows, cut.of_rows, cut.stacks, cut.specs
             self.order = shards.schedule(cut, self.is_persistable)
         if "flat" in plan._enabled:
             self.order = group_updates(self.order, self.specs, plan.scope, self.is_persistable, plan._wanted)
@@ -460,7 +460,7 @@ class _Binder:
         context = self.context(lane, step)
         taken, copies = [], []
         arguments = []
-        slots = self.row_slots(lane, step)
+        slots = self.row_slots.get(step, ())
         for slot in definition.inputs:
             names = step.inputs.get(slot.name, ())
             array = self.shape_of if slot.name in definition.shape_only else self.array
@@ -488,17 +488,6 @@ class _Binder:
         for function in [call, *copies]:
             task.add(function, step.op)
         context.release_scratch()
-
-    def row_slots(self, lane, step):
-        """The slots of a step in a shard that hold rows."""
-        if lane is self.whole:
-            return ()
-        shapes = {}
-        for slot, names in (*step.inputs.items(), *step.outputs.items()):
-            found = [self.specs[n.removesuffix(shards.PARTS)].shape for n in names if n != EMPTY]
-            if found:
-                shapes[slot] = found
-        return step.definition.row_slots(step.attrs, shapes)
 
     def matching_input(self, step, slot, position):
         """The input whose memory the operator's definition lets an output take over, or None."""

@@ -14,8 +14,8 @@ from ..ops import registry
 from ..ops.registry import EMPTY, EnforceNotMet, operator
 from .steps import Step
 
-# Numbers that the steps of a plan compute for the batch, from which on threads repay what it costs to wake them, and how
-# many each step must make on average: threads whose steps are short wait for Python's global lock most of the time.
+# Numbers that the steps of a plan compute for the batch, from which on threads repay what it costs to wake them, and
+# how many each step must make on average: threads whose steps are short wait for Python's global lock most of the time.
 _WORTH_A_THREAD = 1_000_000
 _WORTH_A_STEP = 16_000
 
@@ -102,14 +102,15 @@ class Cut:
     """The steps of a plan, for a batch in shards.
 
     Attributes:
-        steps: with the joins and additions that whole operators need; `of_rows` holds those to run in each shard.
+        steps: with the joins and additions that whole operators need.
+        of_rows: those to run in each shard -> their slots that hold rows.
         rows: names of the variables that have a piece in each shard.
         stacks: name -> how many values, one of each shard, lie in it along a first dimension.
         specs: number of rows -> name -> Spec, of variables in a shard of that size.
     """
 
     def __init__(self, steps, inference, feeds, batch, counts, is_persistable):
-        self.steps, self.of_rows, self.stacks = [], set(), {}
+        self.steps, self.of_rows, self.stacks = [], {}, {}
         self._shards = len(counts)
         self.rows = {name for name, spec in feeds.items() if spec.shape[:1] == (batch,) and not is_persistable(name)}
         self._batch = batch
@@ -152,7 +153,7 @@ class Cut:
         cut = Step(step.op, step.index, definition, step.attrs, step.inputs, outputs)
         cut.specs = step.specs
         self.steps.append(cut)
-        self.of_rows.add(cut)
+        self.of_rows[cut] = slots
 
     def _row_slots(self, step):
         """The slots of the step that hold rows, or None where it cannot run in shards, or need not."""

@@ -3,6 +3,7 @@
 import os
 import threading
 from _thread import allocate_lock
+from collections import deque
 
 import numpy as np
 
@@ -40,7 +41,7 @@ class Team:
             while len(self._workers) < len(jobs):
                 self._workers.append(_Worker())
             for worker, job in zip(self._workers, jobs, strict=False):
-                worker.jobs.put(job)
+                worker.give(job)
             try:
                 tasks[0]()
                 self._end()
@@ -58,7 +59,7 @@ class Team:
         for worker, job in zip(self._workers, self._jobs, strict=False):
             if cancel:
                 job.task = None
-                worker.jobs.put(job)  # an interrupt may have come before it was handed out
+                worker.give(job)  # an interrupt may have come before it was handed out
             # An interrupt may fall behind `acquire`, so that is no proof of anything.
             while not job.ended:
                 job.end.acquire()
@@ -93,16 +94,24 @@ class _Worker:
     """One thread, and the jobs that wait for it."""
 
     def __init__(self):
-        from queue import SimpleQueue
-
-        self.jobs = SimpleQueue()
+        self._jobs = deque()
+        self._go = allocate_lock()
+        self._go.acquire()
         threading.Thread(target=self._work, name="fluidlite", daemon=True).start()
+
+    def give(self, job):
+        """Let the thread do a job; only one thread at a time may call this."""
+        self._jobs.append(job)
+        if self._go.locked():
+            self._go.release()
 
     def _work(self):
         np.seterr(all="ignore")
         np.setbufsize(BUFFER)
         while True:
-            self.jobs.get()()
+            self._go.acquire()
+            while self._jobs:
+                self._jobs.popleft()()
 
 
 team = Team()
