@@ -113,9 +113,10 @@ class Executor:
 
     def close(self):
         """Give up the prepared plans and their memory; the executor runs nothing afterwards."""
-        self._plans.clear()
-        self._memory = None
-        self._closed = True
+        with self._lock:
+            self._plans.clear()
+            self._memory = None
+            self._closed = True
 
     def run(
         self,
@@ -154,8 +155,6 @@ class Executor:
             EnforceNotMet: a variable has no value, or an operator refuses its input (a ValueError, too).
             EOFException: a data loader with iterable=False has no more batches.
         """
-        if self._closed:
-            raise RuntimeError("this Executor is closed; make a new one")
         program = framework.default_main_program() if program is None else program
         settings = _NO_SETTINGS
         if isinstance(program, CompiledProgram):
@@ -172,6 +171,8 @@ class Executor:
         arrays = {} if feed is None else _fed_arrays(feed, block)
         fetches = tuple(_fetch_names(fetch_list))
         with self._lock:
+            if self._closed:
+                raise RuntimeError("this Executor is closed; make a new one")
             plan = self._plan(program, block, scope, arrays, fetches, use_prune, settings)
             results = plan.run(arrays.values())
         if not return_numpy:
