@@ -34,7 +34,7 @@ def plan_of(exe):
 
 def meetings(plan):
     """How many phases of a plan run on several threads."""
-    return sum(len(tasks) > 1 for tasks in plan._phases)
+    return sum(len(tasks) > 1 for tasks in plan.phases)
 
 
 def results(exe, feeds, fetches):

@@ -91,6 +91,21 @@ def test_a_filter_that_is_computed_once_outlives_other_plans(exe):
     assert scale == 0  # not in what a replay calls
 
 
+def test_a_gradient_that_never_changes_outlives_other_plans(exe):
+    w = layers.create_parameter([4], "float32", default_initializer=fluid.initializer.Constant(1.0))
+    b = layers.create_parameter([4], "float32", default_initializer=fluid.initializer.Constant(2.0))
+    fluid.optimizer.SGD(0.5).minimize(layers.reduce_sum(w) + layers.reduce_sum(b))
+    other = fluid.Program()
+    with fluid.program_guard(other, fluid.Program()):
+        x = fluid.data("x", [None, 100])
+        y = layers.exp(layers.tanh(x))
+    exe.run(fluid.default_startup_program())
+    for step in range(1, 4):
+        [value] = exe.run(fetch_list=[w])
+        np.testing.assert_allclose(value, np.full(4, 1 - 0.5 * step), rtol=1e-6)
+        exe.run(other, feed={"x": np.ones((100, 100), "float32")}, fetch_list=[y])
+
+
 @pytest.mark.parametrize("shape", [(8, 5), (7, 3, 6, 6), (5,)])
 def test_dropout_masks_do_not_depend_on_shards(monkeypatch, shape):
     x = fluid.data("x", [None, *shape[1:]])
@@ -142,7 +157,7 @@ def test_small_work_stays_on_one_thread(monkeypatch):
         hidden = layers.fc(hidden, 64, act="relu")
     exe.run(fluid.default_startup_program())
     exe.run(feed={"x": np.ones((64, 64), "float32")}, fetch_list=[hidden])
-    assert not plan_of(exe)._threaded
+    assert plan_of(exe).threads == 1
 
 
 def test_a_strategy_limits_threads_and_switches_passes(monkeypatch, exe):
@@ -153,7 +168,7 @@ def test_a_strategy_limits_threads_and_switches_passes(monkeypatch, exe):
     feed = {"x": RNG.standard_normal((1024, 256)).astype("float32")}
     main = fluid.default_main_program()
     [wanted] = exe.run(feed=feed, fetch_list=[out])
-    assert plan_of(exe)._threaded
+    assert plan_of(exe).threads > 1
     one, build = fluid.ExecutionStrategy(), fluid.BuildStrategy()
     one.num_threads = 1
     build.passes = "-shards"
@@ -163,7 +178,7 @@ def test_a_strategy_limits_threads_and_switches_passes(monkeypatch, exe):
     ):
         [found] = exe.run(program, feed=feed, fetch_list=[out])
         np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
-        assert not plan_of(exe)._threaded
+        assert plan_of(exe).threads == 1
 
 
 @pytest.mark.parametrize("switches", ["-chards", "shards", "-"])

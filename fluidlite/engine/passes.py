@@ -224,8 +224,8 @@ def rewrite(steps, inference, is_persistable, wanted, enabled):
     return steps
 
 
-def constant(steps, is_persistable):
-    """The steps whose results stay the same until somebody changes a parameter."""
+def constant(steps, is_persistable, others=()):
+    """The steps whose results stay the same until somebody changes a parameter, less those that write `others`."""
     written = {name for step in steps for name in step.writes if is_persistable(name)}
     found, known = [], set()
     for step in steps:
@@ -233,7 +233,7 @@ def constant(steps, is_persistable):
         fixed = not (definition.random or definition.side_effect or definition.stacks or definition.flat)
         if (
             fixed
-            and not any(is_persistable(name) for name in step.writes)
+            and not any(is_persistable(name) or name in others for name in step.writes)
             and all(name in known or (is_persistable(name) and name not in written) for name in step.reads)
         ):
             found.append(step)

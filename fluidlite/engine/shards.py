@@ -109,12 +109,12 @@ class Cut:
         specs: number of rows -> name -> Spec, of variables in a shard of that size.
     """
 
-    def __init__(self, steps, inference, feeds, batch, counts, is_persistable):
+    def __init__(self, steps, specs, feeds, batch, counts, is_persistable):
         self.steps, self.of_rows, self.stacks = [], {}, {}
         self._shards = len(counts)
         self.rows = {name for name, spec in feeds.items() if spec.shape[:1] == (batch,) and not is_persistable(name)}
         self._batch = batch
-        self._whole = inference.specs
+        self._whole = specs
         self._is_persistable = is_persistable
         self.specs = {
             count: {name: _with_rows(feeds[name], count) for name in self.rows} for count in sorted(set(counts))
