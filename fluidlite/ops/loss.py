@@ -65,8 +65,7 @@ def infer_cross_entropy(attrs, x, label):
 def cross_entropy(ctx, x, label, y):
     xp = ctx.xp
     if not ctx.attrs["soft_label"]:
-        match = ctx.scratch(y.shape, y.dtype)
-        return partial(hard_cross_entropy, ctx, x, label, y, match)
+        return hard_cross_entropy(ctx, x, label, y, ctx.scratch(y.shape, y.dtype))
     # Y = -sum(Label * log(X)) over the classes
     terms = scratch_like(ctx, x)
     add_up = sum_into(ctx, terms, y)
@@ -81,15 +80,47 @@ def cross_entropy(ctx, x, label, y):
     return step
 
 
+def places_of_classes(ctx, x, label):
+    """A function that tells where in the flat `x` the labels' classes stand, if all labels count and name a class.
+
+    Args:
+        x: classes along the last dimension.
+        label: class numbers, in the order of the other dimensions.
+    Returns:
+        a function without arguments that returns an array (size of label,), or None; or None where `x` is not flat.
+    """
+    xp, classes = ctx.xp, x.shape[-1]
+    if not x.flags.c_contiguous or not label.flags.c_contiguous or 0 <= ctx.attrs["ignore_index"] < classes:
+        return None
+    labels = label.reshape(-1)
+    starts = xp.arange(0, x.size, classes)
+
+    def places():
+        return labels + starts if labels.min() >= 0 and labels.max() < classes else None
+
+    return places
+
+
 def hard_cross_entropy(ctx, x, label, y, match):
     """Y = -log(probability of the label's class), which also goes to `match`; 0 for labels to ignore."""
     xp = ctx.xp
     index = label.reshape(*x.shape[:-1], 1)
-    counted = checked_classes(ctx, index, x.shape[-1])
-    match[...] = xp.take_along_axis(x, xp.where(counted, index, 0), -1).reshape(match.shape)
-    xp.log(match, out=y)
-    xp.maximum(y, -_LARGEST, out=y)
-    xp.multiply(y, -counted.reshape(y.shape).astype(y.dtype), out=y)
+    places = places_of_classes(ctx, x, index)
+
+    def step():
+        found = places and places()
+        if found is not None:
+            xp.take(x, found.reshape(match.shape), out=match, mode="clip")
+            counted = -1
+        else:
+            mask = checked_classes(ctx, index, x.shape[-1])
+            match[...] = xp.take_along_axis(x, xp.where(mask, index, 0), -1).reshape(match.shape)
+            counted = -mask.reshape(y.shape).astype(y.dtype)
+        xp.log(match, out=y)
+        xp.maximum(y, -_LARGEST, out=y)
+        xp.multiply(y, counted, out=y)
+
+    return step
 
 
 @cross_entropy.gradient("X, Label")
@@ -127,9 +158,10 @@ def infer_cross_entropy2(attrs, x, label):
     attrs={"ignore_index": -100},
     infer=infer_cross_entropy2,
     rows="X Label Y XShape MatchX",
+    bind=True,
 )
 def cross_entropy2(ctx, x, label, y, x_shape, match):
-    hard_cross_entropy(ctx, x, label, y, match)
+    return hard_cross_entropy(ctx, x, label, y, match)
 
 
 @cross_entropy2.gradient(
@@ -210,8 +242,16 @@ def softmax_with_cross_entropy_grad(ctx, label, softmax, dloss, dlogits):
 
         return step
 
+    last = axis in (-1, softmax.ndim - 1) and dlogits.flags.c_contiguous
+    places = places_of_classes(ctx, softmax, label) if last else None
+
     def step():
         # dLogits = dLoss * (Softmax - (1 in the place of the label))
+        found = places and places()
+        if found is not None:
+            xp.multiply(softmax, dloss, out=dlogits)
+            dlogits.reshape(-1)[found] -= dloss.reshape(-1)
+            return
         counted = label != ctx.attrs["ignore_index"]
         index = xp.where(counted, label, 0)
         weight = dloss * counted
