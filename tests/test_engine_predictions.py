@@ -91,6 +91,18 @@ def test_a_filter_that_is_computed_once_outlives_other_plans(exe):
     assert scale == 0  # not in what a replay calls
 
 
+def test_a_parameter_that_is_fed_counts_as_changed(exe):
+    x = fluid.data("x", [1])
+    w = layers.create_parameter([1], "float32")
+    doubled = layers.elementwise_add(layers.scale(w, 2.0), x)
+    exe.run(fluid.default_startup_program())
+    zero = np.zeros(1, "float32")
+    for value in (3.0, 5.0):
+        given = np.array([value], "float32")
+        assert exe.run(feed={"x": zero, w.name: given}, fetch_list=[doubled])[0].item() == 2 * value
+        assert exe.run(feed={"x": zero}, fetch_list=[doubled])[0].item() == 2 * value
+
+
 def test_a_gradient_that_never_changes_outlives_other_plans(exe):
     w = layers.create_parameter([4], "float32", default_initializer=fluid.initializer.Constant(1.0))
     b = layers.create_parameter([4], "float32", default_initializer=fluid.initializer.Constant(2.0))

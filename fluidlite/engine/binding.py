@@ -163,13 +163,14 @@ class Binder:
         fetches = [self.fetch(name) for name in self.plan._wanted]
         for name, (tensor, _) in self.bound.items():
             tensor.array = self.whole.arrays[name]
+        written = [*self.plan._feeds, *(name for _, steps in self.order for step in steps for name in step.writes)]
         return Bound(
             [tasks for tasks in self.phases if tasks],
             once,
             self.fed,
             fetches,
             list(self.bound.values()),
-            any(self.is_persistable(name) for _, steps in self.order for step in steps for name in step.writes),
+            any(map(self.is_persistable, written)),
             self.threads,
         )
 
@@ -204,7 +205,7 @@ class Binder:
     def take_once(self):
         """Take out of the order the steps that need not run every time."""
         steps = [step for _, steps in self.order for step in steps]
-        found = set(constant(steps, self.is_persistable, self.gradients))
+        found = set(constant(steps, self.is_persistable, self.plan._feeds, self.gradients))
         self.once_steps = [step for step in steps if step in found]
         self.once = {name for step in found for name in step.writes}
         self.order = [(of_rows, [step for step in steps if step not in found]) for of_rows, steps in self.order]

@@ -224,9 +224,9 @@ def rewrite(steps, inference, is_persistable, wanted, enabled):
     return steps
 
 
-def constant(steps, is_persistable, others=()):
+def constant(steps, is_persistable, fed=(), others=()):
     """The steps whose results stay the same until somebody changes a parameter, less those that write `others`."""
-    written = {name for step in steps for name in step.writes if is_persistable(name)}
+    written = {name for step in steps for name in step.writes if is_persistable(name)}.union(fed)
     found, known = [], set()
     for step in steps:
         definition = step.definition
