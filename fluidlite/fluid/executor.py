@@ -79,7 +79,8 @@ class FetchedArray(np.ndarray):
         return round(self._number(), digits)
 
     def __array_wrap__(self, array, context=None, return_scalar=False):
-        return array[()] if return_scalar else array.view(FetchedArray)
+        # NumPy 1 does not say whether it wants a scalar.
+        return array[()] if return_scalar or array.ndim == 0 else array.view(FetchedArray)
 
     def __repr__(self):
         return repr(self.view(np.ndarray))
