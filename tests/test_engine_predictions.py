@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fluidlite.fluid as fluid
-from fluidlite.engine import blas, shards
+from fluidlite.engine import binding, blas, shards
 from fluidlite.fluid import layers
 
 RNG = np.random.RandomState(0)
@@ -200,3 +200,26 @@ def test_a_switch_that_names_no_pass(exe, switches):
     x = fluid.data("x", [1])
     with pytest.raises(ValueError, match="is no switch: write none, or .*batch_last, .*shards"):
         exe.run(fluid.CompiledProgram(fluid.default_main_program(), build), feed={"x": [1.0]}, fetch_list=[x])
+
+
+def test_a_chain_of_pointwise_operators_runs_over_stretches_of_large_arrays(monkeypatch):
+    monkeypatch.setattr(binding, "_LARGE", 1 << 12)
+    monkeypatch.setattr(binding, "_STRETCH", 1 << 10)
+    x = fluid.data("x", [None, 64])
+    x.stop_gradient = False
+    hidden = layers.tanh(layers.elementwise_add(layers.scale(x, 2.0), layers.relu(x)))
+    out = layers.square(layers.leaky_relu(hidden, 0.1))
+    [slope] = fluid.gradients(out, [x])
+    feed = {"x": RNG.standard_normal((64, 64)).astype("float32")}
+    build = fluid.BuildStrategy()
+    build.passes = "-chains"
+    plain = fluid.CompiledProgram(fluid.default_main_program(), build)
+    exe = fluid.Executor()
+    wanted = exe.run(plain, feed=feed, fetch_list=[out, slope])
+    few = kernels(exe)
+    found = exe.run(feed=feed, fetch_list=[out, slope])
+    assert kernels(exe) > 4 * few
+    order = [op.type for op in plan_of(exe).operators]
+    assert order[:3] != [order[0]] * 3  # the second operator runs before the first has done its last stretch
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -19,6 +19,12 @@ from .layout import batch_last
 from .passes import constant
 from .steps import argument
 
+# Pointwise operators on arrays of so many bytes, more than caches hold, run over stretches of so many that stay in one:
+# the next operator finds there what the one before it left (eight passes over 32 MB: 5.9 against 8.5 ms; over 8 MB
+# there is nothing to gain).
+_LARGE = 1 << 24
+_STRETCH = 1 << 18
+
 _ERRORS = (EnforceNotMet, ValueError, ArithmeticError, MemoryError, IndexError, TypeError)
 
 
@@ -55,9 +61,26 @@ class Task:
         self.thread = thread
         self.steps, self.ops = [], []
 
+        self._chain = None  # the shape that the last step was cut along, where its stretches begin, the chain's length
+
     def add(self, step, op=None):
         self.steps.append(step)
         self.ops.append(op)
+        self._chain = None
+
+    def add_stretches(self, steps, op, shape):
+        """Add a step in stretches; where the one before it was cut alike, each follows the same stretch of that."""
+        if self._chain is None or self._chain[0] != shape:
+            for step in steps:
+                self.add(step, op)
+            self._chain = shape, len(self.steps) - len(steps), 1
+            return
+        _, start, length = self._chain
+        for number, step in enumerate(steps):
+            place = start + number * (length + 1) + length
+            self.steps.insert(place, step)
+            self.ops.insert(place, op)
+        self._chain = shape, start, length + 1
 
     def __call__(self):
         step = None
@@ -76,6 +99,27 @@ class Task:
             if op is None:
                 raise
             raise EnforceNotMet(f"{error}\n{op.describe()}") from error
+
+
+def _stretches(arguments):
+    """Indices that cut a large output along the slowest of its dimensions; None where arrays have other shapes."""
+    array = arguments[-1]
+    if array is None or array.nbytes < _LARGE or array.ndim == 0:
+        return None
+    others = [one for argument in arguments for one in (argument if isinstance(argument, list) else [argument])]
+    if any(one is not None and one.shape != array.shape and one.size != 1 for one in others):
+        return None
+    axis = max(range(array.ndim), key=lambda one: array.strides[one])
+    size = array.shape[axis]
+    step = max(1, size * _STRETCH // array.nbytes)
+    return [(slice(None),) * axis + (slice(start, start + step),) for start in range(0, size, step)]
+
+
+def _part(argument, shape, index):
+    """The part of what a kernel gets at `index` of the arrays that have the shape `shape`."""
+    if isinstance(argument, list):
+        return [_part(array, shape, index) for array in argument]
+    return argument[index] if argument is not None and argument.shape == shape else argument
 
 
 class _Storage:
@@ -305,6 +349,7 @@ class Binder:
             for offset, step in enumerate(steps):
                 self.bind_step(lane, task, number + offset, step)
                 lane.finish(number + offset)
+            lane.pool.let_go()
         self.phases.append([task for task in tasks if task.steps])
         self.finish_whole(number, number + len(steps))
 
@@ -321,6 +366,7 @@ class Binder:
             for lane in self.lanes:
                 lane.finish(number)
             number += 1
+        self.whole.pool.let_go()
         self.phases = [[task for task in tasks if task.steps] for tasks in self.phases]
 
     def finish_whole(self, start, stop):
@@ -388,6 +434,11 @@ class Binder:
 
     def bind_step(self, lane, task, number, step):
         definition = step.definition
+        if self.may_be_cut(step):
+            # In a chain a step still works on its last stretch while the next one has written its first.
+            lane.pool.hold()
+        else:
+            lane.pool.let_go()
         if definition.view and self.bind_view(lane, number, step):
             return
         context = self.context(lane, step)
@@ -411,16 +462,36 @@ class Binder:
                 source = self.matching_input(step, slot.name, position)
                 arrays.append(self.output(lane, number, step, name, spec, source, context, taken, copies))
             arguments.append(argument(slot, arrays))
-        if definition.bind:
-            try:
-                call = definition.kernel(context, *arguments)
-            except (EnforceNotMet, ValueError, TypeError) as error:
-                raise EnforceNotMet(f"{error}\n{step.op.describe()}") from error
+        cut = None
+        if not copies and self.may_be_cut(step):
+            cut = _stretches(arguments)
+        if cut is None:
+            for function in [self.call(step, context, arguments), *copies]:
+                task.add(function, step.op)
         else:
-            call = partial(definition.kernel, context, *arguments)
-        for function in [call, *copies]:
-            task.add(function, step.op)
+            shape, steps = arguments[-1].shape, []
+            for index in cut:
+                steps.append(self.call(step, context, [_part(argument, shape, index) for argument in arguments]))
+                context.release_scratch()
+            task.add_stretches(steps, step.op, (shape, arguments[-1].strides))
         context.release_scratch()
+
+    def may_be_cut(self, step):
+        """Whether a step may run over stretches of its arrays, in a chain with those beside it."""
+        if not step.definition.pointwise or "chains" not in self.plan._enabled:
+            return False
+        spec = self.specs.get(step.writes[0]) if step.writes else None
+        return spec is not None and spec.size * spec.dtype.itemsize >= _LARGE
+
+    def call(self, step, context, arguments):
+        """The function without arguments that runs the step's kernel."""
+        kernel = step.definition.kernel
+        if not step.definition.bind:
+            return partial(kernel, context, *arguments)
+        try:
+            return kernel(context, *arguments)
+        except (EnforceNotMet, ValueError, TypeError) as error:
+            raise EnforceNotMet(f"{error}\n{step.op.describe()}") from error
 
     def matching_input(self, step, slot, position):
         """The input whose memory the operator's definition lets an output take over, or None."""

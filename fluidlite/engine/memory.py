@@ -36,6 +36,7 @@ class Pool:
 
     def begin(self, expected=0):
         """Start laying out another plan, which will need about `expected` bytes."""
+        self._held = None  # freed Blocks that must not be handed out yet
         self._free = []  # free Blocks, the smallest first
         self._at_start, self._at_end = {}, {}  # (chunk, position) -> the free Block that starts, or ends, there
         for number, chunk in enumerate(self.chunks):
@@ -76,8 +77,21 @@ class Pool:
         taken = Block(size, best.chunk, best.start)
         return self.chunks[taken.chunk][taken.start : taken.start + used].view(dtype).reshape(shape), taken
 
+    def hold(self):
+        """Hand out nothing that is freed from now on, until `let_go`."""
+        if self._held is None:
+            self._held = []
+
+    def let_go(self):
+        held, self._held = self._held, None
+        for block in held or ():
+            self.free(block)
+
     def free(self, block):
         """Let the memory of `block` be handed out again."""
+        if self._held is not None:
+            self._held.append(block)
+            return
         size, chunk, start = block
         before = self._at_end.get((chunk, start))
         after = self._at_start.get((chunk, start + size))

@@ -13,12 +13,15 @@ from .strides import scratch_like, sum_into
 def activation(type, inputs="X", in_place=True, **traits):
     """An operator from `X` to `Out`; `in_place` says whether the kernel may write over its input."""
     inplace = {"Out": "X"} if in_place else None
-    return operator(type, inputs=inputs, outputs="Out", elementwise=True, inplace=inplace, **traits)
+    pointwise = inputs == "X"
+    return operator(
+        type, inputs=inputs, outputs="Out", elementwise=True, inplace=inplace, **{"pointwise": pointwise, **traits}
+    )
 
 
 # A gradient that may be written over that of the output, and one that may not.
-OVER_DOUT = {"elementwise": True, "inplace": {"X@GRAD": "Out@GRAD"}}
-APART = {"elementwise": True}
+OVER_DOUT = {"elementwise": True, "pointwise": True, "inplace": {"X@GRAD": "Out@GRAD"}}
+APART = {"elementwise": True, "pointwise": True}
 
 
 def masked(ctx, dout, dx, condition):

@@ -15,6 +15,7 @@ from .registry import EnforceNotMet, Spec, operator
     inplace={"Out": "X"},
     bind=True,
     constant=True,
+    pointwise=True,
 )
 def scale(ctx, x, factor, out):
     xp = ctx.xp  # scale * X + bias, or scale * (X + bias)
@@ -61,7 +62,16 @@ def infer_sum(attrs, xs):
     return Spec(tuple(known), xs[0].dtype)
 
 
-@operator("sum", inputs="X*", outputs="Out", infer=infer_sum, elementwise=True, inplace={"Out": "X"}, bind=True)
+@operator(
+    "sum",
+    inputs="X*",
+    outputs="Out",
+    infer=infer_sum,
+    elementwise=True,
+    inplace={"Out": "X"},
+    bind=True,
+    pointwise=True,
+)
 def sum(ctx, xs, out):
     add = ctx.xp.add
     if len(xs) == 1:

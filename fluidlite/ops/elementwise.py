@@ -77,6 +77,7 @@ def pair(type, infer=infer_result, **traits):
         elementwise=True,
         rows=rows_of_pair,
         constant=True,
+        pointwise=True,
         **traits,
     )
 

@@ -125,6 +125,7 @@ class OperatorDef:
         selects=None,
         flat="",
         packed="",
+        pointwise=False,
     ):
         self.type = type
         self.inputs = inputs
@@ -149,6 +150,7 @@ class OperatorDef:
         self.selects = selects
         self.flat = _words(flat)
         self.packed = _words(packed)
+        self.pointwise = pointwise
         self.make_gradient = None
         self.gradient_of = None
         self.make_stages = None
@@ -294,6 +296,7 @@ def operator(type, inputs="", outputs="", **traits):
         flat: slots that are worked on element by element, so that many such operators with equal attributes may run
             as one over their concatenated tensors.  Of `packed` slots each has a number of its own (`Context.spread`);
             what else they read must be the same for all.
+        pointwise: the kernel may be bound to the same slice of all its arrays, if they have one shape or one element.
     """
 
     def declare(kernel):
