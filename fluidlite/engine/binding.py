@@ -68,6 +68,9 @@ class Task:
         self.ops.append(op)
         self._chain = None
 
+    def end_chain(self):
+        self._chain = None
+
     def add_stretches(self, steps, op, shape):
         """Add a step in stretches; where the one before it was cut alike, each follows the same stretch of that."""
         if self._chain is None or self._chain[0] != shape:
@@ -349,7 +352,7 @@ class Binder:
             for offset, step in enumerate(steps):
                 self.bind_step(lane, task, number + offset, step)
                 lane.finish(number + offset)
-            lane.pool.let_go()
+            self.end_chain(lane, task)
         self.phases.append([task for task in tasks if task.steps])
         self.finish_whole(number, number + len(steps))
 
@@ -366,7 +369,7 @@ class Binder:
             for lane in self.lanes:
                 lane.finish(number)
             number += 1
-        self.whole.pool.let_go()
+        self.end_chain(self.whole, task)
         self.phases = [[task for task in tasks if task.steps] for tasks in self.phases]
 
     def finish_whole(self, start, stop):
@@ -438,7 +441,7 @@ class Binder:
             # In a chain a step still works on its last stretch while the next one has written its first.
             lane.pool.hold()
         else:
-            lane.pool.let_go()
+            self.end_chain(lane, task)
         if definition.view and self.bind_view(lane, number, step):
             return
         context = self.context(lane, step)
@@ -475,6 +478,11 @@ class Binder:
                 context.release_scratch()
             task.add_stretches(steps, step.op, (shape, arguments[-1].strides))
         context.release_scratch()
+
+    def end_chain(self, lane, task):
+        """Let no later step join the chain, and its memory be used again: the one without the other is not safe."""
+        task.end_chain()
+        lane.pool.let_go()
 
     def may_be_cut(self, step):
         """Whether a step may run over stretches of its arrays, in a chain with those beside it."""
