@@ -6,6 +6,7 @@ from unittest import mock
 import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from test_engine_fuzz import FreshMemory
 
 from fluidlite.engine.context import Context
 from fluidlite.ops import conv, conv_winograd, registry
@@ -22,17 +23,6 @@ DRAWN = {
 TOLERANCE = {np.float32: 1e-4, np.float64: 1e-10}
 # Orders in which the dimensions of an (N, C, H, W) array lie in memory.
 ORDERS = [STORED, (0, 1, 2, 3), (0, 2, 3, 1), (1, 3, 0, 2)]
-
-
-class FreshMemory:
-    """What a kernel takes for the pool: every buffer is new, and full of what no kernel should read."""
-
-    def array(self, shape, dtype):
-        raw = np.full(np.prod(shape, dtype=int) * np.dtype(dtype).itemsize, 0x7F, np.uint8)
-        return raw.view(dtype).reshape(shape), None
-
-    def free(self, block):
-        pass
 
 
 def stored(values, order, dtype):

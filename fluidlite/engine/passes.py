@@ -8,9 +8,9 @@ from ..ops import registry
 from ..ops.registry import EMPTY, GRAD
 
 # Beside the rewrites below, what else a plan may leave undone: dropping what nobody wants, storing images batch-last,
-# taking over the memory of inputs, cutting the batch into shards, updating all parameters as one, and computing what
-# follows from parameters alone once until they change, running chains of pointwise operators over stretches of large
-# arrays.
+# taking over the memory of inputs, cutting the batch into shards, updating all parameters as one, computing what
+# follows from parameters alone once until they change, and running chains of pointwise operators over stretches of
+# large arrays.
 _OTHERS = ("prune", "batch_last", "in_place", "shards", "flat", "once", "chains")
 
 
