@@ -47,11 +47,14 @@ class Step:
 def versioned(ops, variables, feeds):
     """The operators as steps in which every temporary is written once, and variable name -> its newest version.
 
-    A Program may write a variable several times, with different shapes even.  Each write but the first makes a version
+    Operators without a kernel stand for what the plan does by itself, and are left out.  A Program may write a variable several times, with different shapes even.  Each write but the first makes a version
     under a name of its own; a feed is a write.  Persistable variables keep their one place in the scope.
     """
     newest, written, steps = {}, set(feeds), []
     for index, op in enumerate(ops):
+        definition = registry.find(op.type)
+        if definition.is_left_out:
+            continue
         inputs = {slot: [newest.get(name, name) for name in names] for slot, names in op.inputs.items()}
         outputs = {}
         for slot, names in op.outputs.items():
@@ -62,7 +65,6 @@ def versioned(ops, variables, feeds):
                     newest[name] = f"{name}#{index}"
                 written.add(name)
                 outputs[slot].append(newest.get(name, name))
-        definition = registry.find(op.type)
         steps.append(Step(op, index, definition, {**definition.attrs, **op.attrs}, inputs, outputs))
     return steps, newest
 

@@ -87,6 +87,11 @@ class UserFrame:
             frame = frame.f_back
         return None
 
+    def as_traceback(self):
+        """The frame as a traceback shows it."""
+        text = linecache.getline(self.filename, self.lineno).strip()
+        return f'  File "{self.filename}", line {self.lineno}, in {self.function}\n    {text}\n'
+
     def __str__(self):
         text = linecache.getline(self.filename, self.lineno).strip()
         return f"{self.filename}:{self.lineno}" + (f": {text}" if text else "")
@@ -104,6 +109,7 @@ class Variable:
         lod_level (int): number of levels of sequence information (0: a plain tensor).
         type (VarType): the kind of variable, usually LOD_TENSOR.
         block (Block): where it lives.
+        stored (VarDesc or None): the message that it was read from.
     """
 
     def __init__(
@@ -137,6 +143,7 @@ class Variable:
         self.need_check_feed = need_check_feed
         self.belong_to_optimizer = belong_to_optimizer
         self.op = None
+        self.stored = None
 
     @property
     def shape(self):
@@ -280,17 +287,19 @@ class Operator:
         inputs, outputs (dict): slot name -> list of variable names.
         attrs (dict): attribute name -> plain Python value.
         callstack (UserFrame or None): the user's line that created it.
+        stored (OpDesc or None): the message that it was read from.
     """
 
-    __slots__ = ("block", "type", "inputs", "outputs", "attrs", "callstack")
+    __slots__ = ("block", "type", "inputs", "outputs", "attrs", "callstack", "stored")
 
-    def __init__(self, block, type, inputs=None, outputs=None, attrs=None, callstack=None):
+    def __init__(self, block, type, inputs=None, outputs=None, attrs=None, callstack=None, stored=None):
         self.block = block
         self.type = type
         self.inputs = {slot: _names(value) for slot, value in (inputs or {}).items()}
         self.outputs = {slot: _names(value) for slot, value in (outputs or {}).items()}
         self.attrs = {name: value for name, value in _plain_values(attrs).items() if value is not None} if attrs else {}
         self.callstack = callstack
+        self.stored = stored
 
     def input(self, name):
         """Names of the variables in an input slot."""
@@ -360,7 +369,7 @@ class Operator:
             if len(names) > len(found):
                 raise EnforceNotMet(f"its output {slot!r} holds {len(found)} variables, got {names}")
             for name, spec in zip(names, found, strict=False):
-                if name == EMPTY:
+                if name == EMPTY or spec is None:
                     continue
                 variable = variable_named(name)
                 if not isinstance(variable, Parameter):
@@ -385,7 +394,8 @@ class Operator:
         """The operator as a line of pseudo-code."""
         outs = ", ".join(f"{slot}={names}" for slot, names in self.outputs.items())
         ins = ", ".join(f"{slot}={names}" for slot, names in self.inputs.items())
-        attrs = ", ".join(f"{name}={value!r}" for name, value in sorted(self.attrs.items()))
+        skipped = {"op_callstack"} if skip_op_callstack else ()
+        attrs = ", ".join(f"{name}={value!r}" for name, value in sorted(self.attrs.items()) if name not in skipped)
         return f"{{{outs}}} = {self.type}(inputs={{{ins}}}, {attrs})"
 
     __str__ = to_string
@@ -399,6 +409,7 @@ class Block:
 
     Attributes:
         ops (list of Operator), vars (dict: name -> Variable), program (Program), idx, parent_idx (int).
+        stored (BlockDesc or None): the message that it was read from.
     """
 
     def __init__(self, program, idx, parent_idx=-1):
@@ -408,6 +419,7 @@ class Block:
         self.forward_block_idx = -1
         self.vars = {}
         self.ops = []
+        self.stored = None
 
     def has_var(self, name):
         return name in self.vars
@@ -609,6 +621,7 @@ class Program:
         self._role = OpRole.Forward
         self._role_vars = []
         self._loaders = []  # data loaders that feed this program without being iterated over
+        self._stored = None  # the ProgramDesc that it was read from
 
     @property
     def random_seed(self):
@@ -713,9 +726,10 @@ class Program:
         copy = Program()
         copy._seed = self._seed
         copy._loaders = list(self._loaders)
+        copy._stored = self._stored
         copy.blocks = [Block(copy, block.idx, block.parent_idx) for block in self.blocks]
         for source, block in zip(self.blocks, copy.blocks, strict=True):
-            block.forward_block_idx = source.forward_block_idx
+            block.forward_block_idx, block.stored = source.forward_block_idx, source.stored
             ops = source.ops
             if for_test:
                 training = OpRole.Backward | OpRole.Optimize | OpRole.LRSched
@@ -725,7 +739,7 @@ class Program:
                 if not for_test or variable.name in used or variable.is_data:
                     block.vars[variable.name] = _copied(variable, block)
             for op in ops:
-                duplicate = Operator(block, op.type, op.inputs, op.outputs, op.attrs, op.callstack)
+                duplicate = Operator(block, op.type, op.inputs, op.outputs, op.attrs, op.callstack, op.stored)
                 if for_test and "is_test" in duplicate.attrs:
                     duplicate.attrs["is_test"] = True
                 block.ops.append(duplicate)
@@ -750,6 +764,29 @@ class Program:
         copy._changed()
         return copy
 
+    @property
+    def desc(self):
+        """The Program as Paddle's message: `desc.serialize_to_string()` is what `__model__` holds."""
+        return ProgramDesc(self)
+
+    @staticmethod
+    def parse_from_string(binary_str):
+        """The Program that a serialised ProgramDesc describes.
+
+        Args:
+            binary_str (bytes): as `Program.desc.serialize_to_string()` returns it, here or in Paddle.  Operators that
+                fluidlite lacks are kept; running them raises.
+        Returns:
+            Program: without Parameters (they are persistable Variables) and with `random_seed` as new, since the
+            format says neither.
+        Raises:
+            TypeError: binary_str is no bytes.
+            ModelFileError: it is no complete, consistent ProgramDesc; the message gives the offset.
+        """
+        from .serialize import from_bytes
+
+        return from_bytes(binary_str)
+
     def to_string(self, throw_on_error=False, with_details=False):
         """The Program as text: each block's variables and operators."""
         return "\n".join(block.to_string(throw_on_error, with_details) for block in self.blocks)
@@ -767,6 +804,26 @@ def _copied(variable, block):
     copy.block = block
     copy.op = None
     return copy
+
+
+class ProgramDesc:
+    """What Fluid's scripts find as `Program.desc`."""
+
+    def __init__(self, program):
+        self._program = program
+
+    def serialize_to_string(self):
+        """The Program as a serialised ProgramDesc (bytes), which Paddle reads as well.
+
+        Raises:
+            ValueError: an attribute's value does not fit its type.
+        """
+        from .serialize import to_bytes
+
+        return to_bytes(self._program)
+
+    def num_blocks(self):
+        return self._program.num_blocks
 
 
 class _NameScopes:

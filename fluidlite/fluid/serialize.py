@@ -1,71 +1,359 @@
-"""A Program as plain data, and back."""
+"""Programs as Paddle's ProgramDesc messages, and back.
+
+What a message says beyond what a Program knows (fields of later versions, the description of a reader, whether a number
+is 32 or 64 bits wide) stays in the message: each part of a Program keeps the one that it was read from (`stored`), and
+is written as that message with the changes made since.
+"""
+
+import re
+
+from google.protobuf.message import DecodeError
 
 from ..ops import registry
+from ..ops.dtypes import VarType
+from ..ops.registry import EnforceNotMet
+from ..proto import schema, wire
 from ..proto.files import ModelFileError
-from .framework import Block, Operator, Parameter, Program, Variable
+from .framework import Block, Operator, Program, UserFrame, Variable
+
+VERSION = 1008005  # Fluid's 1.8.5
+
+_FIELDS = {number: field for number, field in schema.ATTR_TYPES.values()}
+_NUMBERS = {name: number for name, (number, _) in schema.ATTR_TYPES.items()}
+_NAMES = {number: name for name, number in _NUMBERS.items()}
+_BLOCK, _BLOCKS = _NUMBERS["BLOCK"], _NUMBERS["BLOCKS"]
+
+# The field of the VarType message that says what a variable of a kind holds.
+_CONTENT = {
+    VarType.LOD_TENSOR: "lod_tensor",
+    VarType.LOD_TENSOR_ARRAY: "tensor_array",
+    VarType.SELECTED_ROWS: "selected_rows",
+}
+_CALLSTACK = "op_callstack"
+_FEED, _FETCH = "feed", "fetch"
 
 
-def describe_program(program):
-    """The Program as dicts, lists, strings and numbers."""
-    return {
-        "blocks": [
-            {
-                "parent": block.parent_idx,
-                "vars": [_describe_variable(v) for v in block.vars.values()],
-                "ops": [
-                    {"type": o.type, "inputs": o.inputs, "outputs": o.outputs, "attrs": o.attrs} for o in block.ops
-                ],
-            }
-            for block in program.blocks
-        ],
-        "random_seed": program.random_seed,
-    }
-
-
-def _describe_variable(variable):
-    return {
-        "name": variable.name,
-        "type": int(variable.type),
-        "shape": list(variable.shape),
-        "dtype": int(variable.dtype),
-        "persistable": variable.persistable,
-        "stop_gradient": variable.stop_gradient,
-        "lod_level": variable.lod_level,
-        "is_data": variable.is_data,
-        "need_check_feed": variable.need_check_feed,
-        "parameter": isinstance(variable, Parameter),
-        "trainable": getattr(variable, "trainable", False),
-    }
-
-
-def restore_program(description, path):
-    """The Program that `describe_program` described.
+def to_bytes(program):
+    """A Program as a serialised ProgramDesc.
 
     Raises:
-        ModelFileError: the description, read from `path`, is incomplete, or uses operators that fluidlite lacks.
+        ValueError: the value of an attribute does not fit its type.
     """
+    message = schema.ProgramDesc()
+    if program._stored is not None:
+        message.CopyFrom(program._stored)
+    else:
+        message.version.version = VERSION
+    for block in program.blocks:
+        _write_block(block, message.blocks.add())
+    return message.SerializeToString()
+
+
+def _write_block(block, message):
+    if block.stored is not None:
+        message.CopyFrom(block.stored)
+        message.ClearField("vars")
+        message.ClearField("ops")
+    message.idx, message.parent_idx = block.idx, block.parent_idx
+    if block.forward_block_idx != message.forward_block_idx:
+        message.forward_block_idx = block.forward_block_idx
+    for variable in block.vars.values():
+        _write_variable(variable, message.vars.add())
+    for op in block.ops:
+        _write_operator(op, message.ops.add())
+
+
+def _write_variable(variable, message):
+    if variable.stored is not None:
+        message.CopyFrom(variable.stored)
+    message.name = variable.name.encode()
+    message.type.type = int(variable.type)
+    if variable.stored is None or variable.persistable != message.persistable:
+        message.persistable = variable.persistable
+    if variable.need_check_feed != message.need_check_feed:
+        message.need_check_feed = variable.need_check_feed
+    field = _CONTENT.get(variable.type)
+    if field is None:
+        return
+    content = getattr(message.type, field)
+    tensor = content if variable.type == VarType.SELECTED_ROWS else content.tensor
+    tensor.data_type = int(variable.dtype)
+    if list(tensor.dims) != list(variable.shape):
+        tensor.dims[:] = variable.shape
+    if content is not tensor and content.lod_level != variable.lod_level:
+        content.lod_level = variable.lod_level
+
+
+def _write_operator(op, message):
+    stored = {}
+    if op.stored is not None:
+        message.CopyFrom(op.stored)
+        for field in ("inputs", "outputs", "attrs"):
+            message.ClearField(field)
+        stored = {attr.name: attr for attr in op.stored.attrs}
+    message.type = op.type.encode()
+    for slots, field in ((op.inputs, message.inputs), (op.outputs, message.outputs)):
+        for slot, names in slots.items():
+            field.add(parameter=slot.encode(), arguments=[name.encode() for name in names])
+    for name, value in op.attrs.items():
+        _write_attr(op, name, value, stored.pop(name.encode(), None), message.attrs.add())
+    if _CALLSTACK not in op.attrs and op.callstack is not None:
+        attr = message.attrs.add(name=_CALLSTACK.encode(), type=_NUMBERS["STRINGS"])
+        attr.strings.append(op.callstack.as_traceback().encode(errors="replace"))
+    message.attrs.extend(attr for attr in stored.values() if attr.type not in _FIELDS)
+
+
+def _write_attr(op, name, value, stored, message):
+    if stored is not None:
+        message.CopyFrom(stored)
+        if stored.type in _FIELDS and _attr_value(stored) == value:
+            return
+        message.ClearField(_FIELDS[stored.type])
+    else:
+        message.name, message.type = name.encode(), _NUMBERS[registry.attr_type(op.type, name, value)]
+    kind, field = _NAMES[message.type], _FIELDS[message.type]
     try:
-        program = Program()
-        program.random_seed = description["random_seed"]
-        program.blocks = [Block(program, i, b["parent"]) for i, b in enumerate(description["blocks"])]
-        for block, stored in zip(program.blocks, description["blocks"], strict=True):
-            for item in stored["vars"]:
-                _restore_variable(block, **item)
-            for item in stored["ops"]:
-                block.ops.append(Operator(block, item["type"], item["inputs"], item["outputs"], item["attrs"]))
-        program.blocks[0]
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise ModelFileError(f"{path} does not describe a Program: {type(error).__name__}: {error}") from None
-    missing = sorted({op.type for block in program.blocks for op in block.ops if not registry.known(op.type)})
+        value = registry.attr_value(kind, value)
+    except EnforceNotMet as error:
+        raise ValueError(f"the attribute {name} cannot be saved: {error}\n{op.describe()}") from None
+    if kind.startswith("STRING"):
+        value = [item.encode() for item in value] if kind == "STRINGS" else value.encode()
+    if kind.endswith("S"):
+        getattr(message, field).extend(value)
+    else:
+        setattr(message, field, value)
+
+
+def from_bytes(data, path=None):
+    """The Program that a serialised ProgramDesc describes; operators that fluidlite lacks are kept.
+
+    Args:
+        data (bytes): the message.
+        path (str): the file it comes from, for error messages.
+    Raises:
+        TypeError: data is no bytes.
+        ModelFileError: data is no complete, consistent ProgramDesc.
+    """
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise TypeError(f"a serialised ProgramDesc is bytes, got {type(data).__name__}")
+    data = bytes(data)
+    message = schema.ProgramDesc()
+    try:
+        message.MergeFromString(data)
+        missing = message.FindInitializationErrors()
+    except (DecodeError, RecursionError) as error:
+        offset, reason = wire.first_error(data, "ProgramDesc") or (len(data), error)
+        raise _file_error(path, f"it is no serialised ProgramDesc: {reason}", offset) from None
     if missing:
-        raise ModelFileError(f"{path} uses operators that fluidlite lacks: {', '.join(missing)}")
+        where = wire.offset_of(data, "ProgramDesc", _parsed_path(missing[0])[:-1])
+        raise _file_error(path, f"it is no ProgramDesc: {missing[0]} is missing", where)
+    try:
+        return _read_program(message)
+    except _Inconsistent as found:
+        raise _file_error(path, str(found), wire.offset_of(data, "ProgramDesc", found.path)) from None
+
+
+class _Inconsistent(Exception):
+    """A message contradicts itself, or says what no Program can hold; `path` leads to the part that does."""
+
+    def __init__(self, reason, *path):
+        super().__init__(reason)
+        self.path = path
+
+
+def _file_error(path, reason, offset):
+    return ModelFileError(f"{path or 'the serialised program'} cannot be read: {reason} (at byte {offset:,})")
+
+
+def _parsed_path(text):
+    """'blocks[0].ops[3].type' -> [("blocks", 0), ("ops", 3), ("type", 0)]"""
+    return [(name, int(index or 0)) for name, index in re.findall(r"(\w+)(?:\[(\d+)\])?", text)]
+
+
+def _read_program(message):
+    if not message.blocks:
+        raise _Inconsistent("it describes no blocks")
+    program = Program()
+    program.blocks = []
+    for index, stored in enumerate(message.blocks):
+        here = ("blocks", index)
+        if stored.idx != index:
+            raise _Inconsistent(f"block {index} says that it is block {stored.idx}", here)
+        # Parents come first, so no chain of them can be a circle.
+        if not (-1 <= stored.parent_idx < index or index == 0 and stored.parent_idx == -1):
+            raise _Inconsistent(f"block {index} cannot have the parent {stored.parent_idx}", here)
+        if not -1 <= stored.forward_block_idx < len(message.blocks):
+            raise _Inconsistent(f"block {index} is the gradient of a block {stored.forward_block_idx}", here)
+        block = Block(program, index, stored.parent_idx)
+        block.forward_block_idx = stored.forward_block_idx
+        block.stored = schema.BlockDesc()
+        program.blocks.append(block)
+        for number, item in enumerate(stored.vars):
+            variable = _read_variable(block, item, here, ("vars", number))
+            if variable.name in block.vars:
+                raise _Inconsistent(f"block {index} has two variables {variable.name!r}", here, ("vars", number))
+            block.vars[variable.name] = variable
+        for number, item in enumerate(stored.ops):
+            block.ops.append(_read_operator(block, item, len(message.blocks), here, ("ops", number)))
+            for name in block.ops[-1].output_arg_names:
+                if name in block.vars:
+                    block.vars[name].op = block.ops[-1]
+        block.stored.CopyFrom(stored)
+        block.stored.ClearField("vars")
+        block.stored.ClearField("ops")
+    _refuse_circles(program)
+    program._stored = schema.ProgramDesc()
+    program._stored.CopyFrom(message)
+    program._stored.ClearField("blocks")
     return program
 
 
-def _restore_variable(block, name, shape, dtype, parameter, trainable, **flags):
-    if parameter:
-        variable = Parameter(block, shape=shape, dtype=dtype, name=name, trainable=trainable)
-        variable.stop_gradient = flags["stop_gradient"]
-    else:
-        variable = Variable(block, name=name, shape=shape, dtype=dtype, **flags)
-    block.vars[name] = variable
+def _text(value, what, *path):
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise _Inconsistent(f"{what} is not UTF-8: {value[:40]!r}", *path) from None
+
+
+def _kind(number, what, *path):
+    try:
+        return VarType(number)
+    except ValueError:
+        raise _Inconsistent(f"{what} is {number}, which Paddle does not have", *path) from None
+
+
+def _read_variable(block, stored, *path):
+    name = _text(stored.name, "the name of a variable", *path)
+    kind = _kind(stored.type.type, f"the type of the variable {name!r}", *path)
+    variable = Variable(
+        block, kind, name, persistable=stored.persistable, need_check_feed=stored.need_check_feed
+    )
+    variable.stored = stored
+    field = _CONTENT.get(kind)
+    if field is not None and stored.type.HasField(field):
+        content = getattr(stored.type, field)
+        tensor = content if kind == VarType.SELECTED_ROWS else content.tensor
+        dtype = _kind(tensor.data_type, f"the data type of the variable {name!r}", *path)
+        shape = tuple(tensor.dims)
+        if min(shape, default=0) < -1:
+            raise _Inconsistent(f"the variable {name!r} has the shape {list(shape)}", *path)
+        variable._describe(shape, dtype)
+        if content is not tensor:
+            if content.lod_level < 0:
+                raise _Inconsistent(f"the variable {name!r} has {content.lod_level} LoD levels", *path)
+            variable.lod_level = content.lod_level
+    return variable
+
+
+def _read_operator(block, stored, blocks, *path):
+    type = _text(stored.type, "the type of an operator", *path)
+    attrs = {}
+    for attr in stored.attrs:
+        name = _text(attr.name, f"the name of an attribute of {type}", *path)
+        if attr.type in (_BLOCK, _BLOCKS):
+            for index in _attr_value(attr) if attr.type == _BLOCKS else [_attr_value(attr)]:
+                if not 0 <= index < blocks:
+                    raise _Inconsistent(f"the attribute {name} of {type} names block {index} of {blocks}", *path)
+        if attr.type in _FIELDS:
+            attrs[name] = _attr_value(attr)
+    slots = []
+    for field in (stored.inputs, stored.outputs):
+        slots.append({})
+        for slot in field:
+            name = _text(slot.parameter, f"the name of a slot of {type}", *path)
+            slots[-1][name] = [_text(item, f"a variable of {type}", *path) for item in slot.arguments]
+    op = Operator(block, type, *slots, callstack=_user_frame(attrs.get(_CALLSTACK)), stored=stored)
+    op.attrs = attrs
+    return op
+
+
+def _attr_value(attr):
+    kind, value = _NAMES[attr.type], getattr(attr, _FIELDS[attr.type])
+    if kind == "STRING":
+        return value.decode(errors="backslashreplace")
+    if kind == "STRINGS":
+        return [item.decode(errors="backslashreplace") for item in value]
+    return list(value) if kind.endswith("S") else value
+
+
+def _user_frame(lines):
+    """The innermost line that Paddle noted as the one that made an operator."""
+    found = re.match(r'\s*File "(.+)", line (\d{1,9}), in (.+)', lines[-1]) if lines and isinstance(lines, list) else None
+    return UserFrame(found[1], int(found[2]), found[3]) if found else None
+
+
+def _refuse_circles(program):
+    inside = [
+        {index for op in block.ops if op.stored is not None for index in _blocks_of(op)} for block in program.blocks
+    ]
+    finished = set()
+    for start in range(len(inside)):
+        trail = [(start, iter(inside[start]))]
+        on_trail = {start}
+        while trail:
+            index, inner = trail[-1]
+            following = next((i for i in inner if i not in finished), None)
+            if following is None:
+                trail.pop()
+                on_trail.discard(index)
+                finished.add(index)
+            elif following in on_trail:
+                raise _Inconsistent(f"block {following} is inside itself", ("blocks", following))
+            else:
+                trail.append((following, iter(inside[following])))
+                on_trail.add(following)
+
+
+def _blocks_of(op):
+    for attr in op.stored.attrs:
+        if attr.type == _BLOCK:
+            yield attr.block_idx
+        elif attr.type == _BLOCKS:
+            yield from attr.blocks_idx
+
+
+def missing_operators(program):
+    """What a Program, read from a file, needs and fluidlite lacks: sorted list of operator types.
+
+    An operator that is there, but not with an input or an attribute that the file gives it, is listed with that.
+    """
+    return sorted({reason for block in program.blocks for op in block.ops if (reason := _lack(op))})
+
+
+def _lack(op):
+    if not registry.known(op.type):
+        return op.type
+    known = {slot.name for slot in registry.find(op.type).inputs}
+    for slot, names in op.inputs.items():
+        if names and slot not in known:
+            return f"{op.type} (with the input {slot})"
+    for attr in op.stored.attrs if op.stored is not None else ():
+        if attr.type not in _FIELDS:
+            return f"{op.type} (with the attribute {attr.name.decode(errors='replace')} of a later type)"
+    return None
+
+
+def add_feeds_and_fetches(program, feeds, fetches):
+    """Add the operators by which a saved model says what to feed and what to fetch.
+
+    Args:
+        program (Program): is changed.
+        feeds, fetches (lists of str): names of variables.
+    """
+    block = program.global_block()
+    block.create_var(name=_FEED, type=VarType.FEED_MINIBATCH, persistable=True)
+    block.create_var(name=_FETCH, type=VarType.FETCH_LIST, persistable=True)
+    for column, name in reversed(list(enumerate(feeds))):
+        block.prepend_op(_FEED, {"X": _FEED}, {"Out": name}, {"col": column})
+    for column, name in enumerate(fetches):
+        block.append_op(_FETCH, {"X": name}, {"Out": _FETCH}, {"col": column})
+
+
+def feeds_and_fetches(program):
+    """What a saved model says: (names to feed, names to fetch)."""
+
+    def named(type, names):
+        ops = [op for op in program.global_block().ops if op.type == type]
+        return [name for op in sorted(ops, key=lambda op: op.attrs.get("col", 0)) for name in names(op)]
+
+    return named(_FEED, lambda op: op.output("Out")), named(_FETCH, lambda op: op.input("X"))

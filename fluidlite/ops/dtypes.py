@@ -26,8 +26,17 @@ class VarType(enum.IntEnum):
     READER = 15
     RAW = 17
     TUPLE = 18
+    SIZE_T = 19
     UINT8 = 20
     INT8 = 21
+    # Later than Fluid 1.8; a Program that has them can be read and written, but not run.
+    BF16 = 22
+    COMPLEX64 = 23
+    COMPLEX128 = 24
+    STRING = 25
+    STRINGS = 26
+    VOCAB = 27
+    FEED_LIST = 28
 
 
 _NUMPY = {

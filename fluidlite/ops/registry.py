@@ -203,6 +203,11 @@ class OperatorDef:
         self.make_stages = make
         return make
 
+    @property
+    def is_left_out(self):
+        """Whether plans leave the operator out: it has no kernel, for it says what a plan does by itself."""
+        return self.kernel is None and self.make_stages is None
+
     def row_slots(self, attrs, shapes):
         """The slots that hold rows of the batch, for tensors of these shapes (slot -> list); None if rows mix."""
         if callable(self.rows):
@@ -271,7 +276,7 @@ def operator(type, inputs="", outputs="", **traits):
         inputs, outputs: slot names, with marks as in `parse_slots`.
         attrs: attribute name -> default.
         infer: `infer(attrs, *input specs) -> output spec, or a tuple of them` (None for an absent input; a list for
-            a `*` slot).  It is called with -1 dimensions while the Program is built, and with all dimensions known
+            a `*` slot; None in the place of a spec leaves the variable as it is).  It is called with -1 dimensions while the Program is built, and with all dimensions known
             when a plan is prepared.  It raises `EnforceNotMet` for inputs that do not fit.
         bind: the kernel is called once per plan and returns the function to replay.
         inplace: output slot -> input slot whose buffer the output may take over.
