@@ -20,6 +20,7 @@ def infer_given_shape(attrs, shape_tensor=None, shape_tensors=()):
     inputs="ValueTensor?!, ShapeTensor?!, ShapeTensorList*?!",
     outputs="Out!",
     attrs={"shape": [], "dtype": 5, "value": 0.0, "str_value": "", "force_cpu": False},
+    types={"shape": "LONGS"},
     infer=lambda attrs, value, *shapes: infer_given_shape(attrs, *shapes),
     constant=True,
 )
@@ -95,6 +96,7 @@ def fill_any_like(ctx, x, out):
     "assign_value",
     outputs="Out!",
     attrs={"shape": [], "dtype": 5, **{name: [] for name in VALUE_LISTS.values()}},
+    types={"fp32_values": "FLOATS", "int64_values": "LONGS"},
     infer=infer_given_shape,
     bind=True,
     constant=True,
@@ -153,7 +155,13 @@ def infer_eye(attrs):
     return Spec((attrs["num_rows"], columns), numpy_dtype(attrs["dtype"]))
 
 
-@operator("eye", outputs="Out!", attrs={"num_rows": 0, "num_columns": -1, "dtype": 5}, infer=infer_eye)
+@operator(
+    "eye",
+    outputs="Out!",
+    attrs={"num_rows": 0, "num_columns": -1, "dtype": 5},
+    types={"num_rows": "LONG", "num_columns": "LONG"},
+    infer=infer_eye,
+)
 def eye(ctx, out):
     rows, columns = out.shape
     out.fill(0)

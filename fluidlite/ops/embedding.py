@@ -56,5 +56,5 @@ def add_rows(xp, table, ids, rows):
 
 
 for _type, _infer in (("lookup_table", infer_lookup), ("lookup_table_v2", infer_lookup_v2)):
-    _definition = operator(_type, "W, Ids!", "Out", attrs=_ATTRS, infer=_infer)(lookup)
+    _definition = operator(_type, "W, Ids!", "Out", attrs=_ATTRS, types={"padding_idx": "LONG"}, infer=_infer)(lookup)
     _definition.gradient("Ids", shapes="W", infer=lambda attrs, ids, w, dout: w)(lookup_grad)

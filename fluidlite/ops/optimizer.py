@@ -7,7 +7,7 @@ at every step.
 from .registry import EnforceNotMet, operator
 
 
-def update_rule(type, inputs, updates, attrs=None, flat="", packed=""):
+def update_rule(type, inputs, updates, attrs=None, types=None, flat="", packed=""):
     """An operator that reads Param, Grad and other `inputs`, and writes new values over those named in `updates`.
 
     For `flat` and `packed` see `registry.operator`: with them one call updates all parameters of a network.
@@ -29,7 +29,16 @@ def update_rule(type, inputs, updates, attrs=None, flat="", packed=""):
 
     marked = " ".join(name + "!" for name in outputs)  # no gradient flows through an update
     return operator(
-        type, inputs, marked, attrs=attrs, infer=infer, bind=True, inplace=outputs, flat=flat, packed=packed
+        type,
+        inputs,
+        marked,
+        attrs=attrs,
+        types=types,
+        infer=infer,
+        bind=True,
+        inplace=outputs,
+        flat=flat,
+        packed=packed,
     )
 
 
@@ -134,6 +143,7 @@ def average_squares(xp, rate, x, mean, mean_out, t):
         "lazy_mode": False,
         "min_row_size_to_use_multithread": 1000,
     },
+    types={"min_row_size_to_use_multithread": "LONG"},
     flat="Param Grad Moment1 Moment2",
     packed="Beta1Pow Beta2Pow",
 )

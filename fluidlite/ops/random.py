@@ -79,6 +79,7 @@ for _type, _kernel, _attrs in (("uniform_random", uniform, _UNIFORM), ("gaussian
         inputs="ShapeTensor?!, ShapeTensorList*?!",
         outputs="Out!",
         attrs={**_SHAPED, **_attrs},
+        types={"shape": "LONGS"},
         infer=infer_real,
         random=True,
     )(_kernel)
@@ -102,6 +103,7 @@ operator("truncated_gaussian_random", outputs="Out!", attrs={**_SHAPED, **_NORMA
     inputs="ShapeTensor?!, ShapeTensorList*?!",
     outputs="Out!",
     attrs={"shape": [], "low": 0, "high": 1, "seed": 0, "dtype": 3},
+    types={"shape": "LONGS"},
     infer=infer_given_shape,
     random=True,
 )

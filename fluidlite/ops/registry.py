@@ -107,6 +107,7 @@ class OperatorDef:
         outputs,
         kernel,
         attrs=None,
+        types=None,
         infer=like_first,
         bind=False,
         inplace=None,
@@ -132,6 +133,7 @@ class OperatorDef:
         self.outputs = outputs
         self.kernel = kernel
         self.attrs = dict(attrs or {})
+        self.types = {name: _type_of(value) for name, value in self.attrs.items()} | dict(types or {})
         self.infer = infer
         self.bind = bind
         self.inplace = dict(inplace or {})
@@ -174,6 +176,7 @@ class OperatorDef:
                 tuple(dins),
                 kernel,
                 attrs=self.attrs,
+                types=self.types,
                 infer=infer or _like_forward(kept, dins),
                 shape_only=shapes,
                 **{"rows": _rows_of_gradient(self.rows), "sums": " ".join(din.name for din in dins), **traits},
@@ -207,6 +210,10 @@ class OperatorDef:
     def is_left_out(self):
         """Whether plans leave the operator out: it has no kernel, for it says what a plan does by itself."""
         return self.kernel is None and self.make_stages is None
+
+    def attr_type(self, name, value):
+        """The type under which a saved program holds an attribute: the declared one, or else that of the value."""
+        return self.types.get(name) or _OTHER_TYPES.get(name) or _type_of(value)
 
     def row_slots(self, attrs, shapes):
         """The slots that hold rows of the batch, for tensors of these shapes (slot -> list); None if rows mix."""
@@ -261,6 +268,93 @@ def _default_gradient(grad):
     return make
 
 
+# The types of attributes that Paddle's operators have and these definitions lack, where values may not show them.
+_OTHER_TYPES = {
+    **dict.fromkeys(("op_role_var", "op_callstack", "epmap", "table_names", "skip_eager_deletion_vars"), "STRINGS"),
+    **dict.fromkeys(("fuse_alpha", "fuse_beta", "fuse_brelu_threshold"), "FLOAT"),
+    **dict.fromkeys(
+        ("Scale_in", "Scale_in_eltwise", "Scale_out", "Scale_x", "Scale_y", "scale_x", "scale_out"), "FLOAT"
+    ),
+    **dict.fromkeys(("Scale_weights", "scale_y"), "FLOATS"),
+    "height_sections": "LONGS",
+}
+
+_INT32 = range(-(2**31), 2**31)
+
+
+def _type_of(value):
+    """The type of attribute that a value is, as far as it shows: a list without elements is one of small integers."""
+    if isinstance(value, (list, tuple, np.ndarray)):
+        types = {_type_of(one) for one in value}
+        for one in ("FLOAT", "LONG", "INT", "BOOLEAN", "STRING", "BLOCK"):
+            if one in types:
+                return one + "S"
+        return "INTS"
+    if isinstance(value, (bool, np.bool_)):
+        return "BOOLEAN"
+    if isinstance(value, (int, np.integer)):
+        return "INT" if value in _INT32 else "LONG"
+    if isinstance(value, (float, np.floating)):
+        return "FLOAT"
+    if isinstance(value, (str, bytes)):
+        return "STRING"
+    return "BLOCK"
+
+
+def attr_type(type, name, value):
+    """The type under which a saved program holds an attribute.
+
+    Args:
+        type (str): the operator type; it need not be one that fluidlite has.
+        name (str): the attribute.
+        value: its value, which decides where the operator's definition does not know the attribute.
+    Returns:
+        str: INT, LONG, FLOAT, STRING, BOOLEAN or BLOCK, or one of them with an S behind it, for a list
+    """
+    if type in _registry:
+        return _registry[type].attr_type(name, value)
+    return _OTHER_TYPES.get(name) or _type_of(value)
+
+
+def attr_value(type, value):
+    """`value` as plain Python of an attribute type that `attr_type` returns.
+
+    Raises:
+        EnforceNotMet: the type cannot hold the value.
+    """
+    try:
+        if type.endswith("S"):
+            return [_PLAIN[type[:-1]](one) for one in value]
+        return _PLAIN[type](value)
+    except (TypeError, ValueError, OverflowError):
+        raise EnforceNotMet(f"{value!r} cannot be an attribute of the type {type}") from None
+
+
+def _integer(low, high):
+    def plain(value):
+        number = int(value)
+        if number != value or not low <= number < high:
+            raise ValueError
+        return number
+
+    return plain
+
+
+def _text(value):
+    if not isinstance(value, (str, bytes)):
+        raise TypeError
+    return value
+
+
+_PLAIN = {
+    "INT": _integer(-(2**31), 2**31),
+    "LONG": _integer(-(2**63), 2**63),
+    "FLOAT": float,
+    "STRING": _text,
+    "BOOLEAN": bool,
+    "BLOCK": lambda block: block,
+}
+
 _registry = {}
 
 
@@ -275,6 +369,7 @@ def operator(type, inputs="", outputs="", **traits):
         type: Fluid's name of the operator type.
         inputs, outputs: slot names, with marks as in `parse_slots`.
         attrs: attribute name -> default.
+        types: attribute name -> its type in a saved program, where that is not the one of the default (see `_type_of`).
         infer: `infer(attrs, *input specs) -> output spec, or a tuple of them` (None for an absent input; a list for
             a `*` slot; None in the place of a spec leaves the variable as it is).  It is called with -1 dimensions while the Program is built, and with all dimensions known
             when a plan is prepared.  It raises `EnforceNotMet` for inputs that do not fit.
