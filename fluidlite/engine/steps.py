@@ -47,8 +47,9 @@ class Step:
 def versioned(ops, variables, feeds):
     """The operators as steps in which every temporary is written once, and variable name -> its newest version.
 
-    Operators without a kernel stand for what the plan does by itself, and are left out.  A Program may write a variable several times, with different shapes even.  Each write but the first makes a version
-    under a name of its own; a feed is a write.  Persistable variables keep their one place in the scope.
+    Operators without a kernel stand for what the plan does by itself, and are left out.  A Program may write a variable
+    several times, with different shapes even.  Each write but the first makes a version under a name of its own; a feed
+    is a write.  Persistable variables keep their one place in the scope.
     """
     newest, written, steps = {}, set(feeds), []
     for index, op in enumerate(ops):

@@ -95,12 +95,17 @@ def _write_operator(op, message):
     for slots, field in ((op.inputs, message.inputs), (op.outputs, message.outputs)):
         for slot, names in slots.items():
             field.add(parameter=slot.encode(), arguments=[name.encode() for name in names])
-    for name, value in op.attrs.items():
+    for name, value in (_all_attrs(op) if op.stored is None else op.attrs).items():
         _write_attr(op, name, value, stored.pop(name.encode(), None), message.attrs.add())
-    if _CALLSTACK not in op.attrs and op.callstack is not None:
-        attr = message.attrs.add(name=_CALLSTACK.encode(), type=_NUMBERS["STRINGS"])
-        attr.strings.append(op.callstack.as_traceback().encode(errors="replace"))
     message.attrs.extend(attr for attr in stored.values() if attr.type not in _FIELDS)
+
+
+def _all_attrs(op):
+    """The attributes of an operator that was made here, with those that Paddle insists on finding in a file."""
+    others = {**registry.COMMON_ATTRS, **registry.find(op.type).all_attrs()}
+    if op.callstack is not None:
+        others[_CALLSTACK] = [op.callstack.as_traceback()]
+    return {**others, **op.attrs}
 
 
 def _write_attr(op, name, value, stored, message):
@@ -117,7 +122,8 @@ def _write_attr(op, name, value, stored, message):
     except EnforceNotMet as error:
         raise ValueError(f"the attribute {name} cannot be saved: {error}\n{op.describe()}") from None
     if kind.startswith("STRING"):
-        value = [item.encode() for item in value] if kind == "STRINGS" else value.encode()
+        items = [item.encode(errors="replace") for item in ([value] if kind == "STRING" else value)]
+        value = items[0] if kind == "STRING" else items
     if kind.endswith("S"):
         getattr(message, field).extend(value)
     else:
@@ -225,9 +231,7 @@ def _kind(number, what, *path):
 def _read_variable(block, stored, *path):
     name = _text(stored.name, "the name of a variable", *path)
     kind = _kind(stored.type.type, f"the type of the variable {name!r}", *path)
-    variable = Variable(
-        block, kind, name, persistable=stored.persistable, need_check_feed=stored.need_check_feed
-    )
+    variable = Variable(block, kind, name, persistable=stored.persistable, need_check_feed=stored.need_check_feed)
     variable.stored = stored
     field = _CONTENT.get(kind)
     if field is not None and stored.type.HasField(field):
@@ -278,7 +282,8 @@ def _attr_value(attr):
 
 def _user_frame(lines):
     """The innermost line that Paddle noted as the one that made an operator."""
-    found = re.match(r'\s*File "(.+)", line (\d{1,9}), in (.+)', lines[-1]) if lines and isinstance(lines, list) else None
+    line = lines[-1] if lines and isinstance(lines, list) else ""
+    found = re.match(r'\s*File "(.+)", line (\d{1,9}), in (.+)', str(line))
     return UserFrame(found[1], int(found[2]), found[3]) if found else None
 
 
@@ -323,10 +328,14 @@ def missing_operators(program):
 def _lack(op):
     if not registry.known(op.type):
         return op.type
-    known = {slot.name for slot in registry.find(op.type).inputs}
+    definition = registry.find(op.type)
+    known = {slot.name for slot in definition.inputs}
     for slot, names in op.inputs.items():
         if names and slot not in known:
             return f"{op.type} (with the input {slot})"
+    for name, value in definition.fixed.items():
+        if op.attrs.get(name, value) != value:
+            return f"{op.type} (with {name}={op.attrs[name]!r})"
     for attr in op.stored.attrs if op.stored is not None else ():
         if attr.type not in _FIELDS:
             return f"{op.type} (with the attribute {attr.name.decode(errors='replace')} of a later type)"

@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from .linalg import size_of
-from .registry import EnforceNotMet, operator
+from .registry import LIBRARIES, MKLDNN, EnforceNotMet, operator
 from .strides import scratch_like, sum_into
 
 
@@ -61,7 +61,7 @@ def below_zero(xp, x, out):
     xp.clip(x, -math.inf, 0, out=out)
 
 
-@activation("relu", monotone=True)
+@activation("relu", unused=LIBRARIES, monotone=True)
 def relu(ctx, x, out):
     above_zero(ctx.xp, x, out)
 
@@ -94,7 +94,7 @@ def brelu_grad(ctx, x, dout, dx):
     return masked(ctx, dout, dx, between(ctx, x, ctx.attrs["t_min"], ctx.attrs["t_max"]))
 
 
-@activation("leaky_relu", attrs={"alpha": 0.02}, in_place=False)
+@activation("leaky_relu", unused=MKLDNN, attrs={"alpha": 0.02}, in_place=False)
 def leaky_relu(ctx, x, out):
     alpha = ctx.attrs["alpha"]
     ctx.xp.multiply(x, alpha, out=out)
@@ -229,7 +229,7 @@ def logistic(xp, x, out):
     xp.divide(1, out, out=out)
 
 
-@activation("sigmoid", monotone=True)
+@activation("sigmoid", unused=LIBRARIES, monotone=True)
 def sigmoid(ctx, x, out):
     logistic(ctx.xp, x, out)
 
@@ -262,7 +262,7 @@ def hard_sigmoid_grad(ctx, out, dout, dx):
     return step
 
 
-@activation("tanh", monotone=True)
+@activation("tanh", unused=LIBRARIES, monotone=True)
 def tanh(ctx, x, out):
     ctx.xp.tanh(x, out=out)
 
@@ -294,7 +294,7 @@ def stanh_grad(ctx, x, dout, dx):
     xp.multiply(dout, dx, out=dx)
 
 
-@activation("tanh_shrink", in_place=False)
+@activation("tanh_shrink", unused=LIBRARIES, in_place=False)
 def tanh_shrink(ctx, x, out):
     ctx.xp.tanh(x, out=out)
     ctx.xp.subtract(x, out, out=out)
@@ -318,7 +318,7 @@ def log_one_plus_exp(xp, x, out, temporary):
     xp.add(out, temporary, out=out)
 
 
-@activation("softplus", bind=True)
+@activation("softplus", unused=LIBRARIES, bind=True)
 def softplus(ctx, x, out):
     return functools.partial(log_one_plus_exp, ctx.xp, x, out, scratch_like(ctx, x))
 
@@ -329,7 +329,7 @@ def softplus_grad(ctx, x, dout, dx):
     ctx.xp.multiply(dout, dx, out=dx)
 
 
-@activation("logsigmoid", bind=True)
+@activation("logsigmoid", unused=LIBRARIES, bind=True)
 def logsigmoid(ctx, x, out):
     xp = ctx.xp  # -log(1 + exp(-X))
     temporary = scratch_like(ctx, x)
@@ -379,7 +379,7 @@ def soft_relu_grad(ctx, out, dout, dx):
     return step
 
 
-@activation("softsign", in_place=False)
+@activation("softsign", unused=LIBRARIES, in_place=False)
 def softsign(ctx, x, out):
     xp = ctx.xp  # X / (1 + |X|)
     xp.absolute(x, out=out)
@@ -396,7 +396,7 @@ def softsign_grad(ctx, x, dout, dx):
     xp.divide(dout, dx, out=dx)
 
 
-@activation("swish", attrs={"beta": 1.0}, in_place=False)
+@activation("swish", unused=MKLDNN, attrs={"beta": 1.0}, in_place=False)
 def swish(ctx, x, out):
     xp = ctx.xp  # X * sigmoid(beta * X)
     xp.multiply(x, ctx.attrs["beta"], out=out)
@@ -573,7 +573,7 @@ def gelu_erf(ctx, x, out):
     return step
 
 
-@activation("gelu", attrs={"approximate": False}, in_place=False, bind=True)
+@activation("gelu", unused=LIBRARIES, attrs={"approximate": False}, in_place=False, bind=True)
 def gelu(ctx, x, out):
     xp = ctx.xp  # X * (1 + erf(X / sqrt(2))) / 2, or erf approximated by a tanh
     compute = (gelu_tanh if ctx.attrs["approximate"] else gelu_erf)(ctx, x, out)

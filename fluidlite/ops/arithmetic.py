@@ -3,7 +3,7 @@
 from functools import partial
 
 from .reduce import axis_of
-from .registry import EnforceNotMet, Spec, operator
+from .registry import MKLDNN, EnforceNotMet, Spec, operator
 
 
 @operator(
@@ -66,6 +66,7 @@ def infer_sum(attrs, xs):
     "sum",
     inputs="X*",
     outputs="Out",
+    unused=MKLDNN,
     infer=infer_sum,
     elementwise=True,
     inplace={"Out": "X"},

@@ -6,7 +6,7 @@ Works on any image as (A, C, S): what comes before the channels in memory, the c
 import math
 from functools import partial
 
-from .registry import EMPTY, STORED, EnforceNotMet, Spec, fusion, operator
+from .registry import EMPTY, MKLDNN, STORED, EnforceNotMet, Spec, fusion, operator
 from .strides import in_sequence, sum_into
 
 # Elements that are worked on at a time, so that one pass finds in the cache what the one before it left there.
@@ -89,6 +89,7 @@ batch_norm = operator(
     inputs="X, Scale, Bias, Mean!, Variance!, MomentumTensor?!",
     outputs="Y, MeanOut!, VarianceOut!, SavedMean!, SavedVariance!",
     attrs=_ATTRS,
+    unused=MKLDNN,
     infer=_infer,
 )(None)
 

@@ -8,7 +8,7 @@ nanoseconds a forward pass (or the gradient of the input) takes.
 from .conv_rows import Rows
 from .conv_winograd import Winograd
 from .geometry import ConvGeometry, as_nchw, from_nchw_shape
-from .registry import Spec, fusion, operator
+from .registry import LIBRARIES, Spec, fusion, operator
 from .strides import in_sequence, sum_into
 
 _ATTRS = {
@@ -19,6 +19,29 @@ _ATTRS = {
     "groups": 1,
     "data_format": "NCHW",
     "is_test": False,
+}
+
+_UNUSED = {
+    **LIBRARIES,
+    "use_quantizer": False,
+    "workspace_size_MB": 512,
+    "exhaustive_search": False,
+    "fuse_alpha": 0.0,
+    "fuse_beta": 0.0,
+    "fuse_brelu_threshold": 6.0,
+}
+# What Paddle's passes fuse into a convolution, and the scales of its 8-bit form.
+_FIXED = {
+    "fuse_relu": False,
+    "fuse_brelu": False,
+    "fuse_activation": "",
+    "fuse_residual_connection": False,
+    "fuse_relu_before_depthwise_conv": False,
+    "Scale_in": 1.0,
+    "Scale_out": 1.0,
+    "Scale_in_eltwise": 1.0,
+    "Scale_weights": [1.0],
+    "force_fp32_output": False,
 }
 
 # The general algorithm comes first.
@@ -60,6 +83,8 @@ for _type in ("conv2d", "depthwise_conv2d"):
         inputs="Input, Filter, Bias?",
         outputs="Output",
         attrs=_ATTRS,
+        unused=_UNUSED,
+        fixed=_FIXED,
         infer=_infer,
         bind=True,
         image="Input Output",

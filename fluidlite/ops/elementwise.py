@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from .registry import EnforceNotMet, Spec, operator
+from .registry import MKLDNN, EnforceNotMet, Spec, operator
 from .strides import in_sequence, scratch_like, sum_into
 
 
@@ -103,7 +103,9 @@ def adds_to_channels(attrs, specs):
     return len(x) == 4 and len(y) == 1 and attrs["axis"] == 1
 
 
-_OVER_X = {"inplace": {"Out": "X"}}
+# Of the arithmetic ones.
+_IGNORED = {"unused": MKLDNN, "fixed": {"x_data_format": "", "y_data_format": ""}}
+_OVER_X = {"inplace": {"Out": "X"}, **_IGNORED}
 _OVER_DOUT = {"elementwise": True, "bind": True, "inplace": {"X@GRAD": "Out@GRAD"}}
 _APART = {"elementwise": True, "bind": True}
 
@@ -115,7 +117,7 @@ minimum = pair("elementwise_min", **_OVER_X)(apply("minimum"))
 power = pair("elementwise_pow", **_OVER_X)(apply("power"))
 
 
-@pair("elementwise_div")
+@pair("elementwise_div", **_IGNORED)
 def divide(ctx, x, y, out):
     xp = ctx.xp
     x, y = broadcast(ctx, x, y)
@@ -131,7 +133,7 @@ def divide(ctx, x, y, out):
     return step
 
 
-@pair("elementwise_floordiv")
+@pair("elementwise_floordiv", **_IGNORED)
 def floor_divide(ctx, x, y, out):
     if x.dtype.kind == "f":
         return apply("floor_divide")(ctx, x, y, out)

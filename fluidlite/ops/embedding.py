@@ -6,6 +6,9 @@ from .manipulation import check_index
 from .registry import EnforceNotMet, Spec, operator
 
 _ATTRS = {"is_sparse": False, "is_distributed": False, "padding_idx": -1}
+_TYPES = {"padding_idx": "LONG", "height_sections": "LONGS", "table_names": "STRINGS", "epmap": "STRINGS"}
+# Of tables that are spread over servers.
+_UNUSED = {"height_sections": [], "table_names": [], "epmap": [], "trainer_id": 0}
 
 
 def infer_lookup(attrs, w, ids):
@@ -56,5 +59,14 @@ def add_rows(xp, table, ids, rows):
 
 
 for _type, _infer in (("lookup_table", infer_lookup), ("lookup_table_v2", infer_lookup_v2)):
-    _definition = operator(_type, "W, Ids!", "Out", attrs=_ATTRS, types={"padding_idx": "LONG"}, infer=_infer)(lookup)
+    _definition = operator(
+        _type,
+        inputs="W, Ids!",
+        outputs="Out",
+        attrs=_ATTRS,
+        types=_TYPES,
+        unused=_UNUSED | ({"grad_inplace": False} if _type == "lookup_table" else {}),
+        fixed={"remote_prefetch": False},
+        infer=_infer,
+    )(lookup)
     _definition.gradient("Ids", shapes="W", infer=lambda attrs, ids, w, dout: w)(lookup_grad)

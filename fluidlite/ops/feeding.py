@@ -6,7 +6,6 @@
 from .registry import operator
 
 
-
 def _as_declared(attrs, x):
     return None
 

@@ -1,10 +1,11 @@
 """Elementary functions of each element of one tensor: powers, logarithms, sines, rounding."""
 
 from .activation import APART, OVER_DOUT, activation, between, masked
+from .registry import LIBRARIES
 from .strides import scratch_like
 
 
-@activation("exp")
+@activation("exp", unused=LIBRARIES)
 def exp(ctx, x, out):
     ctx.xp.exp(x, out=out)
 
@@ -14,7 +15,7 @@ def exp_grad(ctx, out, dout, dx):
     ctx.xp.multiply(dout, out, out=dx)
 
 
-@activation("log")
+@activation("log", unused=LIBRARIES)
 def log(ctx, x, out):
     ctx.xp.log(x, out=out)
 
@@ -24,7 +25,7 @@ def log_grad(ctx, x, dout, dx):
     ctx.xp.divide(dout, x, out=dx)
 
 
-@activation("log1p")
+@activation("log1p", unused=LIBRARIES)
 def log1p(ctx, x, out):
     ctx.xp.log1p(x, out=out)
 
@@ -35,7 +36,7 @@ def log1p_grad(ctx, x, dout, dx):
     ctx.xp.divide(dout, dx, out=dx)
 
 
-@activation("sqrt")
+@activation("sqrt", unused=LIBRARIES)
 def sqrt(ctx, x, out):
     ctx.xp.sqrt(x, out=out)
 
@@ -47,7 +48,7 @@ def sqrt_grad(ctx, out, dout, dx):
     xp.divide(dx, out, out=dx)
 
 
-@activation("rsqrt")
+@activation("rsqrt", unused=LIBRARIES)
 def rsqrt(ctx, x, out):
     ctx.xp.sqrt(x, out=out)
     ctx.xp.divide(1, out, out=out)
@@ -62,7 +63,7 @@ def rsqrt_grad(ctx, out, dout, dx):
     xp.multiply(dout, dx, out=dx)
 
 
-@activation("square")
+@activation("square", unused=LIBRARIES)
 def square(ctx, x, out):
     ctx.xp.multiply(x, x, out=out)
 
@@ -74,7 +75,7 @@ def square_grad(ctx, x, dout, dx):
     xp.multiply(dx, 2, out=dx)
 
 
-@activation("abs")
+@activation("abs", unused=LIBRARIES)
 def absolute(ctx, x, out):
     ctx.xp.absolute(x, out=out)
 
@@ -85,7 +86,7 @@ def abs_grad(ctx, x, dout, dx):
     ctx.xp.multiply(dout, dx, out=dx)
 
 
-@activation("reciprocal")
+@activation("reciprocal", unused=LIBRARIES)
 def reciprocal(ctx, x, out):
     ctx.xp.divide(1, x, out=out)
 
@@ -98,7 +99,7 @@ def reciprocal_grad(ctx, out, dout, dx):
     xp.multiply(dout, dx, out=dx)
 
 
-@activation("sin")
+@activation("sin", unused=LIBRARIES)
 def sin(ctx, x, out):
     ctx.xp.sin(x, out=out)
 
@@ -109,7 +110,7 @@ def sin_grad(ctx, x, dout, dx):
     ctx.xp.multiply(dout, dx, out=dx)
 
 
-@activation("cos")
+@activation("cos", unused=LIBRARIES)
 def cos(ctx, x, out):
     ctx.xp.cos(x, out=out)
 
@@ -169,7 +170,7 @@ def no_slope(ctx, dout, dx):
     dx.fill(0)
 
 
-@activation("ceil")
+@activation("ceil", unused=LIBRARIES)
 def ceil(ctx, x, out):
     ctx.xp.ceil(x, out=out)
 
@@ -177,7 +178,7 @@ def ceil(ctx, x, out):
 ceil.gradient(**OVER_DOUT)(no_slope)
 
 
-@activation("floor")
+@activation("floor", unused=LIBRARIES)
 def floor(ctx, x, out):
     ctx.xp.floor(x, out=out)
 
@@ -185,7 +186,7 @@ def floor(ctx, x, out):
 floor.gradient(**OVER_DOUT)(no_slope)
 
 
-@activation("round", bind=True)
+@activation("round", unused=LIBRARIES, bind=True)
 def round(ctx, x, out):
     xp = ctx.xp  # Halves go away from zero, where NumPy's go to the even neighbour.
     rest = scratch_like(ctx, x)

@@ -3,7 +3,7 @@
 import math
 from functools import partial
 
-from .registry import EnforceNotMet, Spec, operator
+from .registry import MKLDNN, EnforceNotMet, Spec, operator
 from .strides import in_sequence, is_matrix, matrix_of, scratch_like, sum_into
 
 
@@ -31,10 +31,17 @@ def infer_mul(attrs, x, y):
     return Spec(x.shape[:x_split] + y.shape[y_split:], x.dtype)
 
 
-_MUL_ATTRS = {"x_num_col_dims": 1, "y_num_col_dims": 1}
-
-
-@operator("mul", inputs="X, Y", outputs="Out", attrs=_MUL_ATTRS, infer=infer_mul, bind=True, rows="X Out")
+@operator(
+    "mul",
+    inputs="X, Y",
+    outputs="Out",
+    attrs={"x_num_col_dims": 1, "y_num_col_dims": 1},
+    unused=MKLDNN,
+    fixed={"scale_x": 1.0, "scale_y": [1.0], "scale_out": 1.0, "force_fp32_output": False},
+    infer=infer_mul,
+    bind=True,
+    rows="X Out",
+)
 def mul(ctx, x, y, out):
     a, fill_a, _ = matrix_of(ctx, x, ctx.attrs["x_num_col_dims"])
     b, fill_b, _ = matrix_of(ctx, y, ctx.attrs["y_num_col_dims"])
@@ -169,6 +176,16 @@ matmul = operator(
     inputs="X, Y",
     outputs="Out",
     attrs={**_PLAIN, "alpha": 1.0},
+    unused={**MKLDNN, "use_quantizer": False},
+    fixed={
+        "fused_reshape_Out": [],
+        "fused_transpose_Out": [],
+        "head_number": 1,
+        "Scale_x": 1.0,
+        "Scale_y": 1.0,
+        "Scale_out": 1.0,
+        "force_fp32_output": False,
+    },
     infer=infer_matmul,
     bind=True,
     rows=rows_of_matmul,

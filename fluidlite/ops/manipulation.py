@@ -8,7 +8,7 @@ import numpy as np
 from .dtypes import numpy_dtype
 from .linalg import size_of
 from .reduce import axis_of
-from .registry import EnforceNotMet, Spec, operator
+from .registry import MKLDNN, EnforceNotMet, Spec, operator
 from .strides import in_sequence, sum_into
 
 
@@ -64,7 +64,7 @@ def rows_beside_axis(*slots):
     return rows
 
 
-def reshaping(type, inputs="X", attrs=None, infer=None):
+def reshaping(type, inputs="X", attrs=None, infer=None, **traits):
     """An operator whose Out is X in another shape, and its gradient."""
     extra = len(inputs.split()) - 1
 
@@ -80,6 +80,7 @@ def reshaping(type, inputs="X", attrs=None, infer=None):
         view={"Out": "X"},
         inplace={"Out": "X"},
         rows=rows_of_reshape,
+        **traits,
     )(kernel)
 
     @definition.gradient(shapes="XShape", infer=infer_from_x_shape, view={"X@GRAD": "Out@GRAD"})
@@ -112,7 +113,9 @@ def infer_reshape(attrs, x, shape_tensor, shape_tensors):
     return with_x_shape(Spec(tuple(shape), x.dtype), x)
 
 
-reshape2 = reshaping("reshape2", "X, Shape?!, ShapeTensor*?!", {"shape": []}, infer_reshape)
+reshape2 = reshaping(
+    "reshape2", "X, Shape?!, ShapeTensor*?!", {"shape": []}, infer_reshape, unused={"use_quantizer": False}
+)
 
 
 def infer_flatten(attrs, x):
@@ -167,6 +170,7 @@ def infer_transpose(attrs, x):
     inputs="X",
     outputs="Out, XShape!",
     attrs={"axis": [], "data_format": "AnyLayout"},
+    unused={**MKLDNN, "use_quantizer": False},
     infer=infer_transpose,
     bind=True,
     rows=lambda attrs, shapes: None if attrs["axis"][0] else {"X", "Out", "XShape"},
@@ -227,6 +231,7 @@ def infer_concat(attrs, xs, axis_tensor):
     inputs="X*, AxisTensor?!",
     outputs="Out",
     attrs={"axis": 0},
+    unused={**MKLDNN, "use_quantizer": False},
     infer=infer_concat,
     bind=True,
     constant=True,

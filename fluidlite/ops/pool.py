@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from .geometry import as_nchw, from_nchw_shape, nchw_shape, output_size, resolve_padding, tap_range
-from .registry import STORED, EnforceNotMet, Spec, operator
+from .registry import LIBRARIES, STORED, EnforceNotMet, Spec, operator
 from .strides import in_sequence, scratch_like
 
 # So many elements of all arrays that one gradient needs stay in the cache.
@@ -316,6 +316,7 @@ def _is_a_choice(attrs):
     inputs="X",
     outputs="Out",
     attrs=_ATTRS,
+    unused={**LIBRARIES, "use_quantizer": False},
     infer=_infer,
     bind=True,
     image="X Out",

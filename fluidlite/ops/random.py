@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 
 from .creation import BATCH_SIZE_LIKE, infer_batch_size_like, infer_given_shape
-from .registry import EnforceNotMet, operator
+from .registry import MKLDNN, EnforceNotMet, operator
 
 
 def infer_real(attrs, *shape_tensors):
@@ -80,6 +80,7 @@ for _type, _kernel, _attrs in (("uniform_random", uniform, _UNIFORM), ("gaussian
         outputs="Out!",
         attrs={**_SHAPED, **_attrs},
         types={"shape": "LONGS"},
+        unused=MKLDNN if _type == "gaussian_random" else {},
         infer=infer_real,
         random=True,
     )(_kernel)

@@ -259,7 +259,14 @@ def column_of(x, vector):
     return vector.reshape(-1, *[1] * (x.ndim - 1))
 
 
-@operator("cos_sim", inputs="X, Y", outputs="Out, XNorm!, YNorm!", infer=infer_cos_sim, bind=True)
+@operator(
+    "cos_sim",
+    inputs="X, Y",
+    outputs="Out, XNorm!, YNorm!",
+    unused={"@ALL_KERNELS_MUST_COMPUTE_RUNTIME_SHAPE@": True},
+    infer=infer_cos_sim,
+    bind=True,
+)
 def cos_sim(ctx, x, y, out, x_norm, y_norm):
     xp = ctx.xp  # Out = X . Y / (|X| |Y|), row by row
     terms = ctx.scratch(x.shape, x.dtype)

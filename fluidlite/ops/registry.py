@@ -33,6 +33,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+# Attributes by which Paddle chooses a library (see the trait `unused` of `operator`).
+MKLDNN = {"use_mkldnn": False}
+LIBRARIES = {"use_cudnn": False, "use_mkldnn": False}
+
 GRAD = "@GRAD"
 EMPTY = "@EMPTY@"
 
@@ -108,6 +112,8 @@ class OperatorDef:
         kernel,
         attrs=None,
         types=None,
+        unused=None,
+        fixed=None,
         infer=like_first,
         bind=False,
         inplace=None,
@@ -133,7 +139,9 @@ class OperatorDef:
         self.outputs = outputs
         self.kernel = kernel
         self.attrs = dict(attrs or {})
-        self.types = {name: _type_of(value) for name, value in self.attrs.items()} | dict(types or {})
+        self.unused = dict(unused or {})
+        self.fixed = dict(fixed or {})
+        self.types = {name: _type_of(value) for name, value in self.all_attrs().items()} | dict(types or {})
         self.infer = infer
         self.bind = bind
         self.inplace = dict(inplace or {})
@@ -177,6 +185,8 @@ class OperatorDef:
                 kernel,
                 attrs=self.attrs,
                 types=self.types,
+                unused=self.unused,
+                fixed=self.fixed,
                 infer=infer or _like_forward(kept, dins),
                 shape_only=shapes,
                 **{"rows": _rows_of_gradient(self.rows), "sums": " ".join(din.name for din in dins), **traits},
@@ -211,9 +221,13 @@ class OperatorDef:
         """Whether plans leave the operator out: it has no kernel, for it says what a plan does by itself."""
         return self.kernel is None and self.make_stages is None
 
+    def all_attrs(self):
+        """Every attribute of Paddle's operator with its default."""
+        return {**self.unused, **self.fixed, **self.attrs}
+
     def attr_type(self, name, value):
         """The type under which a saved program holds an attribute: the declared one, or else that of the value."""
-        return self.types.get(name) or _OTHER_TYPES.get(name) or _type_of(value)
+        return self.types.get(name) or _COMMON_TYPES.get(name) or _type_of(value)
 
     def row_slots(self, attrs, shapes):
         """The slots that hold rows of the batch, for tensors of these shapes (slot -> list); None if rows mix."""
@@ -268,16 +282,9 @@ def _default_gradient(grad):
     return make
 
 
-# The types of attributes that Paddle's operators have and these definitions lack, where values may not show them.
-_OTHER_TYPES = {
-    **dict.fromkeys(("op_role_var", "op_callstack", "epmap", "table_names", "skip_eager_deletion_vars"), "STRINGS"),
-    **dict.fromkeys(("fuse_alpha", "fuse_beta", "fuse_brelu_threshold"), "FLOAT"),
-    **dict.fromkeys(
-        ("Scale_in", "Scale_in_eltwise", "Scale_out", "Scale_x", "Scale_y", "scale_x", "scale_out"), "FLOAT"
-    ),
-    **dict.fromkeys(("Scale_weights", "scale_y"), "FLOATS"),
-    "height_sections": "LONGS",
-}
+# What every operator of Paddle has beside its own attributes, with the defaults.
+COMMON_ATTRS = {"op_role": 0, "op_role_var": [], "op_namescope": "/", "op_callstack": [], "op_device": ""}
+_COMMON_TYPES = {"op_role_var": "STRINGS", "op_callstack": "STRINGS"}
 
 _INT32 = range(-(2**31), 2**31)
 
@@ -313,7 +320,7 @@ def attr_type(type, name, value):
     """
     if type in _registry:
         return _registry[type].attr_type(name, value)
-    return _OTHER_TYPES.get(name) or _type_of(value)
+    return _COMMON_TYPES.get(name) or _type_of(value)
 
 
 def attr_value(type, value):
@@ -369,10 +376,14 @@ def operator(type, inputs="", outputs="", **traits):
         type: Fluid's name of the operator type.
         inputs, outputs: slot names, with marks as in `parse_slots`.
         attrs: attribute name -> default.
+        types: attribute name -> type in a saved program (see `attr_type`), where the default does not show it.
+        unused: attributes of Paddle's operator, with their defaults, that choose how it computes, and not what.
+        fixed: attributes of Paddle's operator of which only the default is supported here.
         types: attribute name -> its type in a saved program, where that is not the one of the default (see `_type_of`).
         infer: `infer(attrs, *input specs) -> output spec, or a tuple of them` (None for an absent input; a list for
-            a `*` slot; None in the place of a spec leaves the variable as it is).  It is called with -1 dimensions while the Program is built, and with all dimensions known
-            when a plan is prepared.  It raises `EnforceNotMet` for inputs that do not fit.
+            a `*` slot; None in the place of a spec leaves the variable as it is).  It is called with -1 dimensions
+            while the Program is built, and with all dimensions known when a plan is prepared.  It raises
+            `EnforceNotMet` for inputs that do not fit.
         bind: the kernel is called once per plan and returns the function to replay.
         inplace: output slot -> input slot whose buffer the output may take over.
         view: output slot -> input slot of which the output is the same memory in another shape.  The kernel is
@@ -464,6 +475,9 @@ def infer_specs(definition, attrs, inputs):
     `inputs` maps slot names to lists of Spec.  Raises EnforceNotMet, without naming the variables: the caller
     knows them.
     """
+    for name, value in definition.fixed.items():
+        if attrs.get(name, value) != value:
+            raise EnforceNotMet(f"its attribute {name} must be {value!r}, got {attrs[name]!r}: no other is supported")
     arguments = []
     for slot in definition.inputs:
         specs = inputs.get(slot.name) or []

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from .reduce import axis_of, kept_shape
-from .registry import EnforceNotMet, Spec, operator
+from .registry import LIBRARIES, EnforceNotMet, Spec, operator
 
 # A block of the generator is four words of 64 bits, or sixteen draws of so many levels.
 _WORDS, _DRAWS, _LEVELS = 4, 16, 1 << 16
@@ -28,6 +28,7 @@ def _rows_of_softmax(attrs, shapes):
     inputs="X",
     outputs="Out",
     attrs={"axis": -1, "data_format": "AnyLayout", "is_test": False},
+    unused=LIBRARIES,
     infer=_infer_softmax,
     bind=True,
     inplace={"Out": "X"},
