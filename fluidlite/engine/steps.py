@@ -66,6 +66,10 @@ def versioned(ops, variables, feeds):
                     newest[name] = f"{name}#{index}"
                 written.add(name)
                 outputs[slot].append(newest.get(name, name))
+        for slot in definition.outputs:
+            # Old Programs lack outputs that came later, and kernels write them.
+            if not (slot.many or slot.optional or outputs.get(slot.name)):
+                outputs[slot.name] = [f"{slot.name}#{index}"]
         steps.append(Step(op, index, definition, {**definition.attrs, **op.attrs}, inputs, outputs))
     return steps, newest
 

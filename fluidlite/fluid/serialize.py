@@ -337,9 +337,21 @@ def _lack(op):
         if op.attrs.get(name, value) != value:
             return f"{op.type} (with {name}={op.attrs[name]!r})"
     for attr in op.stored.attrs if op.stored is not None else ():
-        if attr.type not in _FIELDS:
-            return f"{op.type} (with the attribute {attr.name.decode(errors='replace')} of a later type)"
+        name, wanted = attr.name.decode(errors="replace"), definition.types.get(attr.name.decode(errors="replace"))
+        if attr.type not in _NAMES:
+            return f"{op.type} (with the attribute {name} of a later type)"
+        if wanted and not _serves_as(_NAMES[attr.type], wanted):
+            return f"{op.type} (with the attribute {name} of type {_NAMES[attr.type]}, not {wanted})"
     return None
+
+
+def _serves_as(kind, wanted):
+    """Whether Python takes a value of one type of attribute where another is wanted: Paddle changed some widths."""
+    if kind == wanted or kind.endswith("S") != wanted.endswith("S"):
+        return kind == wanted
+    kind, wanted = kind.removesuffix("S"), wanted.removesuffix("S")
+    whole = ("INT", "LONG", "BOOLEAN")
+    return kind in whole and wanted in (*whole, "FLOAT")
 
 
 def add_feeds_and_fetches(program, feeds, fetches):

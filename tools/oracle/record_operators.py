@@ -25,9 +25,18 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tests"))
 from oracle_harness import plain, save_json  # noqa: E402
 
-TYPES = "INT FLOAT STRING INTS FLOATS STRINGS BOOLEAN BOOLEANS BLOCK LONG BLOCKS LONGS".split()
+TYPES = ["INT", "FLOAT", "STRING", "INTS", "FLOATS", "STRINGS", "BOOLEAN", "BOOLEANS", "BLOCK", "LONG", "BLOCKS", "LONGS"]
 # What an attribute without a default is set to, so that the others get theirs: a data type, a kind of pooling ...
-GIVEN = {"INT": 5, "LONG": 1, "FLOAT": 1.0, "STRING": "max", "BOOLEAN": False, "INTS": [1], "FLOATS": [1.0], "LONGS": [1]}
+GIVEN = {
+    "INT": 5,
+    "LONG": 1,
+    "FLOAT": 1.0,
+    "STRING": "max",
+    "BOOLEAN": False,
+    "INTS": [1],
+    "FLOATS": [1.0],
+    "LONGS": [1],
+}
 GIVEN["STRINGS"] = [""]
 MARKS = {(False, False): "", (True, False): "*", (False, True): "?", (True, True): "*?"}
 
