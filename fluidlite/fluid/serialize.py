@@ -281,10 +281,12 @@ def _attr_value(attr):
 
 
 def _user_frame(lines):
-    """The innermost line that Paddle noted as the one that made an operator."""
-    line = lines[-1] if lines and isinstance(lines, list) else ""
-    found = re.match(r'\s*File "(.+)", line (\d{1,9}), in (.+)', str(line))
-    return UserFrame(found[1], int(found[2]), found[3]) if found else None
+    """The innermost line outside of Paddle among those that it noted, innermost first, when an operator was made."""
+    for line in lines if isinstance(lines, list) else ():
+        found = re.match(r'\s*File "(.+)", line (\d{1,9}), in (.+)', str(line))
+        if found and not re.search(r"[/\\]paddle[/\\]fluid[/\\]", found[1]):
+            return UserFrame(found[1], int(found[2]), found[3])
+    return None
 
 
 def _refuse_circles(program):
