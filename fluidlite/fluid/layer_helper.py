@@ -184,6 +184,8 @@ class LayerHelper:
                 f"{self.layer_type}: there is no activation {attrs['type']!r}"
                 f"{did_you_mean(attrs['type'], registry.types())}"
             )
+        if self.kwargs.get("use_cudnn") and "use_cudnn" in registry.find(attrs["type"]).unused:
+            attrs["use_cudnn"] = True
         out = self.create_variable_for_type_inference(input_var.dtype)
         self.append_op(type=attrs.pop("type"), inputs={"X": [input_var]}, outputs={"Out": [out]}, attrs=attrs)
         return out

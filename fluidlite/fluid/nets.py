@@ -32,7 +32,7 @@ def simple_img_conv_pool(
             `layers.conv2d`.
         param_attr, bias_attr, act: of the convolution.
         pool_size, pool_type, pool_stride, pool_padding, global_pooling: of the pooling; see `layers.pool2d`.
-        use_cudnn (bool): without effect.
+        use_cudnn (bool): saved with the model, for Paddle; without effect here.
     Returns:
         Variable of shape [N, num_filters, H', W'].
     Raises:
@@ -86,7 +86,7 @@ def img_conv_group(
         conv_padding, conv_filter_size, param_attr, conv_with_batchnorm, conv_batchnorm_drop_rate: one value for all
             convolutions, or a list with one for each.
         conv_act (str): the activation; it follows the batch normalisation where there is one.
-        use_cudnn (bool): without effect.
+        use_cudnn (bool): saved with the model, for Paddle; without effect here.
     Returns:
         Variable of shape [N, conv_num_filter[-1], H', W'].
     Raises:

@@ -25,7 +25,20 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tests"))
 from oracle_harness import plain, save_json  # noqa: E402
 
-TYPES = ["INT", "FLOAT", "STRING", "INTS", "FLOATS", "STRINGS", "BOOLEAN", "BOOLEANS", "BLOCK", "LONG", "BLOCKS", "LONGS"]
+TYPES = [
+    "INT",
+    "FLOAT",
+    "STRING",
+    "INTS",
+    "FLOATS",
+    "STRINGS",
+    "BOOLEAN",
+    "BOOLEANS",
+    "BLOCK",
+    "LONG",
+    "BLOCKS",
+    "LONGS",
+]
 # What an attribute without a default is set to, so that the others get theirs: a data type, a kind of pooling ...
 GIVEN = {
     "INT": 5,

@@ -95,8 +95,8 @@ def conv2d(
         param_attr (ParamAttr): of the filter [num_filters, C / groups, height, width]; by default
             Normal(0, sqrt(2 / (height * width * C))).
         bias_attr (ParamAttr or False): of the bias [num_filters].
-        use_cudnn (bool): without effect on results; False makes a convolution of single channels a depthwise_conv2d
-            operator, as in Fluid.
+        use_cudnn (bool): saved with the model, for Paddle; False makes a convolution of single channels a
+            depthwise_conv2d operator, as in Fluid.
         act (str): an activation.
         name (str): the first part of generated names.
         data_format (str): "NCHW" or "NHWC".
@@ -122,7 +122,9 @@ def conv2d(
     paddings, algorithm = _padding("conv2d", padding, data_format)
     depthwise = groups == channels and num_filters % channels == 0 and not use_cudnn
     type = "depthwise_conv2d" if depthwise else "conv2d"
-    helper = LayerHelper(type, input=input, param_attr=param_attr, bias_attr=bias_attr, act=act, name=name)
+    helper = LayerHelper(
+        type, input=input, param_attr=param_attr, bias_attr=bias_attr, act=act, name=name, use_cudnn=use_cudnn
+    )
     dtype = helper.input_dtype()
     weight = helper.create_parameter(
         helper.param_attr,
@@ -140,6 +142,7 @@ def conv2d(
             "paddings": paddings,
             "dilations": _pair("conv2d", "dilation", dilation),
             "groups": groups,
+            "use_cudnn": bool(use_cudnn),
             "padding_algorithm": algorithm,
             "data_format": data_format,
         },
@@ -169,7 +172,7 @@ def pool2d(
         pool_type (str): "max" or "avg".
         pool_padding: as `padding` of conv2d.
         global_pooling (bool): one window over the whole image; pool_size and pool_padding are ignored.
-        use_cudnn (bool): without effect.
+        use_cudnn (bool): saved with the model, for Paddle; without effect here.
         ceil_mode (bool): let a last window reach beyond the image.
         name (str): the first part of generated names.
         exclusive (bool): whether "avg" leaves padding out of the mean.
@@ -200,6 +203,7 @@ def pool2d(
             "strides": _pair("pool2d", "pool_stride", pool_stride),
             "paddings": paddings,
             "padding_algorithm": algorithm,
+            "use_cudnn": bool(use_cudnn),
             "ceil_mode": bool(ceil_mode),
             "exclusive": bool(exclusive),
             "data_format": data_format,
@@ -352,7 +356,7 @@ def softmax(input, use_cudnn=False, name=None, axis=-1):
 
     Args:
         input (Variable): any shape, float.
-        use_cudnn (bool): without effect.
+        use_cudnn (bool): saved with the model, for Paddle; without effect here.
         name (str): the first part of generated names.
         axis (int): the dimension that sums to 1.
     Returns:
@@ -364,7 +368,8 @@ def softmax(input, use_cudnn=False, name=None, axis=-1):
     check_variable("softmax", "input", input)
     helper = LayerHelper("softmax", input=input, name=name)
     out = helper.create_variable_for_type_inference(input.dtype)
-    helper.append_op(type="softmax", inputs={"X": input}, outputs={"Out": out}, attrs={"axis": axis})
+    attrs = {"axis": axis, "use_cudnn": bool(use_cudnn)}
+    helper.append_op(type="softmax", inputs={"X": input}, outputs={"Out": out}, attrs=attrs)
     return out
 
 
