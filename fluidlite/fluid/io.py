@@ -1,11 +1,15 @@
 """Saving and loading models, parameters and checkpoints; readers under their Fluid names."""
 
+import contextlib
+import io
 import os
+import warnings
 
 import numpy as np
 
 from ..ops.dtypes import VarType
-from ..proto.files import ModelFileError, path_inside, read_arrays, read_program, write_arrays, write_program
+from ..proto import pickles, tensor
+from ..proto.files import ModelFileError, Source, reading, save_files
 from ..reader import (
     ComposeNotAligned,
     batch,
@@ -19,13 +23,12 @@ from ..reader import (
     shuffle,
     xmap_readers,
 )
-from . import framework
+from . import framework, unique_name
 from .compiler import CompiledProgram
 from .executor import Executor, global_scope
 from .framework import Parameter, Program, Variable
 from .messages import described, did_you_mean
 from .reader import DataLoader, PyReader
-from .serialize import describe_program, restore_program
 
 __all__ = [
     "save_vars",
@@ -60,6 +63,7 @@ __all__ = [
 
 _MODEL = "__model__"
 # Saved beside the variables: how many random steps were taken, so that a resumed run draws the numbers that follow.
+# Paddle takes it for a variable that no Program asks for.
 _STEP = "@RANDOM_STEP@"
 
 
@@ -71,6 +75,11 @@ def is_parameter(var):
 def is_persistable(var):
     """Whether a Variable's value outlives a run."""
     return var.persistable and var.type == VarType.LOD_TENSOR
+
+
+def is_belong_to_optimizer(var):
+    """Whether a Variable belongs to the state of training beside the Parameters."""
+    return is_persistable(var) and not is_parameter(var) and not var.need_check_feed
 
 
 def get_program_parameter(program):
@@ -95,23 +104,62 @@ def get_program_persistable_vars(program):
     return [v for v in _program(program).list_vars() if is_persistable(v)]
 
 
+def get_parameter_value(para, executor):
+    """The value of a Parameter in the global scope.
+
+    Args:
+        para (Parameter): which one.
+        executor (Executor): kept for Fluid's scripts.
+    Returns:
+        numpy.ndarray
+    Raises:
+        TypeError: para is no Parameter.
+        ValueError: it has no value.
+    """
+    _check_executor("get_parameter_value", executor)
+    if not is_parameter(para):
+        raise TypeError(f"get_parameter_value needs a Parameter, got {described(para)}")
+    return np.array(_value(para).array)
+
+
+def get_parameter_value_by_name(name, executor, program=None):
+    """The value of the Parameter `name` in the global scope.
+
+    Args:
+        name (str): of the Parameter.
+        executor (Executor): kept for Fluid's scripts.
+        program (Program): whose Parameter; None for the default main program.
+    Returns:
+        numpy.ndarray
+    Raises:
+        TypeError: the variable is no Parameter.
+        ValueError: there is no such variable, or it has no value.
+    """
+    return get_parameter_value(_program(program).global_block().var(name), executor)
+
+
 def save_vars(executor, dirname, main_program=None, vars=None, predicate=None, filename=None):
     """Save the values of variables, from the global scope.
 
+    The files are Paddle's.  A save that is interrupted leaves the folder's former files as they were.
+
     Args:
         executor (Executor): kept for Fluid's scripts.
-        dirname (str): the folder; it is created.
+        dirname (str): the folder; it is created.  None, without a filename, to get the bytes instead.
         main_program (Program): whose variables; None for the default one.
         vars (list): Variables to save; None for those that `predicate` accepts.
         predicate (callable): predicate(Variable) -> bool; None accepts all.
         filename (str): one file for all variables; None for a file each, called by the variable's name.
+    Returns:
+        bytes: what the one file would hold, if dirname is None; else None.
     Raises:
         TypeError: a wrong argument.
         ValueError: a variable has no value.
+        ModelFileError: the names of variables cannot be those of files.
+        OSError: the files cannot be written; none is changed then.
     """
     _check_executor("save_vars", executor)
-    chosen = _chosen(main_program, vars, predicate)
-    _save(dirname, filename, {v.name: _value(v) for v in chosen})
+    return _save(dirname, filename, _chosen(main_program, vars, predicate))
 
 
 def save_params(executor, dirname, main_program=None, filename=None):
@@ -119,37 +167,40 @@ def save_params(executor, dirname, main_program=None, filename=None):
 
     Args:
         executor (Executor): kept for Fluid's scripts.
-        dirname (str): the folder; it is created.
+        dirname (str): the folder; it is created.  None, without a filename, to get the bytes instead.
         main_program (Program): whose variables; None for the default one.
         filename (str): one file for all variables; None for a file each, called by the variable's name.
+    Returns:
+        bytes: what the one file would hold, if dirname is None; else None.
     Raises:
-        TypeError: a wrong argument.
-        ValueError: a variable has no value.
+        as `save_vars`.
     """
-    save_vars(executor, dirname, main_program, None, is_parameter, filename)
+    return save_vars(executor, dirname, main_program, None, is_parameter, filename)
 
 
 def save_persistables(executor, dirname, main_program=None, filename=None):
     """Save all persistable variables of a Program, from the global scope: parameters, optimizer state and statistics.
 
-    With `load_persistables`, training goes on as if it had not been interrupted.
+    With `load_persistables`, training goes on as if it had not been interrupted: the number of random steps that were
+    taken is saved, too, in a file of its own (not if dirname is None).
 
     Args:
         executor (Executor): kept for Fluid's scripts.
-        dirname (str): the folder; it is created.
+        dirname (str): the folder; it is created.  None, without a filename, to get the bytes instead.
         main_program (Program): whose variables; None for the default one.
         filename (str): one file for all variables; None for a file each, called by the variable's name.
+    Returns:
+        bytes: what the one file would hold, if dirname is None; else None.
     Raises:
-        TypeError: a wrong argument.
-        ValueError: a variable has no value.
+        as `save_vars`.
     """
     _check_executor("save_persistables", executor)
-    values = {v.name: _value(v) for v in _chosen(main_program, None, is_persistable)}
-    _save(dirname, filename, {**values, _STEP: np.array([global_scope().step], np.int64)})
+    step = {(filename or "") + _STEP: tensor.pack(np.array([global_scope().step], np.int64))}
+    return _save(dirname, filename, _chosen(main_program, None, is_persistable), step)
 
 
 def load_vars(executor, dirname, main_program=None, vars=None, predicate=None, filename=None):
-    """Load values that `save_vars` saved into the global scope.
+    """Load values that `save_vars` saved, here or in Paddle, into the global scope.
 
     Args:
         executor (Executor): kept for Fluid's scripts.
@@ -157,7 +208,8 @@ def load_vars(executor, dirname, main_program=None, vars=None, predicate=None, f
         main_program (Program): whose variables; None for the default one.
         vars (list): Variables to load; None for those that `predicate` accepts.
         predicate (callable): predicate(Variable) -> bool; None accepts all.
-        filename (str): the one file that holds all variables; None for a file each.
+        filename (str): the one file that holds these variables and no others; None for a file each.  If dirname is
+            None, the bytes of such a file.
     Raises:
         TypeError: a wrong argument.
         ModelFileError: a file is missing, damaged, lacks a variable, or holds a value of another shape or dtype.
@@ -168,38 +220,34 @@ def load_vars(executor, dirname, main_program=None, vars=None, predicate=None, f
 
 
 def load_params(executor, dirname, main_program=None, filename=None):
-    """Load the Parameters of a Program, which `save_params` saved, into the global scope.
+    """Load the Parameters of a Program, which `save_params` saved, here or in Paddle, into the global scope.
 
     Args:
         executor (Executor): kept for Fluid's scripts.
         dirname (str): the folder.
         main_program (Program): whose variables; None for the default one.
-        filename (str): one file for all variables; None for a file each, called by the variable's name.
+        filename (str): the one file that holds all variables, or its bytes; see `load_vars`.
     Raises:
-        ModelFileError: a file is missing, damaged, lacks a variable, or holds a value of another shape or dtype.
-            No variable is changed then.
+        as `load_vars`.
     """
     load_vars(executor, dirname, main_program, None, is_parameter, filename)
 
 
 def load_persistables(executor, dirname, main_program=None, filename=None):
-    """Load all persistable variables of a Program, which `save_persistables` saved, into the global scope.
+    """Load all persistable variables of a Program, which `save_persistables` saved, here or in Paddle.
+
+    They go to the global scope.  Random numbers go on where they were, if fluidlite saved the files.
 
     Args:
         executor (Executor): kept for Fluid's scripts.
         dirname (str): the folder.
         main_program (Program): whose variables; None for the default one.
-        filename (str): one file for all variables; None for a file each, called by the variable's name.
+        filename (str): the one file that holds all variables, or its bytes; see `load_vars`.
     Raises:
-        ModelFileError: a file is missing, damaged, lacks a variable, or holds a value of another shape or dtype.
-            No variable is changed then.
+        as `load_vars`.
     """
     _check_executor("load_persistables", executor)
-    path = path_inside(dirname, filename or _STEP)
-    step = read_arrays(path).get(_STEP) if filename is not None or os.path.exists(path) else None
-    _load(dirname, filename, _chosen(main_program, None, is_persistable))
-    if step is not None:
-        global_scope().step = int(step[0])
+    _load(dirname, filename, _chosen(main_program, None, is_persistable), with_step=True)
 
 
 def save_inference_model(
@@ -215,21 +263,26 @@ def save_inference_model(
 ):
     """Save what is needed to compute `target_vars` from the fed variables: the pruned Program and its parameters.
 
+    As in Paddle, the outputs are saved under the names of copies, "save_infer_model/scale_0.tmp_0" and so on (except
+    those of bool, which Paddle cannot save); unlike there, `main_program` is left as it is.
+
     Args:
         dirname (str): the folder; it is created.
         feeded_var_names (list of str): names of the inputs.
         target_vars (list of Variable): the outputs.
         executor (Executor): kept for Fluid's scripts.
         main_program (Program): None for the default one; an optimizer in it is left out.
-        model_filename (str): the Program's file; None for "__model__".
-        params_filename (str): one file for all parameters; None for a file each.
-        export_for_deployment (bool): must be True.
+        model_filename (str): the Program's file; None for "__model__".  A folder in it is ignored, as in Paddle.
+        params_filename (str): one file for all parameters, likewise; None for a file each.
+        export_for_deployment (bool): False to save the whole Program, with its optimizer, and all its persistable
+            variables; ".main_program" is then appended to the Program's file.
         program_only (bool): save no parameters.
     Returns:
         list of str: the names of the outputs.
     Raises:
         TypeError, ValueError: a wrong argument, an unknown name, an output that needs a variable that is not fed,
             or a parameter without a value.
+        OSError: the files cannot be written; none is changed then.
     """
     if isinstance(feeded_var_names, str):
         feeded_var_names = [feeded_var_names]
@@ -243,32 +296,60 @@ def save_inference_model(
         raise TypeError(f"save_inference_model: target_vars must be a list of Variables, got {described(target_vars)}")
     if not target_vars:
         raise ValueError("save_inference_model: target_vars is empty, so there is nothing to save")
-    if not export_for_deployment:
-        raise ValueError(
-            "save_inference_model: export_for_deployment=False is not supported; fluid.save saves a training program"
-        )
     _check_executor("save_inference_model", executor)
-    program = _program(main_program)
+    from .serialize import add_feeds_and_fetches
+
+    main = _program(main_program)
     for variable in target_vars:
-        if not program.global_block().has_var(variable.name):
+        if not main.global_block().has_var(variable.name):
             raise ValueError(f"save_inference_model: the target {variable.name} is not part of the program")
-    pruned = program.clone(for_test=True)._prune(target_vars, feeded_var_names)
-    targets = [v.name for v in target_vars]
-    _check_inputs(program, pruned, feeded_var_names, targets)
-    block = pruned.global_block()
-    for name in [*feeded_var_names, *targets]:
-        if name not in block.vars:
-            block.vars[name] = program.global_block().var(name)
-    description = {**describe_program(pruned), "feeds": list(feeded_var_names), "fetches": targets}
-    values = {} if program_only else {v.name: _value(v) for v in block.vars.values() if is_persistable(v)}
-    if values:
-        _save(dirname, params_filename, values)
-    write_program(path_inside(dirname, model_filename or _MODEL), description)
-    return targets
+    if export_for_deployment:
+        program = _pruned(main, list(feeded_var_names), [v.name for v in target_vars])
+        names = _copy_targets(program, target_vars)
+        add_feeds_and_fetches(program, list(feeded_var_names), names)
+    else:
+        program = main.clone()
+        names = _copy_targets(program, target_vars)
+    model = os.path.basename(model_filename or _MODEL) + ("" if export_for_deployment else ".main_program")
+    variables = [] if program_only else [v for v in program.list_vars() if is_persistable(v)]
+    files = _value_files(variables, params_filename and os.path.basename(params_filename))
+    if model in files:
+        raise ValueError(f"save_inference_model: the program and values would both be saved as {model!r}")
+    save_files(dirname, {model: [program.desc.serialize_to_string()], **files})
+    return names
 
 
-def _check_inputs(program, pruned, feeds, targets):
+def _pruned(main, feeds, targets):
+    """The part of a Program that computes the targets from the feeds."""
+    program = main.clone(for_test=True)
     block = program.global_block()
+    # A Program that was loaded says already what to feed and to fetch.
+    block.ops = [op for op in block.ops if op.type not in ("feed", "fetch")]
+    pruned = program._prune(targets, feeds)
+    _check_inputs(main, pruned, feeds, targets)
+    variables = pruned.global_block().vars
+    for name in [*feeds, *targets]:
+        if name not in variables:
+            pruned.global_block()._clone_variable(main.global_block().var(name), False)
+    return pruned
+
+
+def _copy_targets(program, targets):
+    """Append a copy of each target, which is what Paddle fetches; returns their names."""
+    block, names = program.global_block(), []
+    for number, target in enumerate(targets):
+        name = target.name
+        if target.dtype != VarType.BOOL:
+            name = unique_name.generate(f"save_infer_model/scale_{number}.tmp")
+            block.create_var(name=name, dtype=target.dtype, lod_level=target.lod_level)
+            attrs = {"scale": 1.0, "bias": 0.0, "bias_after_scale": True}
+            block.append_op("scale", {"X": target.name}, {"Out": name}, attrs)
+        names.append(name)
+    return names
+
+
+def _check_inputs(main, pruned, feeds, targets):
+    block = main.global_block()
     for name in feeds:
         if not block.has_var(name):
             raise ValueError(
@@ -292,38 +373,50 @@ def _check_inputs(program, pruned, feeds, targets):
 
 
 def load_inference_model(dirname, executor, model_filename=None, params_filename=None, pserver_endpoints=None):
-    """Load what `save_inference_model` saved; the parameters go to the global scope.
+    """Load what `save_inference_model` saved, here or in Paddle; the parameters go to the global scope.
 
     Args:
-        dirname (str): the folder.
+        dirname (str): the folder.  None if the next two are the contents of the files (bytes).
         executor (Executor): kept for Fluid's scripts.
-        model_filename, params_filename (str): as given to `save_inference_model`.
+        model_filename (str or bytes): the Program's file; None for "__model__".
+        params_filename (str or bytes): the file that holds all parameters; None if each has one of its own.
         pserver_endpoints: must be None.
     Returns:
         [Program, names to feed (list of str), Variables to fetch (list)].
     Raises:
-        ModelFileError: a file is missing or damaged, or uses operators that fluidlite lacks.
+        TypeError: a wrong argument.
+        ModelFileError: a file is missing or damaged, or the Program uses operators that fluidlite lacks; the message
+            lists them all.
     """
+    from .serialize import feeds_and_fetches, from_bytes, missing_operators
+
     if pserver_endpoints is not None:
         raise ValueError("load_inference_model: parameter servers are not supported; leave pserver_endpoints None")
     _check_executor("load_inference_model", executor)
-    if not os.path.isdir(dirname):
-        raise ModelFileError(f"there is no folder {dirname}")
-    path = path_inside(dirname, model_filename or _MODEL)
-    if not os.path.exists(path):
-        files = ", ".join(sorted(os.listdir(dirname))[:5]) or "nothing"
-        raise ModelFileError(
-            f"there is no model file {path}; the folder holds {files} (model_filename names the model)"
-        )
-    description = read_program(path)
-    program = restore_program(description, path)
-    block = program.global_block()
-    _load(dirname, params_filename, [v for v in block.vars.values() if is_persistable(v)])
-    try:
-        feeds, fetches = list(description["feeds"]), [block.var(name) for name in description["fetches"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelFileError(f"{path} does not say what to feed and to fetch: {error}") from None
-    return [program, feeds, fetches]
+    if dirname is not None:
+        model_filename = os.path.basename(model_filename or _MODEL)
+        params_filename = params_filename and os.path.basename(params_filename)
+    with _opened(dirname) as folder:
+        if dirname is not None and not folder.has(model_filename):
+            files = ", ".join(folder.names()[:5]) or "nothing"
+            raise ModelFileError(
+                f"there is no model file {os.path.join(dirname, model_filename)}; the folder holds {files} "
+                "(model_filename names the model)"
+            )
+        with folder.open(model_filename) as source:
+            path = source.path
+            program = from_bytes(source.take(source.size, "the program"), path)
+        missing = missing_operators(program)
+        if missing:
+            raise ModelFileError(f"{path} uses operators that fluidlite lacks: {', '.join(missing)}")
+        block = program.global_block()
+        feeds, fetches = feeds_and_fetches(program)
+        for name in [*feeds, *fetches]:
+            if not block.has_var(name):
+                raise ModelFileError(f"{path} feeds or fetches the variable {name!r}, which it does not describe")
+        values = _read_values(folder, params_filename, {v.name: v for v in program.list_vars() if is_persistable(v)})
+    _assign(values)
+    return [program, feeds, [block.var(name) for name in fetches]]
 
 
 def save(program, model_path):
@@ -334,57 +427,93 @@ def save(program, model_path):
         model_path (str): folder and prefix of the files' names.
     Raises:
         ValueError: model_path has no prefix, or a variable has no value.
+        OSError: the files cannot be written; none is changed then.
     """
     program = _program(program)
-    if not os.path.basename(model_path):
+    folder, prefix = os.path.split(model_path)
+    if not prefix:
         raise ValueError(f"save: model_path must end with a prefix for the files' names, got {model_path!r}")
-    variables = [v for v in program.list_vars() if is_persistable(v)]
-    parameters = {v.name: _value(v) for v in variables if is_parameter(v)}
-    others = {v.name: _value(v) for v in variables if not is_parameter(v)}
-    write_arrays(model_path + ".pdparams", parameters)
-    write_arrays(model_path + ".pdopt", {**others, _STEP: np.array([global_scope().step], np.int64)})
-    write_program(model_path + ".pdmodel", describe_program(program))
+    parameters = {v.name: _value(v).array for v in program.list_vars() if is_parameter(v)}
+    others = {v.name: _value(v).array for v in program.list_vars() if is_belong_to_optimizer(v)}
+    others[_STEP] = np.array([global_scope().step], np.int64)
+    save_files(
+        folder or os.curdir,
+        {
+            prefix + ".pdparams": pickles.pack(parameters),
+            prefix + ".pdopt": pickles.pack(others),
+            prefix + ".pdmodel": [program.desc.serialize_to_string()],
+        },
+    )
 
 
 def load(program, model_path, executor=None, var_list=None):
-    """Load what `save` saved into the global scope.
+    """Load values into the global scope, from files that fluidlite or Paddle saved.
 
     Args:
         program (Program): whose variables to load.
-        model_path (str): as given to `save`.
+        model_path (str): as given to `save`; or a folder or a file that `save_persistables` and the like made.
         executor (Executor): kept for Fluid's scripts.
-        var_list (list of Variable): load only these.
+        var_list (list of Variable): load only these; needed for a file, which does not say what it holds.
     Raises:
-        ModelFileError: a file is missing or damaged, or lacks a variable.
+        TypeError, ValueError: a wrong argument.
+        LookupError: a variable of var_list is not in the Program.
+        ModelFileError: a file is missing or damaged, or lacks a variable.  No variable is changed then.
     """
-    state = load_program_state(model_path)
-    chosen = list(var_list) if var_list is not None else get_program_persistable_vars(program)
-    _assign(chosen, state, model_path)
-    if var_list is None and _STEP in state:
-        global_scope().step = int(state[_STEP][0])
+    if executor is not None:
+        _check_executor("load", executor)
+    program = _program(program)
+    known = {v.name for v in program.list_vars()}
+    for variable in var_list or ():
+        if variable.name not in known:
+            raise LookupError(f"load: the variable {variable.name} of var_list is not in the program")
+    form, folder, name = _saved_as(model_path)
+    if form == "file" and var_list is None:
+        raise ValueError(f"load: var_list must say which variables the file {model_path} holds")
+    chosen = get_program_persistable_vars(program) if var_list is None else list(var_list)
+    if form == "state":
+        with reading(folder) as files:
+            state = _read_state(files, name)
+        _assign_state(chosen, state, os.path.join(folder, name), with_step=var_list is None)
+        return
+    if form == "folder" and var_list is None:
+        with reading(folder) as files:
+            names = set(files.names())
+        chosen = [v for v in chosen if v.name in names]
+        unused = sorted(names.difference([_STEP], (v.name for v in chosen)))
+        if unused:
+            warnings.warn(f"load: the program does not use all files in {folder}, not {unused}", stacklevel=2)
+    _load(folder, name, chosen, with_step=var_list is None)
 
 
 def load_program_state(model_path, var_list=None):
-    """The values that `save` saved, as name -> array.
+    """The values in files that fluidlite or Paddle saved, by name.
 
     Args:
-        model_path (str): as given to `save`.
-        var_list (list of Variable): return only these.
+        model_path (str): as given to `save`; or a folder or a file that `save_persistables` and the like made.
+        var_list (list of Variable): return only these; needed for a file, which does not say what it holds.
     Returns:
-        dict: variable name -> numpy.ndarray.
+        dict: variable name -> numpy.ndarray.  What is saved beside the variables is in it, too: fluidlite's
+            "@RANDOM_STEP@", the "LR_Scheduler" of Paddle 2.
     Raises:
+        ValueError: var_list is missing.
         ModelFileError: a file is missing or damaged, or lacks a variable.
     """
-    state = read_arrays(model_path + ".pdparams")
-    if os.path.exists(model_path + ".pdopt"):
-        state.update(read_arrays(model_path + ".pdopt"))
-    if var_list is not None:
-        names = [v.name for v in var_list]
-        missing = [name for name in names if name not in state]
-        if missing:
-            raise ModelFileError(f"{model_path}.pdparams and .pdopt lack {', '.join(missing)}")
-        state = {name: state[name] for name in names}
-    return state
+    form, folder, name = _saved_as(model_path)
+    with reading(folder) as files:
+        if form == "state":
+            state = _read_state(files, name)
+            names = state if var_list is None else [v.name for v in var_list]
+            missing = [wanted for wanted in names if wanted not in state]
+            if missing:
+                raise ModelFileError(f"{os.path.join(folder, name)}.pdparams and .pdopt lack {', '.join(missing)}")
+            return {wanted: state[wanted] for wanted in names}
+        if var_list is not None:
+            wanted = {v.name: v for v in var_list}
+        elif form == "folder":
+            wanted = dict.fromkeys(file for file in files.names() if file != _MODEL)
+        else:
+            raise ValueError(f"load_program_state: var_list must say which variables the file {model_path} holds")
+        return {variable: array for variable, (array, _) in _read_values(files, name, wanted).items()}
 
 
 def set_program_state(program, state_dict):
@@ -392,13 +521,17 @@ def set_program_state(program, state_dict):
 
     Args:
         program (Program): whose variables to set.
-        state_dict (dict): variable name -> array, such as `load_program_state` returns; names that the Program does
-            not have are ignored.
+        state_dict (dict): variable name -> array, such as `load_program_state` returns.  A warning lists the names
+            that the Program does not have.
     Raises:
         ModelFileError: an array does not fit its variable; none is set then.
     """
-    chosen = [v for v in get_program_persistable_vars(program) if v.name in state_dict]
-    _assign(chosen, state_dict, "the given state")
+    variables = {v.name: v for v in get_program_persistable_vars(program)}
+    unused = [name for name in state_dict if name not in variables and name != _STEP]
+    chosen = [v for name, v in variables.items() if name in state_dict]
+    _assign_state(chosen, state_dict, "the given state", with_step=True)
+    if unused:
+        warnings.warn(f"set_program_state: the program has no variables {unused}", stacklevel=2)
 
 
 def _program(program):
@@ -416,64 +549,176 @@ def _check_executor(function, executor):
 
 
 def _chosen(main_program, variables, predicate):
+    """The Variables to save or load, by name; what holds no tensor (a reader, the holder of feeds) is left out."""
     program = _program(main_program)
     if variables is None:
-        return [v for v in program.list_vars() if predicate is None or predicate(v)]
-    found = [program.global_block().var(v) if isinstance(v, str) else v for v in variables]
+        found = [v for v in program.list_vars() if predicate is None or predicate(v)]
+    else:
+        found = [program.global_block().var(v) if isinstance(v, str) else v for v in variables]
     for variable in found:
         if not isinstance(variable, Variable):
             raise TypeError(f"vars must be a list of Variables, got {variable!r}")
-    return found
+        if variable.type == VarType.SELECTED_ROWS:
+            raise ValueError(f"the variable {variable.name} is of type SELECTED_ROWS, which fluidlite does not have")
+    return [v for v in found if v.type == VarType.LOD_TENSOR]
 
 
 def _value(variable):
+    """The LoDTensor of a variable in the global scope."""
     found = global_scope().find_var(variable.name)
-    array = found.get_tensor().array if found is not None else None
-    if array is None:
+    if found is None or found.get_tensor().array is None:
         raise ValueError(
             f"the variable {variable.name} has no value to save; run the startup program first, or load it"
         )
-    return np.asarray(array)
+    return found.get_tensor()
 
 
-def _save(dirname, filename, values):
+def _value_files(variables, filename):
+    """The files for the values of variables: name -> buffers."""
+    packed = {v.name: tensor.pack(value.array, value.lod()) for v in variables for value in [_value(v)]}
+    if filename is None or not packed:
+        return packed
+    return {filename: [buffer for name in sorted(packed) for buffer in packed[name]]}
+
+
+def _save(dirname, filename, variables, step=None):
+    if not variables:
+        warnings.warn("there are no variables to save", stacklevel=3)
+        return None
+    if dirname is None and filename is None:
+        [buffers] = _value_files(variables, "memory").values()
+        return b"".join(buffers)
+    if dirname is None:
+        raise TypeError(f"the file {filename!r} needs a dirname to be saved in")
+    save_files(dirname, {**_value_files(variables, filename), **(step or {})})
+    return None
+
+
+class _GivenBytes:
+    """Stands for a folder where the contents of files are given instead of their names."""
+
+    def open(self, data):
+        if not isinstance(data, bytes):
+            raise TypeError(f"without a dirname, files are given as bytes, got {described(data)}")
+        return Source(io.BytesIO(data), len(data), "the given bytes")
+
+
+def _opened(dirname):
+    return contextlib.nullcontext(_GivenBytes()) if dirname is None else reading(dirname)
+
+
+def _load(dirname, filename, variables, with_step=False):
+    """Set variables in the global scope from files: all of them, or none where something is wrong."""
+    step = None
+    with _opened(dirname) as folder:
+        values = _read_values(folder, filename, {v.name: v for v in variables})
+        name = (filename or "") + _STEP if dirname is not None else None
+        if with_step and name is not None and folder.has(name):
+            with folder.open(name) as source:
+                step = _checked_step(_read_value(source, _STEP, None)[0], source.path)
+    _assign(values)
+    if step is not None:
+        global_scope().step = step
+
+
+def _read_values(folder, filename, wanted):
+    """Values from a file each, or all from one file: name -> (array, LoD).
+
+    Args:
+        wanted (dict): name -> the Variable that the value must fit, or None.
+    """
+    if filename is None and isinstance(folder, _GivenBytes):
+        raise TypeError("without a dirname, the values must be given as bytes")
+    if not wanted:
+        return {}
+    values = {}
     if filename is not None:
-        write_arrays(path_inside(dirname, filename), values)
-        return
-    os.makedirs(dirname, exist_ok=True)
-    for name, value in values.items():
-        write_arrays(path_inside(dirname, name), {name: value})
+        with folder.open(filename) as source:
+            for name in sorted(wanted):
+                if not source.left:
+                    raise source.error(f"the file ends after {len(values)} variables; {name} should be the next")
+                values[name] = _read_value(source, name, wanted[name])
+            source.end(f"the last of {len(wanted)} variables; the file holds others")
+        return values
+    for name, variable in wanted.items():
+        if not folder.has(name):
+            hint = did_you_mean(name, folder.names()) or "; if one file holds all, give its filename"
+            raise ModelFileError(f"{folder.path} has no file for the variable {name}{hint}")
+        with folder.open(name) as source:
+            values[name] = _read_value(source, name, variable)
+            source.end(f"the variable {name}")
+    return values
 
 
-def _load(dirname, filename, variables):
-    if filename is not None:
-        path = path_inside(dirname, filename)
-        _assign(variables, read_arrays(path), path)
-        return
-    if variables and not os.path.isdir(dirname):
-        raise ModelFileError(f"there is no folder {dirname} to load variables from")
+def _read_value(source, name, variable):
+    header = tensor.read_header(source)
+    if variable is not None:
+        _check_fits(variable, header.shape, header.dtype, source.path)
+    return tensor.read_values(source, header), header.lod
+
+
+def _check_fits(variable, shape, dtype, origin):
+    # A variable may be declared without a shape or a data type.
+    wanted = shape if variable._shape is None else variable.shape
+    fits = len(wanted) == len(shape) and all(a in (-1, b) for a, b in zip(wanted, shape, strict=True))
+    if not fits or variable._dtype is not None and variable.spec.dtype != dtype:
+        raise ModelFileError(
+            f"{origin} holds {variable.name} with shape {list(shape)} and dtype {dtype}, but the program declares "
+            f"shape {list(wanted)} and dtype {variable.spec.dtype}"
+        )
+
+
+def _checked_step(array, origin):
+    if not isinstance(array, np.ndarray) or array.shape != (1,) or array.dtype.kind != "i" or array[0] < 0:
+        raise ModelFileError(f"{origin} holds no number of steps under the name {_STEP}")
+    return int(array[0])
+
+
+def _saved_as(model_path):
+    """How the values at a path were saved: ("state", folder, prefix), ("folder", it, None), ("file", folder, name)."""
+    prefix = model_path
+    for suffix in (".pdparams", ".pdopt", ".pdmodel"):
+        prefix = prefix.removesuffix(suffix)
+    folder, name = os.path.split(prefix)
+    folder = folder or os.curdir
+    with reading(folder) as files:
+        if files.has(name + ".pdparams"):
+            return "state", folder, name
+        if os.path.isdir(model_path):
+            return "folder", model_path, None
+        name = os.path.basename(model_path)
+        if files.has(name):
+            return "file", folder, name
+    raise ModelFileError(f"there is no file {prefix}.pdparams, and no folder or file {model_path}")
+
+
+def _read_state(files, prefix):
+    state = {}
+    for suffix in (".pdparams", ".pdopt"):
+        if suffix == ".pdparams" or files.has(prefix + suffix):
+            with files.open(prefix + suffix) as source:
+                state.update(pickles.read_state(source))
+    return state
+
+
+def _assign_state(variables, state, origin, with_step):
+    """Set variables in the global scope from arrays by name: all of them, or none where one does not fit."""
     values = {}
     for variable in variables:
-        path = path_inside(dirname, variable.name)
-        if not os.path.exists(path):
-            hint = did_you_mean(variable.name, os.listdir(dirname)) or "; if one file holds all, give its filename"
-            raise ModelFileError(f"{dirname} has no file for the variable {variable.name}{hint}")
-        values.update(read_arrays(path))
-    _assign(variables, values, dirname)
-
-
-def _assign(variables, values, origin):
-    """Set the variables in the global scope; all of them, or none where one does not fit."""
-    for variable in variables:
-        value = values.get(variable.name)
-        if value is None:
+        value = state.get(variable.name)
+        if not isinstance(value, np.ndarray):
             raise ModelFileError(f"{origin} holds no value for the variable {variable.name}")
-        spec = variable.spec
-        fits = len(spec.shape) == value.ndim and all(a in (-1, b) for a, b in zip(spec.shape, value.shape, strict=True))
-        if not fits or spec.dtype != value.dtype:
-            raise ModelFileError(
-                f"{origin} holds {variable.name} with shape {list(value.shape)} and dtype {value.dtype}, but the "
-                f"program declares shape {list(spec.shape)} and dtype {spec.dtype}"
-            )
-    for variable in variables:
-        global_scope().var(variable.name).get_tensor().set(values[variable.name])
+        _check_fits(variable, value.shape, value.dtype, origin)
+        values[variable.name] = value, []
+    step = _checked_step(state[_STEP], origin) if with_step and _STEP in state else None
+    _assign(values)
+    if step is not None:
+        global_scope().step = step
+
+
+def _assign(values):
+    for name in list(values):
+        array, lod = values.pop(name)  # so that each is in memory only a moment twice
+        value = global_scope().var(name).get_tensor()
+        value.set(array)
+        value.set_lod(lod)
