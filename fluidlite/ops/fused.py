@@ -102,7 +102,7 @@ def conv2d_fusion_stages(inputs, outputs, attrs):
 
 
 _BINARY = ("elementwise_add", "elementwise_mul")
-_UNARY = ("relu", "scale", "tanh", "sigmoid", "gelu")
+_UNARY = ("relu", "scale", "tanh", "sigmoid")
 
 
 def infer_fused_elementwise(attrs, x, y):
@@ -111,7 +111,8 @@ def infer_fused_elementwise(attrs, x, y):
     if sorted(kinds) != ["binary", "unary"]:
         raise EnforceNotMet(f"functor_list must name one of {_BINARY} and one of {_UNARY}, got {functions}")
     out = Spec(broadcast_shape(x.shape, y.shape, attrs["axis"]), x.dtype)
-    return out, y if kinds[0] == "binary" else out
+    between = y if kinds[0] == "binary" else out
+    return out, between if attrs["save_intermediate_out"] else None
 
 
 fused_elementwise = operator(
