@@ -80,22 +80,24 @@ CASES = {}
 
 
 class Case:
-    def __init__(self, name, build, extra, grad, random, for_test):
+    def __init__(self, name, build, extra, grad, random, for_test, fixture):
         self.name, self.build, self.extra, self.random, self.for_test = name, build, extra, random, for_test
         self.grad = grad and not for_test
+        self.fixture = fixture or ("cases_extra" if extra else "cases")
 
 
-def case(name, extra=False, grad=True, random=False, for_test=False):
+def case(name, extra=False, grad=True, random=False, for_test=False, fixture=None):
     """Declare a case: a function that takes a ``Builder`` and returns its output Variable or Variables.
 
     ``extra`` marks layers that fluidlite may lack, ``grad`` whether to differentiate, ``random`` that only shapes and
-    dtypes are to be compared, ``for_test`` that the program's clone for testing is what runs.
+    dtypes are to be compared, ``for_test`` that the program's clone for testing is what runs, ``fixture`` where the
+    result is kept.
     """
 
     def declare(build):
         if name in CASES:
             raise ValueError("two cases are named " + name)
-        CASES[name] = Case(name, build, extra, grad, random, for_test)
+        CASES[name] = Case(name, build, extra, grad, random, for_test, fixture)
         return build
 
     return declare
@@ -147,6 +149,13 @@ class Builder:
 
     def integers(self, name, high, *shape):
         return self.feed(name, self.rng.randint(0, high, shape).astype("int64"))
+
+    def op(self, type, inputs, outputs, dtype="float32", **attrs):
+        """Append an operator; ``outputs`` names the slots, and the result is the Variable in the first one."""
+        block = self.fluid.default_main_program().global_block()
+        made = {slot: block.create_var(name=type + "." + slot, dtype=dtype) for slot in outputs.split()}
+        block.append_op(type=type, inputs=inputs, outputs=made, attrs=attrs)
+        return made[outputs.split()[0]]
 
 
 def initial_value(seed, param):

@@ -1,17 +1,18 @@
-"""Every case of ``oracle_cases`` computes and builds on fluidlite what it does on the real Paddle."""
+"""Every case of ``oracle_cases*`` computes and builds on fluidlite what it does on the real Paddle."""
 
 import functools
 import types
 
 import oracle_cases  # noqa: F401
 import oracle_cases_extra  # noqa: F401
+import oracle_cases_operators  # noqa: F401
 import pytest
 from oracle_compare import array_differences, op_differences, var_differences, variables_of
 from oracle_harness import CASES, load, run_case
 
 import fluidlite.fluid as fluid
 
-RECORDED = dict(load("cases"), **load("cases_extra"))
+RECORDED = {**load("cases"), **load("cases_extra"), **load("cases_operators")}
 # Where fluidlite differs on purpose: (test, case) -> why.
 _IN_PLACE = "the output is a variable of its own; what happens in place is the plan's business"
 _LAYER_NORM = "the real Paddle's static shape of a flattened open batch is -2"

@@ -318,7 +318,7 @@ def log_one_plus_exp(xp, x, out, temporary):
     xp.add(out, temporary, out=out)
 
 
-@activation("softplus", unused=LIBRARIES, bind=True)
+@activation("softplus", unused=LIBRARIES, choices={"beta": (1.0,)}, bind=True)
 def softplus(ctx, x, out):
     return functools.partial(log_one_plus_exp, ctx.xp, x, out, scratch_like(ctx, x))
 
@@ -396,18 +396,16 @@ def softsign_grad(ctx, x, dout, dx):
     xp.divide(dout, dx, out=dx)
 
 
-@activation("swish", unused=MKLDNN, attrs={"beta": 1.0}, in_place=False)
 def swish(ctx, x, out):
     xp = ctx.xp  # X * sigmoid(beta * X)
-    xp.multiply(x, ctx.attrs["beta"], out=out)
+    xp.multiply(x, ctx.attrs.get("beta", 1.0), out=out)
     logistic(xp, out, out)
     xp.multiply(x, out, out=out)
 
 
-@swish.gradient("X", bind=True, **APART)
 def swish_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = dOut * (s + beta * X * s * (1 - s)) with s = sigmoid(beta * X)
-    beta = ctx.attrs["beta"]
+    beta = ctx.attrs.get("beta", 1.0)
     sigma = scratch_like(ctx, x)
 
     def step():
@@ -421,6 +419,10 @@ def swish_grad(ctx, x, dout, dx):
         xp.multiply(dout, dx, out=dx)
 
     return step
+
+
+for _type, _traits in (("swish", {"attrs": {"beta": 1.0}, "unused": MKLDNN}), ("silu", {})):
+    activation(_type, in_place=False, **_traits)(swish).gradient("X", bind=True, **APART)(swish_grad)
 
 
 @activation("hard_swish", attrs={"threshold": 6.0, "scale": 6.0, "offset": 3.0}, in_place=False)

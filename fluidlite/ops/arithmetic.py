@@ -117,6 +117,7 @@ def infer_cumsum(attrs, x):
     inputs="X",
     outputs="Out",
     attrs={"axis": -1, "exclusive": False, "reverse": False},
+    choices={"flatten": (False,)},
     infer=infer_cumsum,
     bind=True,
 )

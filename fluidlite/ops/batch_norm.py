@@ -6,6 +6,7 @@ Works on any image as (A, C, S): what comes before the channels in memory, the c
 import math
 from functools import partial
 
+from .geometry import LAYOUTS
 from .registry import EMPTY, MKLDNN, STORED, EnforceNotMet, Spec, fusion, operator
 from .strides import in_sequence, sum_into
 
@@ -41,7 +42,7 @@ def _infer(attrs, x, scale, bias, mean, variance, *_):
                 f"{name} must have the shape [{channels}], one for each channel, got {list(spec.shape)}"
             )
     per_channel = Spec(scale.shape, scale.dtype)
-    return x, per_channel, per_channel, per_channel, per_channel
+    return x, per_channel, per_channel, per_channel, per_channel, Spec((0,), x.dtype)
 
 
 class _Channels:
@@ -84,17 +85,6 @@ def _chunks(ctx, acs):
     ]
 
 
-batch_norm = operator(
-    "batch_norm",
-    inputs="X, Scale, Bias, Mean!, Variance!, MomentumTensor?!",
-    outputs="Y, MeanOut!, VarianceOut!, SavedMean!, SavedVariance!",
-    attrs=_ATTRS,
-    unused=MKLDNN,
-    infer=_infer,
-)(None)
-
-
-@batch_norm.stages
 def batch_norm_stages(inputs, outputs, attrs):
     """Y = (X - mean) / sqrt(variance + epsilon) * Scale + Bias, for each channel.
 
@@ -255,13 +245,6 @@ def normalize(ctx, x, scale, bias, mean, inverse, y):
     return in_sequence([*steps, step, pair and partial(xp.copyto, *pair)])
 
 
-batch_norm_grad = batch_norm.gradient(
-    "X Scale Bias SavedMean SavedVariance",
-    infer=lambda attrs, x, scale, *_: (x, scale, scale),
-)(None)
-
-
-@batch_norm_grad.stages
 def batch_norm_grad_stages(inputs, outputs, attrs):
     """With centred c = X - mean and m elements in each channel:
 
@@ -347,3 +330,23 @@ def batch_norm_slope(ctx, x, dy, mean, inverse, scale, dscale, dbias, dx):
                 xp.add(out, shift, out=out)
 
     return in_sequence([*steps, step, pair and partial(xp.copyto, *pair)])
+
+
+# On one device, normalizing over the batches of all devices is the same.  What cuDNN keeps in ReserveSpace is not used.
+for _type in ("batch_norm", "sync_batch_norm"):
+    _definition = operator(
+        _type,
+        inputs="X, Scale, Bias, Mean!, Variance!, MomentumTensor?!",
+        outputs="Y, MeanOut!, VarianceOut!, SavedMean!, SavedVariance!, ReserveSpace?!",
+        attrs=_ATTRS,
+        unused=MKLDNN,
+        choices={"data_layout": LAYOUTS["data_format"], "fuse_with_relu": (False,)},
+        infer=_infer,
+    )(None)
+    _definition.stages(batch_norm_stages)
+    _gradient = _definition.gradient(
+        "X Scale Bias SavedMean SavedVariance",
+        shapes="ReserveSpace",
+        infer=lambda attrs, x, scale, *_: (x, scale, scale),
+    )(None)
+    _gradient.stages(batch_norm_grad_stages)

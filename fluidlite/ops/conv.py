@@ -7,11 +7,11 @@ nanoseconds a forward pass (or the gradient of the input) takes.
 
 from .conv_rows import Rows
 from .conv_winograd import Winograd
-from .geometry import ConvGeometry, as_nchw, from_nchw_shape
+from .geometry import LAYOUTS, ConvGeometry, as_nchw, from_nchw_shape, is_channels_last
 from .registry import LIBRARIES, Spec, fusion, operator
 from .strides import in_sequence, sum_into
 
-_ATTRS = {
+CONV_ATTRS = {
     "strides": [1, 1],
     "paddings": [0, 0],
     "padding_algorithm": "EXPLICIT",
@@ -53,7 +53,7 @@ def choose(g, gradient=False):
     return min((one for one in ALGORITHMS if one.applies(g)), key=lambda one: one.cost(g, gradient))
 
 
-def _infer(attrs, x, w, *_):
+def infer_conv(attrs, x, w, *_):
     return Spec(from_nchw_shape(ConvGeometry(attrs, x.shape, w.shape).out_shape, attrs), x.dtype)
 
 
@@ -82,10 +82,11 @@ for _type in ("conv2d", "depthwise_conv2d"):
         _type,
         inputs="Input, Filter, Bias?",
         outputs="Output",
-        attrs=_ATTRS,
+        attrs=CONV_ATTRS,
         unused=_UNUSED,
         fixed=_FIXED,
-        infer=_infer,
+        choices=LAYOUTS,
+        infer=infer_conv,
         bind=True,
         image="Input Output",
         rows="Input Output",
@@ -96,7 +97,7 @@ for _type in ("conv2d", "depthwise_conv2d"):
 def with_bias(convolution, addition, specs):
     """A number added to each channel behind a convolution is its bias."""
     y = specs(addition, "Y")
-    fits = addition.attrs["axis"] == 1 and len(y.shape) == 1 and convolution.attrs["data_format"] == "NCHW"
+    fits = addition.attrs["axis"] == 1 and len(y.shape) == 1 and not is_channels_last(convolution.attrs)
     if not fits or convolution.inputs.get("Bias"):
         return None
     inputs = {**convolution.inputs, "Bias": addition.inputs["Y"]}

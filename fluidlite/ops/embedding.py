@@ -7,8 +7,9 @@ from .registry import EnforceNotMet, Spec, operator
 
 _ATTRS = {"is_sparse": False, "is_distributed": False, "padding_idx": -1}
 _TYPES = {"padding_idx": "LONG", "height_sections": "LONGS", "table_names": "STRINGS", "epmap": "STRINGS"}
-# Of tables that are spread over servers.
-_UNUSED = {"height_sections": [], "table_names": [], "epmap": [], "trainer_id": 0}
+# Of tables that are spread over servers; there being none, nothing is fetched from them.
+_UNUSED = {"height_sections": [], "trainer_id": 0, "remote_prefetch": False}
+_FIXED = {"table_names": [], "epmap": []}
 
 
 def infer_lookup(attrs, w, ids):
@@ -66,7 +67,7 @@ for _type, _infer in (("lookup_table", infer_lookup), ("lookup_table_v2", infer_
         attrs=_ATTRS,
         types=_TYPES,
         unused=_UNUSED | ({"grad_inplace": False} if _type == "lookup_table" else {}),
-        fixed={"remote_prefetch": False},
+        fixed=_FIXED,
         infer=_infer,
     )(lookup)
     _definition.gradient("Ids", shapes="W", infer=lambda attrs, ids, w, dout: w)(lookup_grad)

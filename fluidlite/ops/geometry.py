@@ -3,6 +3,8 @@
 from .registry import EnforceNotMet
 
 _CHANNELS_LAST = "NHWC"
+# "AnyLayout" is what old programs say for NCHW.
+LAYOUTS = {"data_format": ("NCHW", "NHWC", "AnyLayout")}
 
 
 def is_channels_last(attrs):

@@ -3,6 +3,8 @@
 import math
 from functools import partial
 
+import numpy as np
+
 from .registry import MKLDNN, EnforceNotMet, Spec, operator
 from .strides import in_sequence, is_matrix, matrix_of, scratch_like, sum_into
 
@@ -71,26 +73,48 @@ def matrix_shape(shape, vector_axis, transpose):
     return (*shape[:-2], shape[-1], shape[-2]) if transpose else tuple(shape)
 
 
+def transpositions(attrs):
+    """Whether to transpose X, and Y: matmul_v2 has other names for that, and bmm never does."""
+    return tuple(attrs.get(f"transpose_{name.upper()}", attrs.get(f"trans_{name}", False)) for name in "xy")
+
+
 def infer_matmul(attrs, x, y):
     shapes = f"X has shape {list(x.shape)} and Y {list(y.shape)}"
     if not x.shape or not y.shape:
         raise EnforceNotMet(f"{shapes}: each needs a dimension")
     if x.dtype != y.dtype:
         raise EnforceNotMet(f"X and Y must have one data type, got {x.dtype} and {y.dtype}; use layers.cast")
-    a = matrix_shape(x.shape, -1, attrs["transpose_X"])
-    b = matrix_shape(y.shape, -2, attrs["transpose_Y"])
+    turn_x, turn_y = transpositions(attrs)
+    a = matrix_shape(x.shape, -1, turn_x)
+    b = matrix_shape(y.shape, -2, turn_y)
     inner, other = a[-1], b[-2]
     if inner >= 0 and other >= 0 and inner != other:
-        turned = " after the transpositions asked for" if attrs["transpose_X"] or attrs["transpose_Y"] else ""
+        turned = " after the transpositions asked for" if turn_x or turn_y else ""
         raise EnforceNotMet(f"{shapes}: X must have as many columns as Y has rows{turned}, got {inner} and {other}")
     batch = a[:-2] or b[:-2]
     if a[:-2] and b[:-2]:
         if len(a) != len(b) or any(n != m and n >= 0 and m >= 0 for n, m in zip(a[:-2], b[:-2], strict=True)):
             raise EnforceNotMet(f"{shapes}: all dimensions but the last two must be equal")
         batch = tuple(map(max, a[:-2], b[:-2]))
-    rows = () if len(x.shape) == 1 and not attrs["transpose_X"] else (a[-2],)
-    columns = () if len(y.shape) == 1 and not attrs["transpose_Y"] else (b[-1],)
+    rows = () if len(x.shape) == 1 and not turn_x else (a[-2],)
+    columns = () if len(y.shape) == 1 and not turn_y else (b[-1],)
     return Spec((*batch, *rows, *columns) or (1,), x.dtype)
+
+
+def infer_matmul_v2(attrs, x, y):
+    """As `infer_matmul`, but a vector is never transposed, and the stacks broadcast."""
+    attrs = {f"trans_{n}": attrs[f"trans_{n}"] and len(spec.shape) > 1 for n, spec in (("x", x), ("y", y))}
+    stacks = x.shape[:-2], y.shape[:-2]
+    rank = max(map(len, stacks))
+    padded = [(1,) * (rank - len(stack)) + tuple(stack) for stack in stacks]
+    if any(n != m and min(n, m) >= 0 and 1 not in (n, m) for n, m in zip(*padded, strict=True)):
+        raise EnforceNotMet(
+            f"X has shape {list(x.shape)} and Y {list(y.shape)}: all dimensions but the last two must broadcast"
+        )
+    stack = tuple(m if n == 1 else n if m == 1 else max(n, m) for n, m in zip(*padded, strict=True))
+    single = infer_matmul(attrs, x._replace(shape=x.shape[-2:]), y._replace(shape=y.shape[-2:]))
+    of_matrices = min(len(x.shape), 2) + min(len(y.shape), 2) - 2
+    return Spec((*stack, *single.shape[len(single.shape) - of_matrices :]) or (1,), x.dtype)
 
 
 def rows_of_matmul(attrs, shapes):
@@ -98,7 +122,7 @@ def rows_of_matmul(attrs, shapes):
     x, y = len(shapes["X"][0]), len(shapes["Y"][0])
     if x > 2 and y > 2:
         return {"X", "Y", "Out"}
-    return {"X", "Out"} if y <= 2 and x > 1 and not (attrs["transpose_X"] and x == 2) else None
+    return {"X", "Out"} if y <= 2 and x > 1 and not (transpositions(attrs)[0] and x == 2) else None
 
 
 def infer_bmm(attrs, x, y):
@@ -112,9 +136,17 @@ def factors(ctx, x, y):
     a = x.reshape(1, -1) if x.ndim == 1 else x
     b = y.reshape(-1, 1) if y.ndim == 1 else y
     (a, fill_a), (b, fill_b) = readable(ctx, a), readable(ctx, b)
-    a = a.swapaxes(-1, -2) if ctx.attrs["transpose_X"] else a
-    b = b.swapaxes(-1, -2) if ctx.attrs["transpose_Y"] else b
+    turn_x, turn_y = turned(ctx, x, y)
+    a = a.swapaxes(-1, -2) if turn_x else a
+    b = b.swapaxes(-1, -2) if turn_y else b
     return a, b, fill_a, fill_b
+
+
+def turned(ctx, x, y):
+    """Whether the matrices made of X, and of Y, are transposed."""
+    turn_x, turn_y = transpositions(ctx.attrs)
+    vectors_too = "trans_x" not in ctx.attrs
+    return turn_x and (vectors_too or x.ndim > 1), turn_y and (vectors_too or y.ndim > 1)
 
 
 def readable(ctx, array):
@@ -127,13 +159,18 @@ def readable(ctx, array):
 
 def stacked(a, b):
     """The shape of the product of two stacks of matrices."""
-    return (*(a.shape[:-2] or b.shape[:-2]), a.shape[-2], b.shape[-1])
+    return (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])
 
 
 def product(ctx, a, b, out):
-    """A function that writes alpha * a @ b into `out`, summed over the stack if `out` is a single matrix."""
+    """A function that writes alpha * a @ b into `out`, summed over the dimensions of the stack that `out` lacks."""
     xp = ctx.xp
     fills = []
+    whole = stacked(a, b)
+    if out.shape != whole and not (out.ndim == 2 and a.shape[:-2] == b.shape[:-2]):
+        every = ctx.scratch(whole, out.dtype)
+        target = out.reshape((1,) * (len(whole) - out.ndim) + out.shape)
+        return in_sequence([product(ctx, a, b, every), sum_into(ctx, every, target)])
     if out.ndim == 2 and a.ndim > 2:
         # One long product: the matrices of `a` side by side, those of `b` one below the other.
         a, fill_a, _ = matrix_of(ctx, xp.moveaxis(a, -2, 0), 1)
@@ -157,27 +194,23 @@ def matmul_grad_kernel(ctx, x, y, dout, dx, dy):
     # With Out = A B: dA = dOut B^T and dB = A^T dOut; where X is A^T, dX = (dOut B^T)^T = B dOut^T.
     a, b, fill_a, fill_b = factors(ctx, x, y)
     d, fill_d = readable(ctx, dout.reshape(stacked(a, b)))
+    turn_x, turn_y = turned(ctx, x, y)
     steps = [fill_d]
     if dx is not None:
-        left, right = (b, d) if ctx.attrs["transpose_X"] else (d, b)
+        left, right = (b, d) if turn_x else (d, b)
         dx = dx.reshape(1, -1) if x.ndim == 1 else dx
         steps += [fill_b, product(ctx, left, right.swapaxes(-1, -2), dx)]
     if dy is not None:
-        left, right = (d, a) if ctx.attrs["transpose_Y"] else (a, d)
+        left, right = (d, a) if turn_y else (a, d)
         dy = dy.reshape(-1, 1) if y.ndim == 1 else dy
         steps += [fill_a, product(ctx, left.swapaxes(-1, -2), right, dy)]
     return in_sequence(steps)
 
 
-_PLAIN = {"transpose_X": False, "transpose_Y": False}
-
-matmul = operator(
-    "matmul",
-    inputs="X, Y",
-    outputs="Out",
-    attrs={**_PLAIN, "alpha": 1.0},
-    unused={**MKLDNN, "use_quantizer": False},
-    fixed={
+_MATMUL = {
+    "attrs": {"transpose_X": False, "transpose_Y": False, "alpha": 1.0},
+    "unused": {**MKLDNN, "use_quantizer": False},
+    "fixed": {
         "fused_reshape_Out": [],
         "fused_transpose_Out": [],
         "head_number": 1,
@@ -186,16 +219,15 @@ matmul = operator(
         "Scale_out": 1.0,
         "force_fp32_output": False,
     },
-    infer=infer_matmul,
-    bind=True,
-    rows=rows_of_matmul,
-)(matmul_kernel)
-matmul.gradient("X, Y", bind=True)(matmul_grad_kernel)
+    "infer": infer_matmul,
+    "rows": rows_of_matmul,
+}
+_MATMUL_V2 = {"attrs": {"trans_x": False, "trans_y": False}, "infer": infer_matmul_v2}
+_BMM = {"infer": infer_bmm, "rows": "X Y Out"}
 
-bmm = operator("bmm", inputs="X, Y", outputs="Out", attrs=_PLAIN, infer=infer_bmm, bind=True, rows="X Y Out")(
-    matmul_kernel
-)
-bmm.gradient("X, Y", bind=True)(matmul_grad_kernel)
+for _type, _traits in (("matmul", _MATMUL), ("matmul_v2", _MATMUL_V2), ("bmm", _BMM)):
+    _definition = operator(_type, inputs="X, Y", outputs="Out", bind=True, **_traits)(matmul_kernel)
+    _definition.gradient("X, Y", bind=True)(matmul_grad_kernel)
 
 
 def infer_dot(attrs, x, y):

@@ -8,7 +8,7 @@ import numpy as np
 from .dtypes import numpy_dtype
 from .linalg import size_of
 from .reduce import axis_of
-from .registry import MKLDNN, EnforceNotMet, Spec, operator
+from .registry import MKLDNN, EnforceNotMet, Spec, operator, parse_slots
 from .strides import in_sequence, sum_into
 
 
@@ -40,9 +40,13 @@ def copy_in_order(ctx, x, out):
     ctx.xp.copyto(out.reshape(x.shape), x)
 
 
-def with_x_shape(out, x):
-    """Specs of Out and of XShape, which keeps the shape of X for the gradient behind a 0."""
-    return out, Spec((0, *x.shape), x.dtype)
+def with_x_shape(infer):
+    """Shape inference of Out and of XShape, which keeps the shape of X for the gradient behind a 0."""
+
+    def infer_both(attrs, x, *rest):
+        return infer(attrs, x, *rest), Spec((0, *x.shape), x.dtype)
+
+    return infer_both
 
 
 def infer_from_x_shape(attrs, x_shape, dout):
@@ -64,8 +68,12 @@ def rows_beside_axis(*slots):
     return rows
 
 
-def reshaping(type, inputs="X", attrs=None, infer=None, **traits):
-    """An operator whose Out is X in another shape, and its gradient."""
+def reshaping(type, infer, inputs="X", attrs=None, keeps="XShape", **traits):
+    """An operator whose Out is X in another shape, and its gradient.
+
+    Fluid has most of them twice: the older operator's gradient reads X and other slots (`keeps`) to learn a shape, that
+    of the newer one reads XShape, an output made for it.
+    """
     extra = len(inputs.split()) - 1
 
     def kernel(ctx, x, *rest):
@@ -74,28 +82,29 @@ def reshaping(type, inputs="X", attrs=None, infer=None, **traits):
     definition = operator(
         type,
         inputs=inputs,
-        outputs="Out, XShape!",
+        outputs="Out, XShape!" if keeps == "XShape" else "Out",
         attrs=attrs,
-        infer=infer,
+        infer=with_x_shape(infer) if keeps == "XShape" else infer,
         view={"Out": "X"},
         inplace={"Out": "X"},
         rows=rows_of_reshape,
         **traits,
     )(kernel)
 
-    @definition.gradient(shapes="XShape", infer=infer_from_x_shape, view={"X@GRAD": "Out@GRAD"})
-    def gradient(ctx, x_shape, dout, dx):
+    @definition.gradient(
+        shapes=keeps, infer=infer_from_x_shape if keeps == "XShape" else None, view={"X@GRAD": "Out@GRAD"}
+    )
+    def gradient(ctx, *arrays):
+        *_, dout, dx = arrays
         copy_in_order(ctx, dout, dx)
-
-    return definition
 
 
 def infer_reshape(attrs, x, shape_tensor, shape_tensors):
     wanted = given(attrs["shape"], shape_tensor, shape_tensors)
     if wanted is None:
-        return with_x_shape(Spec((-1,) * shape_tensor.shape[0], x.dtype), x)
+        return Spec((-1,) * shape_tensor.shape[0], x.dtype)
     if None in wanted:
-        return with_x_shape(Spec(tuple(-1 if size is None else size for size in wanted), x.dtype), x)
+        return Spec(tuple(-1 if size is None else size for size in wanted), x.dtype)
     got = f"X has shape {list(x.shape)} and cannot take the shape {wanted}"
     if wanted.count(-1) > 1 or any(size < -1 for size in wanted):
         raise EnforceNotMet(f"{got}: one dimension may be -1, the others are positive, or 0 to keep that of X")
@@ -110,22 +119,35 @@ def infer_reshape(attrs, x, shape_tensor, shape_tensors):
         shape[wanted.index(-1)] = total // rest
     elif total >= 0 and math.prod(shape) != total:
         raise EnforceNotMet(f"{got}: it holds {total} elements, not {math.prod(shape)}")
-    return with_x_shape(Spec(tuple(shape), x.dtype), x)
+    return Spec(tuple(shape), x.dtype)
 
 
-reshape2 = reshaping(
-    "reshape2", "X, Shape?!, ShapeTensor*?!", {"shape": []}, infer_reshape, unused={"use_quantizer": False}
-)
+_QUANTIZER = {"use_quantizer": False}
+
+for _type, _keeps, _unused in (("reshape", "X, Out, Shape, ShapeTensor", {}), ("reshape2", "XShape", _QUANTIZER)):
+    reshaping(_type, infer_reshape, "X, Shape?!, ShapeTensor*?!", {"shape": []}, _keeps, unused=_unused)
 
 
 def infer_flatten(attrs, x):
     axis = attrs["axis"]
     if not 0 <= axis <= len(x.shape):
         raise EnforceNotMet(f"axis must lie in [0, {len(x.shape)}] for X of shape {list(x.shape)}, got {axis}")
-    return with_x_shape(Spec((size_of(x.shape[:axis]), size_of(x.shape[axis:])), x.dtype), x)
+    return Spec((size_of(x.shape[:axis]), size_of(x.shape[axis:])), x.dtype)
 
 
-flatten2 = reshaping("flatten2", attrs={"axis": 1}, infer=infer_flatten)
+for _type, _keeps in (("flatten", "X"), ("flatten2", "XShape")):
+    reshaping(_type, infer_flatten, attrs={"axis": 1}, keeps=_keeps)
+
+
+def infer_flatten_range(attrs, x):
+    rank = len(x.shape)
+    start, stop = (axis_of({"axis": attrs[name]}, x) for name in ("start_axis", "stop_axis"))
+    if start > stop:
+        raise EnforceNotMet(f"start_axis must not lie behind stop_axis, got {start} and {stop} of {rank} dimensions")
+    return Spec((*x.shape[:start], size_of(x.shape[start : stop + 1]), *x.shape[stop + 1 :]), x.dtype)
+
+
+reshaping("flatten_contiguous_range", infer_flatten_range, attrs={"start_axis": 1, "stop_axis": 1})
 
 
 def infer_squeeze(attrs, x):
@@ -137,23 +159,29 @@ def infer_squeeze(attrs, x):
             raise EnforceNotMet(f"only dimensions of size 1 can be squeezed, got axis {axis} of shape {list(x.shape)}")
     axes = {axis % rank for axis in attrs["axes"]} or {axis for axis, size in enumerate(x.shape) if size == 1}
     shape = tuple(size for axis, size in enumerate(x.shape) if axis not in axes)
-    return with_x_shape(Spec(shape, x.dtype), x)
+    return Spec(shape, x.dtype)
 
 
-squeeze2 = reshaping("squeeze2", attrs={"axes": []}, infer=infer_squeeze)
+for _type, _keeps in (("squeeze", "X"), ("squeeze2", "XShape")):
+    reshaping(_type, infer_squeeze, attrs={"axes": []}, keeps=_keeps)
 
 
-def infer_unsqueeze(attrs, x, *_):
+def infer_unsqueeze(attrs, x, axes_tensor, axes_tensors):
     shape = list(x.shape)
-    for axis in attrs["axes"]:
+    axes = given(attrs["axes"] if not axes_tensors else [-1] * len(axes_tensors), axes_tensor, axes_tensors)
+    if axes is None or None in axes:
+        added = axes_tensor.shape[0] if axes is None else len(axes)
+        return Spec((-1,) * (len(shape) + added), x.dtype)
+    for axis in axes:
         rank = len(shape) + 1
         if not -rank <= axis < rank:
             raise EnforceNotMet(f"axes must lie in [{-rank}, {rank}) for X of shape {list(x.shape)}, got {axis}")
         shape.insert(axis % rank, 1)
-    return with_x_shape(Spec(tuple(shape), x.dtype), x)
+    return Spec(tuple(shape), x.dtype)
 
 
-unsqueeze2 = reshaping("unsqueeze2", "X, AxesTensor?!, AxesTensorList*?!", {"axes": []}, infer_unsqueeze)
+for _type, _keeps in (("unsqueeze", "X"), ("unsqueeze2", "XShape")):
+    reshaping(_type, infer_unsqueeze, "X, AxesTensor?!, AxesTensorList*?!", {"axes": []}, _keeps)
 
 
 def infer_transpose(attrs, x):
@@ -162,26 +190,31 @@ def infer_transpose(attrs, x):
         raise EnforceNotMet(
             f"the permutation must name each of the {len(x.shape)} dimensions of X {list(x.shape)} once, got {axes}"
         )
-    return with_x_shape(Spec(tuple(x.shape[axis] for axis in axes), x.dtype), x)
+    return Spec(tuple(x.shape[axis] for axis in axes), x.dtype)
 
 
-@operator(
-    "transpose2",
-    inputs="X",
-    outputs="Out, XShape!",
-    attrs={"axis": [], "data_format": "AnyLayout"},
-    unused={**MKLDNN, "use_quantizer": False},
-    infer=infer_transpose,
-    bind=True,
-    rows=lambda attrs, shapes: None if attrs["axis"][0] else {"X", "Out", "XShape"},
-)
-def transpose2(ctx, x, out, x_shape):
+def transpose(ctx, x, out, x_shape=None):
     return partial(ctx.xp.copyto, out, x.transpose(ctx.attrs["axis"]))
 
 
-@transpose2.gradient(shapes="XShape", infer=infer_from_x_shape, bind=True)
-def transpose2_grad(ctx, x_shape, dout, dx):
+def transpose_grad(ctx, *arrays):
+    *_, dout, dx = arrays
     return partial(ctx.xp.copyto, dx.transpose(ctx.attrs["axis"]), dout)
+
+
+_TRANSPOSE = {
+    "inputs": "X",
+    "attrs": {"axis": [], "data_format": "AnyLayout"},
+    "unused": {**MKLDNN, "use_quantizer": False},
+    "bind": True,
+    "rows": lambda attrs, shapes: None if attrs["axis"][0] else {"X", "Out", "XShape"},
+}
+operator("transpose", outputs="Out", infer=infer_transpose, **_TRANSPOSE)(transpose).gradient(
+    shapes="X, Out", bind=True
+)(transpose_grad)
+operator("transpose2", outputs="Out, XShape!", infer=with_x_shape(infer_transpose), **_TRANSPOSE)(transpose).gradient(
+    shapes="XShape", infer=infer_from_x_shape, bind=True
+)(transpose_grad)
 
 
 def joined(shapes, axis, what):
@@ -212,6 +245,11 @@ def pieces(array, axis, sizes):
     return found
 
 
+def check_axis_is_an_attribute(axis_tensor):
+    if axis_tensor is not None:
+        raise EnforceNotMet("AxisTensor is not supported: the axis must be known when the program is built")
+
+
 def copies(ctx, targets, sources):
     """A function that copies each source to its target, skipping targets that are None."""
     pairs = zip(targets, sources, strict=True)
@@ -219,6 +257,7 @@ def copies(ctx, targets, sources):
 
 
 def infer_concat(attrs, xs, axis_tensor):
+    check_axis_is_an_attribute(axis_tensor)
     axis = axis_of(attrs, xs[0])
     for spec in xs:
         if spec.dtype != xs[0].dtype:
@@ -248,9 +287,12 @@ def concat_grad(ctx, xs, axis_tensor, dout, dxs):
     return copies(ctx, dxs, pieces(dout, axis, [x.shape[axis] for x in xs]))
 
 
-def infer_split(attrs, x, *_):
+def infer_split(attrs, x, axis_tensor, section_tensors):
+    check_axis_is_an_attribute(axis_tensor)
     axis = axis_of(attrs, x)
-    total, sections = x.shape[axis], list(attrs["sections"])
+    total, sections = x.shape[axis], given(attrs["sections"], None, section_tensors)
+    if None in sections:
+        return ([Spec((*x.shape[:axis], -1, *x.shape[axis + 1 :]), x.dtype)] * len(sections),)
     if not sections:
         if total >= 0 and total % attrs["num"]:
             raise EnforceNotMet(
@@ -285,7 +327,8 @@ def split(ctx, x, axis_tensor, sections, outs):
 def split_grad(inputs, outputs, attrs):
     # dX is the gradients of the parts, joined again.
     douts = [name + "@GRAD" for name in outputs["Out"]]
-    return [("concat", {"X": douts}, {"Out": [inputs["X"][0] + "@GRAD"]}, attrs)]
+    names = {"X": douts, "AxisTensor": inputs.get("AxisTensor", [])}, {"Out": [inputs["X"][0] + "@GRAD"]}
+    return [("concat", *names, attrs)]
 
 
 def infer_stack(attrs, xs):
@@ -343,6 +386,16 @@ def unstack_grad(ctx, dys, dx):
     return copies(ctx, list(ctx.xp.moveaxis(dx, ctx.attrs["axis"], 0)), dys)
 
 
+def infer_repeated(attrs, x, times):
+    """Shape inference of X repeated along each dimension; `times` may have more numbers than X has dimensions."""
+    shape = (1,) * (len(times) - len(x.shape)) + tuple(x.shape)
+    times = [1] * (len(shape) - len(times)) + times
+    for count in times:
+        if count is not None and count < 1:
+            raise EnforceNotMet(f"X of shape {list(x.shape)} can be repeated once or more, got {times}")
+    return Spec(tuple(-1 if n < 0 or t is None else n * t for n, t in zip(shape, times, strict=True)), x.dtype)
+
+
 def infer_expand(attrs, x, times_tensor, times_tensors):
     times = given(attrs["expand_times"], times_tensor, times_tensors)
     times = [None] * len(x.shape) if times is None else times
@@ -350,35 +403,32 @@ def infer_expand(attrs, x, times_tensor, times_tensors):
         raise EnforceNotMet(
             f"expand_times must have one number for each of the {len(x.shape)} dimensions of X, got {times}"
         )
-    return Spec(tuple(-1 if n < 0 or t is None else n * t for n, t in zip(x.shape, times, strict=True)), x.dtype)
+    return infer_repeated(attrs, x, times)
 
 
-def repeated(ctx, x, out):
-    """`x` and `out` as views in which every dimension of `out` is (times, size) and `x` has times 1."""
-    x_shape, out_shape = [], []
-    for n, m in zip(x.shape, out.shape, strict=True):
-        x_shape += [1, n]
-        out_shape += [m // n if n else 1, n]
-    return x.reshape(x_shape), out.reshape(out_shape)
+def infer_tile(attrs, x, times_tensor, times_tensors):
+    times = given(attrs["repeat_times"] or [-1] * len(times_tensors or ()), times_tensor, times_tensors)
+    return infer_repeated(attrs, x, [None] * times_tensor.shape[0] if times is None else times)
 
 
-@operator(
-    "expand",
-    inputs="X, ExpandTimes?!, expand_times_tensor*?!",
-    outputs="Out",
-    attrs={"expand_times": []},
-    infer=infer_expand,
-    bind=True,
-)
-def expand(ctx, x, times, times_tensors, out):
-    x, out = repeated(ctx, x, out)
-    return partial(ctx.xp.copyto, out, x)
+def infer_broadcast(attrs, x, shape):
+    """Shape inference of X broadcast to `shape`, where -1 keeps the dimension of X."""
+    padded = (1,) * (len(shape) - len(x.shape)) + tuple(x.shape)
+    sizes = [n if m == -1 else m for n, m in zip(padded, shape, strict=False)]
+    if len(padded) != len(shape) or any(
+        n not in (1, m) and None is not m and min(n, m) >= 0 for n, m in zip(padded, sizes, strict=True)
+    ):
+        raise EnforceNotMet(f"X of shape {list(x.shape)} cannot be repeated to the shape {shape}")
+    return Spec(tuple(-1 if size is None else size for size in sizes), x.dtype)
 
 
-@expand.gradient(shapes="X, ExpandTimes, expand_times_tensor", bind=True)
-def expand_grad(ctx, x, times, times_tensors, dout, dx):
-    dx, dout = repeated(ctx, dx, dout)
-    return sum_into(ctx, dout, dx)
+def infer_expand_v2(attrs, x, shape_tensor, shape_tensors):
+    shape = given(attrs["shape"] or [-1] * len(shape_tensors or ()), shape_tensor, shape_tensors)
+    return infer_broadcast(attrs, x, [None] * shape_tensor.shape[0] if shape is None else shape)
+
+
+def infer_expand_as_v2(attrs, x, y):
+    return infer_broadcast(attrs, x, list(attrs["target_shape"]) if y is None else list(y.shape))
 
 
 def infer_expand_as(attrs, x, target):
@@ -392,16 +442,45 @@ def infer_expand_as(attrs, x, target):
     return Spec(target.shape, x.dtype)
 
 
-@operator(
-    "expand_as", inputs="X, target_tensor!", outputs="Out", infer=infer_expand_as, shape_only="target_tensor", bind=True
-)
-def expand_as(ctx, x, target, out):
-    return expand.kernel(ctx, x, None, None, out)
+def repeated(x, out):
+    """`x` and `out` as views in which every dimension of `out` is (times, size) and `x` has times 1."""
+    x_shape, out_shape = [], []
+    for n, m in zip((1,) * (out.ndim - x.ndim) + x.shape, out.shape, strict=True):
+        x_shape += [1, n]
+        out_shape += [m // n if n else 1, n]
+    return x.reshape(x_shape), out.reshape(out_shape)
 
 
-@expand_as.gradient(shapes="X, target_tensor", bind=True)
-def expand_as_grad(ctx, x, target, dout, dx):
-    return expand_grad.kernel(ctx, x, None, None, dout, dx)
+def repeat(ctx, x, *rest):
+    x, out = repeated(x, rest[-1])
+    return partial(ctx.xp.copyto, out, x)
+
+
+def repeat_grad(ctx, x, *rest):
+    # dX is the sum of the gradients of its repetitions.
+    *_, dout, dx = rest
+    dx, dout = repeated(dx, dout)
+    return sum_into(ctx, dout, dx)
+
+
+for _type, _slots, _attrs, _infer in (
+    ("expand", "ExpandTimes?!, expand_times_tensor*?!", {"expand_times": []}, infer_expand),
+    ("tile", "RepeatTimes?!, repeat_times_tensor*?!", {"repeat_times": []}, infer_tile),
+    ("expand_v2", "Shape?!, expand_shapes_tensor*?!", {"shape": []}, infer_expand_v2),
+    ("expand_as", "target_tensor!", {}, infer_expand_as),
+    ("expand_as_v2", "Y?!", {"target_shape": []}, infer_expand_as_v2),
+):
+    _names = " ".join(slot.name for slot in parse_slots(_slots))
+    _definition = operator(
+        _type,
+        inputs="X, " + _slots,
+        outputs="Out",
+        attrs=_attrs,
+        infer=_infer,
+        bind=True,
+        shape_only=_names if _type.startswith("expand_as") else "",
+    )(repeat)
+    _definition.gradient(shapes="X " + _names, bind=True)(repeat_grad)
 
 
 def bounds(size, start, end):

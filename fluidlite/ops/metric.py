@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from .manipulation import known_values
+from .manipulation import known_values, rows_beside_axis
+from .reduce import axis_of
 from .registry import EnforceNotMet, Spec, operator
 
 # Finding the maximum this many times takes as long as sorting.
@@ -14,36 +15,35 @@ def infer_top_k(attrs, x, k_tensor):
     if k_tensor is not None:
         value = known_values(k_tensor)
         k = -1 if value is None else int(value[0])
-    if not x.shape or (x.shape[-1] >= 0 and k > x.shape[-1]) or k == 0:
-        raise EnforceNotMet(f"k must lie between 1 and the size of the last dimension of X {list(x.shape)}, got {k}")
-    shape = (*x.shape[:-1], k)
+    axis = axis_of({"axis": attrs.get("axis", -1)}, x)
+    size = x.shape[axis]
+    if (size >= 0 and k > size) or k == 0:
+        raise EnforceNotMet(f"k must lie between 1 and the size of dimension {axis} of X {list(x.shape)}, got {k}")
+    shape = (*x.shape[:axis], k, *x.shape[axis + 1 :])
     return Spec(shape, x.dtype), Spec(shape, np.dtype(np.int64))
 
 
-@operator(
-    "top_k",
-    inputs="X, K?!",
-    outputs="Out, Indices!",
-    attrs={"k": 1},
-    infer=infer_top_k,
-    bind=True,
-    rows="X Out Indices",
-)
 def top_k(ctx, x, k_tensor, out, indices):
-    """The largest elements of each row in descending order; of equal ones the first comes first."""
-    xp = ctx.xp
+    """The largest elements of each row in descending order; of equal ones the first comes first.
+
+    The second version finds them along any `axis`, and the smallest ones if `largest` is False.
+    """
+    xp, axis = ctx.xp, ctx.attrs.get("axis", -1)
+    x, out, indices = (xp.moveaxis(array, axis, -1) for array in (x, out, indices))
     k = out.shape[-1]
+    largest = ctx.attrs.get("largest", True)
+    find, extreme, last = (xp.argmax, xp.amax, -np.inf) if largest else (xp.argmin, xp.amin, np.inf)
     if k == 1:
 
         def best():
-            xp.argmax(x, axis=-1, out=indices[..., 0])
-            xp.amax(x, axis=-1, keepdims=True, out=out)
+            find(x, axis=-1, out=indices[..., 0])
+            extreme(x, axis=-1, keepdims=True, out=out)
 
         return best
     if k > _FEW or x.dtype.kind != "f":
 
         def order():
-            indices[...] = xp.argsort(-x, axis=-1, kind="stable")[..., :k]
+            indices[...] = xp.argsort(-x if largest else x, axis=-1, kind="stable")[..., :k]
             out[...] = xp.take_along_axis(x, indices, -1)
 
         return order
@@ -52,19 +52,34 @@ def top_k(ctx, x, k_tensor, out, indices):
     def one_by_one():
         xp.copyto(rest, x)
         for number in range(k):
-            found = xp.argmax(rest, axis=-1)[..., np.newaxis]
+            found = find(rest, axis=-1)[..., np.newaxis]
             indices[..., number : number + 1] = found
-            xp.put_along_axis(rest, found, -np.inf, -1)
+            xp.put_along_axis(rest, found, last, -1)
         out[...] = xp.take_along_axis(x, indices, -1)
 
     return one_by_one
 
 
-@top_k.gradient("Indices", shapes="X")
 def top_k_grad(ctx, indices, x, dout, dx):
     # Each dOut goes back to the element it came from.
     dx.fill(0)
-    ctx.xp.put_along_axis(dx, indices, dout, -1)
+    ctx.xp.put_along_axis(dx, indices, dout, ctx.attrs.get("axis", -1))
+
+
+for _type, _attrs, _rows in (
+    ("top_k", {"k": 1}, "X Out Indices"),
+    ("top_k_v2", {"k": 1, "axis": -1, "largest": True, "sorted": True}, rows_beside_axis("X", "Out", "Indices")),
+):
+    _definition = operator(
+        _type,
+        inputs="X, K?!",
+        outputs="Out, Indices!",
+        attrs=_attrs,
+        infer=infer_top_k,
+        bind=True,
+        rows=_rows,
+    )(top_k)
+    _definition.gradient("Indices", shapes="X")(top_k_grad)
 
 
 def infer_argsort(attrs, x):

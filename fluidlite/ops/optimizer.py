@@ -7,7 +7,7 @@ at every step.
 from .registry import EnforceNotMet, operator
 
 
-def update_rule(type, inputs, updates, attrs=None, types=None, flat="", packed=""):
+def update_rule(type, inputs, updates, attrs=None, types=None, choices=None, flat="", packed=""):
     """An operator that reads Param, Grad and other `inputs`, and writes new values over those named in `updates`.
 
     For `flat` and `packed` see `registry.operator`: with them one call updates all parameters of a network.
@@ -34,6 +34,7 @@ def update_rule(type, inputs, updates, attrs=None, types=None, flat="", packed="
         marked,
         attrs=attrs,
         types=types,
+        choices=choices,
         infer=infer,
         bind=True,
         inplace=outputs,
@@ -65,6 +66,7 @@ def sgd(ctx, param, grad, lr, param_out):
     "Param Grad Velocity LearningRate",
     "Param Velocity",
     attrs={"mu": 0.0, "use_nesterov": False},
+    choices={"multi_precision": (False,), "regularization_method": ("",), "rescale_grad": (1.0,)},
     flat="Param Grad Velocity",
 )
 def momentum(ctx, param, grad, velocity, lr, param_out, velocity_out):
@@ -144,6 +146,7 @@ def average_squares(xp, rate, x, mean, mean_out, t):
         "min_row_size_to_use_multithread": 1000,
     },
     types={"min_row_size_to_use_multithread": "LONG"},
+    choices={"multi_precision": (False,), "use_global_beta_pow": (False,)},
     flat="Param Grad Moment1 Moment2",
     packed="Beta1Pow Beta2Pow",
 )
@@ -180,8 +183,11 @@ def adam(
         xp.divide(moment1_out, t, out=t)
         xp.multiply(t, rate, out=t)
         xp.subtract(param, t, out=param_out)
-        xp.multiply(beta1_pow, decay1[0], out=beta1_pow_out)
-        xp.multiply(beta2_pow, decay2[0], out=beta2_pow_out)
+        # Before Fluid 1.6 the powers were left to `scale` operators behind this one.
+        if beta1_pow_out is not None:
+            xp.multiply(beta1_pow, decay1[0], out=beta1_pow_out)
+        if beta2_pow_out is not None:
+            xp.multiply(beta2_pow, decay2[0], out=beta2_pow_out)
 
     return step
 
@@ -290,7 +296,7 @@ def subtract_scaled(xp, p, g, m, lr, epsilon, p_out, t):
 
 @update_rule(
     "rmsprop",
-    "Param MeanSquare MeanGrad LearningRate Grad Moment",
+    "Param MeanSquare MeanGrad? LearningRate Grad Moment",
     "Param Moment MeanSquare MeanGrad",
     attrs={"epsilon": 1e-10, "decay": 0.9, "momentum": 0.0, "centered": False},
     flat="Param Grad MeanSquare MeanGrad Moment",

@@ -9,7 +9,16 @@ from functools import partial
 
 import numpy as np
 
-from .geometry import as_nchw, from_nchw_shape, nchw_shape, output_size, resolve_padding, tap_range
+from .geometry import (
+    LAYOUTS,
+    as_nchw,
+    from_nchw_shape,
+    is_channels_last,
+    nchw_shape,
+    output_size,
+    resolve_padding,
+    tap_range,
+)
 from .registry import LIBRARIES, STORED, EnforceNotMet, Spec, operator
 from .strides import in_sequence, scratch_like
 
@@ -308,7 +317,7 @@ def _overlapping_gradient(ctx, g, image, result, dresult, dimage):
 
 def _is_a_choice(attrs):
     """Whether each element of Out is one of X: with `ceil_mode`, a window may hold nothing at all (-inf)."""
-    return attrs["pooling_type"] == "max" and attrs["data_format"] == "NCHW" and not attrs["ceil_mode"]
+    return attrs["pooling_type"] == "max" and not is_channels_last(attrs) and not attrs["ceil_mode"]
 
 
 @operator(
@@ -317,6 +326,7 @@ def _is_a_choice(attrs):
     outputs="Out",
     attrs=_ATTRS,
     unused={**LIBRARIES, "use_quantizer": False},
+    choices={"pooling_type": ("max", "avg"), **LAYOUTS},
     infer=_infer,
     bind=True,
     image="X Out",

@@ -351,7 +351,15 @@ def argument(type, name):
     """An operator that finds where along `axis` the extreme value is; the first of several counts."""
     attrs = {"axis": 0, "dtype": -1, "keepdims": False}
 
-    @operator(type, inputs="X", outputs="Out!", attrs=attrs, types={"axis": "LONG"}, infer=infer_argument)
+    @operator(
+        type,
+        inputs="X",
+        outputs="Out!",
+        attrs=attrs,
+        types={"axis": "LONG"},
+        choices={"flatten": (False,)},
+        infer=infer_argument,
+    )
     def kernel(ctx, x, out):
         axis = ctx.attrs["axis"]
         found = getattr(ctx.xp, name)(x, axis=axis)

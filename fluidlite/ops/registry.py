@@ -114,6 +114,7 @@ class OperatorDef:
         types=None,
         unused=None,
         fixed=None,
+        choices=None,
         infer=like_first,
         bind=False,
         inplace=None,
@@ -141,6 +142,7 @@ class OperatorDef:
         self.attrs = dict(attrs or {})
         self.unused = dict(unused or {})
         self.fixed = dict(fixed or {})
+        self.choices = dict(choices or {})
         self.types = {name: _type_of(value) for name, value in self.all_attrs().items()} | dict(types or {})
         self.infer = infer
         self.bind = bind
@@ -187,13 +189,14 @@ class OperatorDef:
                 types=self.types,
                 unused=self.unused,
                 fixed=self.fixed,
+                choices=self.choices,
                 infer=infer or _like_forward(kept, dins),
                 shape_only=shapes,
                 **{"rows": _rows_of_gradient(self.rows), "sums": " ".join(din.name for din in dins), **traits},
             )
             grad.gradient_of = self
             _register(grad)
-            self.make_gradient = _default_gradient(grad)
+            self.gradient_program(_default_gradient(grad))
             return grad
 
         return declare
@@ -204,7 +207,8 @@ class OperatorDef:
         `make(inputs, outputs, attrs)` gets the forward operator's slots (name -> variable names) and attributes
         and returns a list of (type, inputs, outputs, attrs).
         """
-        self.make_gradient = make
+        # A Program read from a file may leave attributes out.
+        self.make_gradient = lambda inputs, outputs, attrs: make(inputs, outputs, {**self.attrs, **attrs})
         return make
 
     def stages(self, make):
@@ -224,6 +228,14 @@ class OperatorDef:
     def all_attrs(self):
         """Every attribute of Paddle's operator with its default."""
         return {**self.unused, **self.fixed, **self.attrs}
+
+    def refusal(self, attrs):
+        """Why the operator cannot be what its attributes ask for (str), or None."""
+        for name, values in {**{name: (value,) for name, value in self.fixed.items()}, **self.choices}.items():
+            if attrs.get(name, values[0]) not in values:
+                wanted = " or ".join(map(repr, values))
+                return f"its attribute {name} must be {wanted}, got {attrs[name]!r}: no other is supported"
+        return None
 
     def attr_type(self, name, value):
         """The type under which a saved program holds an attribute: the declared one, or else that of the value."""
@@ -379,7 +391,8 @@ def operator(type, inputs="", outputs="", **traits):
         types: attribute name -> type in a saved program (see `attr_type`), where the default does not show it.
         unused: attributes of Paddle's operator, with their defaults, that choose how it computes, and not what.
         fixed: attributes of Paddle's operator of which only the default is supported here.
-        types: attribute name -> its type in a saved program, where that is not the one of the default (see `_type_of`).
+        choices: attribute name -> the values of it that are supported, the default first.  An attribute of later
+            versions of Paddle that is not among `attrs` is refused if it has another value.
         infer: `infer(attrs, *input specs) -> output spec, or a tuple of them` (None for an absent input; a list for
             a `*` slot; None in the place of a spec leaves the variable as it is).  It is called with -1 dimensions
             while the Program is built, and with all dimensions known when a plan is prepared.  It raises
@@ -475,9 +488,9 @@ def infer_specs(definition, attrs, inputs):
     `inputs` maps slot names to lists of Spec.  Raises EnforceNotMet, without naming the variables: the caller
     knows them.
     """
-    for name, value in definition.fixed.items():
-        if attrs.get(name, value) != value:
-            raise EnforceNotMet(f"its attribute {name} must be {value!r}, got {attrs[name]!r}: no other is supported")
+    reason = definition.refusal(attrs)
+    if reason is not None:
+        raise EnforceNotMet(reason)
     arguments = []
     for slot in definition.inputs:
         specs = inputs.get(slot.name) or []

@@ -1,0 +1,141 @@
+"""Operators that stand for several others: what passes over a finished program make of them to save time."""
+
+from .conv import CONV_ATTRS, infer_conv
+from .elementwise import broadcast_shape
+from .linalg import size_of
+from .registry import MKLDNN, EnforceNotMet, Spec, operator
+
+
+def in_line(source, target, *stages):
+    """Stages of which each works on what the one before it made.
+
+    Args:
+        source, target: lists of the name that the first one reads and the one that the last one writes.
+        stages: (type, slot read, other inputs, slot written, attributes) for each, or None.
+    """
+    made = []
+    stages = [stage for stage in stages if stage is not None]
+    for number, (type, read, others, written, attrs) in enumerate(stages, 1):
+        result = target if number == len(stages) else [f"{target[0]}@{number}"]
+        made.append((type, {read: source, **others}, {written: result}, attrs))
+        source = result
+    return made
+
+
+def infer_fc(attrs, x, w, bias):
+    split = attrs["in_num_col_dims"]
+    # Padded weights have four rows and four columns more than they need.
+    spare = 4 if attrs["padding_weights"] else 0
+    if not 0 < split < len(x.shape) or len(w.shape) != 2:
+        raise EnforceNotMet(
+            f"in_num_col_dims must lie between 1 and {len(x.shape) - 1} for Input of shape {list(x.shape)}, and W must "
+            f"have two dimensions; got {split} and shape {list(w.shape)}"
+        )
+    rows, columns = w.shape[0] - spare, w.shape[1] - spare
+    if size_of(x.shape[split:]) not in (-1, rows):
+        raise EnforceNotMet(
+            f"Input of shape {list(x.shape)} has rows of {size_of(x.shape[split:])} numbers with in_num_col_dims "
+            f"{split}, W takes {rows}"
+        )
+    if bias is not None and bias.size != columns:
+        raise EnforceNotMet(f"Bias must hold {columns} numbers, got shape {list(bias.shape)}")
+    return Spec((*x.shape[:split], columns), x.dtype)
+
+
+fc = operator(
+    "fc",
+    inputs="Input, W, Bias?",
+    outputs="Out",
+    attrs={"in_num_col_dims": 1, "activation_type": "", "padding_weights": False},
+    unused={**MKLDNN, "use_quantizer": False, "@ALL_KERNELS_MUST_COMPUTE_RUNTIME_SHAPE@": True},
+    fixed={"Scale_in": 1.0, "Scale_weights": [1.0], "Scale_out": 1.0, "force_fp32_output": False},
+    choices={"activation_type": ("", "relu")},
+    infer=infer_fc,
+)(None)
+
+
+@fc.stages
+def fc_stages(inputs, outputs, attrs):
+    """Out = activation(Input W + Bias)"""
+    w, out = inputs["W"], outputs["Out"]
+    first = []
+    if attrs["padding_weights"]:
+        cut = [out[0] + "@W"]
+        first = [("slice", {"Input": w}, {"Out": cut}, {"axes": [0, 1], "starts": [0, 0], "ends": [-4, -4]})]
+        w = cut
+    bias, activation = inputs.get("Bias"), attrs["activation_type"]
+    return first + in_line(
+        inputs["Input"],
+        out,
+        ("mul", "X", {"Y": w}, "Out", {"x_num_col_dims": attrs["in_num_col_dims"]}),
+        ("elementwise_add", "X", {"Y": bias}, "Out", {}) if bias else None,
+        (activation, "X", {}, "Out", {}) if activation else None,
+    )
+
+
+def infer_conv_fusion(attrs, x, w, bias, residual):
+    out = infer_conv(attrs, x, w)
+    return out, []
+
+
+conv2d_fusion = operator(
+    "conv2d_fusion",
+    inputs="Input, Filter, Bias, ResidualData?",
+    outputs="Output, Outputs*",
+    attrs={**CONV_ATTRS, "activation": "relu", "split_channels": []},
+    choices={"activation": ("relu", "identity", "relu6", "sigmoid", "tanh"), "split_channels": ([],)},
+    infer=infer_conv_fusion,
+)(None)
+
+
+@conv2d_fusion.stages
+def conv2d_fusion_stages(inputs, outputs, attrs):
+    """Output = activation(convolution of Input + Bias + ResidualData)"""
+    residual, activation = inputs.get("ResidualData"), attrs["activation"]
+    return in_line(
+        inputs["Input"],
+        outputs["Output"],
+        ("conv2d", "Input", {"Filter": inputs["Filter"], "Bias": inputs["Bias"]}, "Output", attrs),
+        ("elementwise_add", "X", {"Y": residual}, "Out", {}) if residual else None,
+        (activation, "X", {}, "Out", {}) if activation != "identity" else None,
+    )
+
+
+_BINARY = ("elementwise_add", "elementwise_mul")
+_UNARY = ("relu", "scale", "tanh", "sigmoid")
+
+
+def infer_fused_elementwise(attrs, x, y):
+    functions = attrs["functor_list"]
+    kinds = ["binary" if name in _BINARY else "unary" if name in _UNARY else "unknown" for name in functions]
+    if sorted(kinds) != ["binary", "unary"]:
+        raise EnforceNotMet(f"functor_list must name one of {_BINARY} and one of {_UNARY}, got {functions}")
+    out = Spec(broadcast_shape(x.shape, y.shape, attrs["axis"]), x.dtype)
+    between = y if kinds[0] == "binary" else out
+    return out, between if attrs["save_intermediate_out"] else None
+
+
+fused_elementwise = operator(
+    "fused_elemwise_activation",
+    inputs="X, Y",
+    outputs="Out, IntermediateOut",
+    attrs={"functor_list": [], "axis": -1, "scale": 0.0, "save_intermediate_out": False},
+    types={"functor_list": "STRINGS"},
+    infer=infer_fused_elementwise,
+)(None)
+
+
+@fused_elementwise.stages
+def fused_elementwise_stages(inputs, outputs, attrs):
+    """Out = f(g(X, Y)) or f(X, g(Y)), for the functions f and g that `functor_list` names."""
+    outer, inner = attrs["functor_list"]
+    between = outputs.get("IntermediateOut") or [outputs["Out"][0] + "@1"]
+    settings = {name: {"axis": attrs["axis"]} for name in _BINARY} | {"scale": {"scale": attrs["scale"]}}
+    if outer in _BINARY:
+        first, second = {"X": inputs["Y"]}, {"X": inputs["X"], "Y": between}
+    else:
+        first, second = inputs, {"X": between}
+    return [
+        (inner, first, {"Out": between}, settings.get(inner, {})),
+        (outer, second, {"Out": outputs["Out"]}, settings.get(outer, {})),
+    ]
