@@ -4,9 +4,21 @@ Runs under Python 3.7 too, on the message classes of the real Paddle or of fluid
 in the other.
 """
 
-# An attribute's type is the place in this list of the field that holds it.
-ATTR_FIELDS = "i f s ints floats strings b bools block_idx l blocks_idx longs".split()
-ATTR_TYPES = "INT FLOAT STRING INTS FLOATS STRINGS BOOLEAN BOOLEANS BLOCK LONG BLOCKS LONGS".split()
+# An attribute's type is the place in this list of its name and of the field that holds it.
+ATTRS = [
+    ("INT", "i"),
+    ("FLOAT", "f"),
+    ("STRING", "s"),
+    ("INTS", "ints"),
+    ("FLOATS", "floats"),
+    ("STRINGS", "strings"),
+    ("BOOLEAN", "b"),
+    ("BOOLEANS", "bools"),
+    ("BLOCK", "block_idx"),
+    ("LONG", "l"),
+    ("BLOCKS", "blocks_idx"),
+    ("LONGS", "longs"),
+]
 CALLSTACK = "op_callstack"
 
 
@@ -61,12 +73,12 @@ def operator(op):
         "is_target": op.is_target,
         "inputs": {text(slot.parameter): [text(name) for name in slot.arguments] for slot in op.inputs},
         "outputs": {text(slot.parameter): [text(name) for name in slot.arguments] for slot in op.outputs},
-        "attrs": {text(attr.name): (ATTR_TYPES[attr.type], attr_value(attr)) for attr in op.attrs},
+        "attrs": {text(attr.name): (ATTRS[attr.type][0], attr_value(attr)) for attr in op.attrs},
     }
 
 
 def attr_value(attr):
-    field = ATTR_FIELDS[attr.type]
+    field = ATTRS[attr.type][1]
     value = getattr(attr, field)
     if field.endswith("s") and field != "s":
         return [text(item) for item in value]
@@ -76,9 +88,7 @@ def attr_value(attr):
 def differences(got, want):
     """Sentences that say how one ``meaning`` differs from another; the place where an operator was made counts, too."""
     found = [
-        "%s %r instead of %r" % (key, got[key], want[key])
-        for key in ("version", "compatible")
-        if got[key] != want[key]
+        "%s %r instead of %r" % (key, got[key], want[key]) for key in ("version", "compatible") if got[key] != want[key]
     ]
     if len(got["blocks"]) != len(want["blocks"]):
         return found + ["%d blocks instead of %d" % (len(got["blocks"]), len(want["blocks"]))]

@@ -189,15 +189,18 @@ def trained(fluid, exe, network, recipe="adam"):
 
 
 # The forms of a saved inference model: folder -> the names of its files.
-FORMS = {"separate": (None, None), "combined": (None, "params"), "named": ("model", "weights")}
+FORMS = {
+    "separate": (None, None),
+    "combined": (None, "params"),
+    "named": ("model", "weights"),
+    "optimized": ("model", "params"),
+}
 
 
 def save_inference_models(fluid, exe, model, folder, forms=("separate", "combined")):
     """Save the trained Model in several forms; what it predicts for one batch of images."""
     img = images(model.network, 100)
-    [prediction] = exe.run(
-        model.test, feed={"img": img, "label": labels(100)}, fetch_list=[model.prediction]
-    )
+    [prediction] = exe.run(model.test, feed={"img": img, "label": labels(100)}, fetch_list=[model.prediction])
     for form in forms:
         place = os.path.join(folder, form)
         # The names of the scale operators that the real Paddle adds are counted.
