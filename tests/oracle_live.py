@@ -1,8 +1,13 @@
-"""The real Paddle in a process of its own, which answers questions about files (tools/oracle/check_models.py)."""
+"""The real Paddle in a process of its own, which answers questions about files (tools/oracle/check_models.py).
+
+A plugin for tests: `pytest_plugins = ["oracle_live"]` gives them the fixture `oracle`.
+"""
 
 import json
 import os
 import subprocess
+
+import pytest
 
 SCRIPT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tools", "oracle", "check_models.py")
 MISSING = "set ORACLE to a Python that has Paddle 1.8.5, as in ORACLE=/path/to/bin/python pytest tests/test_real_*.py"
@@ -38,3 +43,13 @@ class Oracle:
     def close(self):
         if self.process is not None:
             self.process.communicate()
+
+
+@pytest.fixture(scope="session")
+def oracle():
+    python = os.environ.get("ORACLE")
+    if not python:
+        pytest.skip(MISSING)
+    live = Oracle(python)
+    yield live
+    live.close()
