@@ -56,7 +56,7 @@ def test_fields_of_messages():
     for name, fields in SCHEMA["messages"].items():
         expected = [[*field[:4], None if field[4] is None else str(field[4]).lower()] for field in fields]
         assert sorted(types[name]) == sorted(expected), name
-    assert schema.PACKAGE == SCHEMA["package"] and SCHEMA["syntax"] == "proto2"
+    assert SCHEMA["package"] == schema.PACKAGE and SCHEMA["syntax"] == "proto2"
 
 
 def test_types_of_attributes():
