@@ -62,6 +62,7 @@ __all__ = [
 ]
 
 _MODEL = "__model__"
+_COPY = "save_infer_model/scale_"  # what Paddle calls the copies of a saved model's outputs
 # Saved beside the variables: how many random steps were taken, so that a resumed run draws the numbers that follow.
 # Paddle takes it for a variable that no Program asks for.
 _STEP = "@RANDOM_STEP@"
@@ -335,12 +336,15 @@ def _pruned(main, feeds, targets):
 
 
 def _copy_targets(program, targets):
-    """Append a copy of each target, which is what Paddle fetches; returns their names."""
+    """Append a copy of each target, which is what Paddle fetches; returns their names.
+
+    The outputs of a model that was loaded are such copies.
+    """
     block, names = program.global_block(), []
     for number, target in enumerate(targets):
         name = target.name
-        if target.dtype != VarType.BOOL:
-            name = unique_name.generate(f"save_infer_model/scale_{number}.tmp")
+        if target.dtype != VarType.BOOL and not name.startswith(_COPY):
+            name = unique_name.generate(f"{_COPY}{number}.tmp")
             block.create_var(name=name, dtype=target.dtype, lod_level=target.lod_level)
             attrs = {"scale": 1.0, "bias": 0.0, "bias_after_scale": True}
             block.append_op("scale", {"X": target.name}, {"Out": name}, attrs)
