@@ -1,4 +1,4 @@
-"""Cases of operators that programs of other times contain, and that no layer of Fluid 1.8 appends. See ``oracle_cases``."""
+"""Cases of operators that no layer of Fluid 1.8 appends, but programs of other times contain. See ``oracle_cases``."""
 
 import functools
 

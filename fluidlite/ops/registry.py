@@ -312,7 +312,7 @@ def _type_of(value):
     if isinstance(value, (bool, np.bool_)):
         return "BOOLEAN"
     if isinstance(value, (int, np.integer)):
-        return "INT" if value in _INT32 else "LONG"
+        return "INT" if int(value) in _INT32 else "LONG"
     if isinstance(value, (float, np.floating)):
         return "FLOAT"
     if isinstance(value, (str, bytes)):
