@@ -34,7 +34,9 @@ class Oracle:
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self.python} ended with the code {self.process.wait()} when asked {question}")
+            # Paddle can crash on a program; the next question gets another process.
+            code, self.process = self.process.wait(), None
+            raise RuntimeError(f"{self.python} ended with the code {code} when asked {question}")
         reply = json.loads(line)
         if "error" in reply:
             raise RuntimeError(f"the real Paddle cannot answer {question}:\n{reply['error']}")

@@ -51,7 +51,9 @@ def test_a_loaded_checkpoint_is_saved_in_the_same_bytes(exe, recorded, tmp_path,
     for how in ("persistables", "combined"):
         models.load_checkpoint(fluid, exe, model.main, str(recorded / recipe), how)
         models.save_checkpoint(fluid, exe, model.main, str(tmp_path), how)
-        assert models.read_files(tmp_path / how) == models.read_files(recorded / recipe / how)
+        # One file more says how many steps were run, for the random numbers of the next; Paddle has none.
+        files = {n: d for n, d in models.read_files(tmp_path / how).items() if not n.endswith("@RANDOM_STEP@")}
+        assert files == models.read_files(recorded / recipe / how)
 
 
 @pytest.mark.parametrize("recipe", models.RESUMED)

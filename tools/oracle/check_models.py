@@ -24,6 +24,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tests"))
 import oracle_models as models  # noqa: E402
 from oracle_descriptions import differences, meaning  # noqa: E402
+from oracle_harness import persistables  # noqa: E402
 
 
 def accepted(path):
@@ -76,6 +77,32 @@ def losses(main, startup, network, loss):
         return models.train_parsed(fluid, m.read(), s.read(), network, loss)
 
 
+def runs(program, arrays, fetches):
+    """Run the program in a file once.
+
+    `arrays` names an .npz file with "feed:NAME" and "state:NAME", the values of persistable variables.  What is fetched
+    ("fetch:NUMBER") and the state afterwards go to another beside it.
+    """
+    with open(program, "rb") as f:
+        main = fluid.Program.parse_from_string(f.read())
+    with np.load(arrays) as loaded:
+        given = {key: loaded[key] for key in loaded.files}
+    place, scope = fluid.CPUPlace(), fluid.Scope()
+    with fluid.scope_guard(scope):
+        for key, value in given.items():
+            kind, _, name = key.partition(":")
+            if kind == "state":
+                scope.var(name).get_tensor().set(value, place)
+        feed = {key[5:]: value for key, value in given.items() if key.startswith("feed:")}
+        outputs = fluid.Executor(place).run(main, feed=feed, fetch_list=list(fetches))
+        results = {"fetch:%d" % i: np.asarray(value) for i, value in enumerate(outputs)}
+        for name, value in persistables(main, scope).items():
+            results["state:" + name] = value
+    path = arrays + ".out.npz"
+    np.savez(path, **results)
+    return {"path": path}
+
+
 def train_and_save(network, recipe, folder):
     return models.train_and_save(fluid, network, recipe, folder)
 
@@ -84,7 +111,7 @@ def resume(network, recipe, folder, how):
     return models.resume(fluid, network, recipe, folder, how)
 
 
-QUESTIONS = {f.__name__: f for f in (predicts, deploys, same_program, losses, train_and_save, resume)}
+QUESTIONS = {f.__name__: f for f in (predicts, deploys, same_program, losses, runs, train_and_save, resume)}
 
 
 def main():

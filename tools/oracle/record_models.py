@@ -5,8 +5,9 @@
 Writes tests/fixtures/models: for each of tests/oracle_models.py's networks its inference model in several forms, a
 batch of images and what the real Paddle predicts for it (NETWORK.tar.xz); an inference model of operators that older
 versions of Fluid used (legacy); checkpoints in the middle of training with the losses that follow (checkpoints); the
-programs that training builds (programs) and others with everything that a description can hold (descriptions); files of
-single variables (tensors); the fields and enumerations of the format (schema.json).
+programs that training builds (programs), those of every layer and optimizer (layers), and others with everything that a
+description can hold (descriptions); files of single variables (tensors); the fields and enumerations of the format
+(schema.json).
 
 Operators remember the stack of Python calls that made them.  Only the lines of this project are recorded of it.
 """
@@ -24,9 +25,12 @@ from paddle.fluid.proto import framework_pb2
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests"))
+import oracle_cases  # noqa: E402, F401
+import oracle_cases_extra  # noqa: E402, F401
 import oracle_models as models  # noqa: E402
 from oracle_descriptions import ATTRS, CALLSTACK  # noqa: E402
-from oracle_harness import random_state, save_json  # noqa: E402
+from oracle_harness import CASES, random_state, run_case, save_json  # noqa: E402
+from oracle_optimizers import OPTIMIZERS, run_optimizer  # noqa: E402
 
 OURS = ("oracle_models.py", "record_models.py")
 
@@ -226,6 +230,44 @@ def record_programs():
         return files
 
     record("programs", fill)
+
+
+class RecordingFluid:
+    """Paddle's fluid with an Executor that also keeps the bytes of each program it runs."""
+
+    def __init__(self):
+        self.files = []
+
+    def __getattr__(self, name):
+        return getattr(fluid, name)
+
+    def Executor(self, place):
+        executor, files = fluid.Executor(place), self.files
+
+        class Recording:
+            def run(self, program=None, **kwargs):
+                data = described(fluid.default_main_program() if program is None else program)
+                if data not in files:
+                    files.append(data)
+                return executor.run(program, **kwargs)
+
+        return Recording()
+
+
+def record_layers():
+    """The programs of every case of oracle_cases and oracle_optimizers, in the order in which they are run."""
+
+    def fill(folder):
+        files = {}
+        for kind, cases, run in (("case", CASES.values(), run_case), ("optimizer", OPTIMIZERS, run_optimizer)):
+            for case in cases:
+                recording = RecordingFluid()
+                run(recording, case)
+                for number, data in enumerate(recording.files):
+                    files["%s/%s/%d" % (kind, getattr(case, "name", case), number)] = data
+        return files
+
+    record("layers", fill)
 
 
 def control_flow():
@@ -448,6 +490,7 @@ def main():
         legacy=record_legacy,
         checkpoints=record_checkpoints,
         programs=record_programs,
+        layers=record_layers,
         descriptions=record_descriptions,
         tensors=record_tensors,
         schema=record_schema,
