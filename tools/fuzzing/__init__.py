@@ -1,0 +1,1 @@
+"""What fuzz_files.py damages, how, and what it watches meanwhile."""
