@@ -78,7 +78,7 @@ def _write_variable(variable, message):
     content = getattr(message.type, field)
     tensor = content if variable.type == VarType.SELECTED_ROWS else content.tensor
     tensor.data_type = int(variable.dtype)
-    if list(tensor.dims) != list(variable.shape):
+    if _sizes(tensor) != variable.shape:
         tensor.dims[:] = variable.shape
     if content is not tensor and content.lod_level != variable.lod_level:
         content.lod_level = variable.lod_level
@@ -238,15 +238,17 @@ def _read_variable(block, stored, *path):
         content = getattr(stored.type, field)
         tensor = content if kind == VarType.SELECTED_ROWS else content.tensor
         dtype = _kind(tensor.data_type, f"the data type of the variable {name!r}", *path)
-        shape = tuple(tensor.dims)
-        if min(shape, default=0) < -1:
-            raise _Inconsistent(f"the variable {name!r} has the shape {list(shape)}", *path)
-        variable._describe(shape, dtype)
+        variable._describe(_sizes(tensor), dtype)
         if content is not tensor:
             if content.lod_level < 0:
                 raise _Inconsistent(f"the variable {name!r} has {content.lod_level} LoD levels", *path)
             variable.lod_level = content.lod_level
     return variable
+
+
+def _sizes(tensor):
+    # Paddle multiplies sizes with the -1 of an unknown one.
+    return tuple(max(size, -1) for size in tensor.dims)
 
 
 def _read_operator(block, stored, blocks, *path):

@@ -332,6 +332,13 @@ def batch_norm_slope(ctx, x, dy, mean, inverse, scale, dscale, dbias, dx):
     return in_sequence([*steps, step, pair and partial(xp.copyto, *pair)])
 
 
+def _make_gradient(make, inputs, outputs, attrs):
+    """Paddle's gradient is given the moving statistics where it is those that X was normalized with."""
+    [(type, inputs, outputs, attrs)] = make(inputs, outputs, attrs)
+    moving = {} if attrs["use_global_stats"] else {"Mean": [], "Variance": []}
+    return [(type, {**inputs, **moving}, outputs, attrs)]
+
+
 # On one device, normalizing over the batches of all devices is the same.  What cuDNN keeps in ReserveSpace is not used.
 for _type in ("batch_norm", "sync_batch_norm"):
     _definition = operator(
@@ -345,8 +352,9 @@ for _type in ("batch_norm", "sync_batch_norm"):
     )(None)
     _definition.stages(batch_norm_stages)
     _gradient = _definition.gradient(
-        "X Scale Bias SavedMean SavedVariance",
+        "X Scale Bias SavedMean SavedVariance Mean? Variance?",
         shapes="ReserveSpace",
         infer=lambda attrs, x, scale, *_: (x, scale, scale),
     )(None)
     _gradient.stages(batch_norm_grad_stages)
+    _definition.gradient_program(partial(_make_gradient, _definition.make_gradient))

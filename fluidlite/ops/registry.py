@@ -172,10 +172,13 @@ class OperatorDef:
 
         Its kernel gets the forward variables named in `reads`, those in `shapes` (of which only the shape may
         be used), the gradient of each differentiable output, and then the gradient of each differentiable input
-        to write (None where it is not wanted).
+        to write (None where it is not wanted).  A `?` marks what the gradient does without.
         """
         known = {slot.name: slot for slot in self.inputs + self.outputs}
-        kept = [known[slot.name] for slot in parse_slots(reads) + parse_slots(shapes)]
+        kept = [
+            known[slot.name]._replace(optional=slot.optional or known[slot.name].optional)
+            for slot in parse_slots(reads) + parse_slots(shapes)
+        ]
         douts = [Slot(s.name + GRAD, s.many) for s in self.outputs if s.differentiable]
         dins = [Slot(s.name + GRAD, s.many, True) for s in self.inputs if s.differentiable]
 
