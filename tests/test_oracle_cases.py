@@ -22,7 +22,6 @@ DIFFERENT = {
     ("structure", "batch_norm_in_place"): _IN_PLACE,
     ("gradients", "batch_norm_in_place"): _IN_PLACE,
     ("gradient_structure", "batch_norm_in_place"): _IN_PLACE,
-    ("gradient_structure", "batch_norm_global_stats"): "the gradient finds the moving statistics in SavedMean, too",
     ("structure", "layer_norm_axis_2"): _LAYER_NORM,
     ("gradient_structure", "layer_norm_axis_2"): _LAYER_NORM,
     ("gradients", "reshape_inplace"): _RESHAPE,
