@@ -127,12 +127,11 @@ def open_source(path):
         raise ModelFileError(f"there is no file {path}") from None
     except OSError as error:
         raise ModelFileError(f"cannot read {path}: {error.strerror}") from None
-    file = os.fdopen(handle, "rb")
     status = os.fstat(handle)
     if not stat.S_ISREG(status.st_mode):
-        file.close()
+        os.close(handle)
         raise ModelFileError(f"{path} is no file but {'a folder' if stat.S_ISDIR(status.st_mode) else 'a device'}")
-    return Source(file, status.st_size, path)
+    return Source(os.fdopen(handle, "rb"), status.st_size, path)
 
 
 class Folder:

@@ -15,7 +15,7 @@ import numpy as np
 _DIMS = 32  # as many as any NumPy allows
 _DTYPES = {dtype.str[1:]: dtype for dtype in map(np.dtype, "?bhilqBHILQefdFD")}
 _SHORT = 256  # longer data stay in the file, and only one array may have them
-_MOST_STEPS = 1_000_000  # enough for 20,000 arrays
+_MOST_STEPS = 500_000  # enough for 10,000 arrays
 _DEEPEST_STACK = 1 << 16
 _DEEPEST_NESTING = 50
 _CHUNK = 1 << 20
