@@ -218,11 +218,11 @@ HOSTILE = {
     ),
     "a negative size": (
         KEY + RECONSTRUCT + b"(K\x01J\xff\xff\xff\xff\x85" + FLOAT32 + b"\x89C\x04abcdtbs.",
-        "cannot have the shape",
+        "cannot have such a shape",
     ),
     "40 dimensions": (
         KEY + RECONSTRUCT + b"(K\x01(" + b"K\x01" * 40 + b"t" + FLOAT32 + b"\x89C\x04abcdtbs.",
-        "cannot have the shape",
+        "cannot have such a shape",
     ),
     "too few elements": (
         KEY + RECONSTRUCT + b"(K\x01K\x02\x85" + FLOAT32 + b"\x89C\x04abcdtbs.",

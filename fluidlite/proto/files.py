@@ -18,10 +18,17 @@ except ImportError:  # Windows
 _RESERVED = ".fluidlite-"
 _COMMIT = _RESERVED + "commit"
 _STAGING = _RESERVED + "staging-"
+_LONGEST_MESSAGE = 900
 
 
 class ModelFileError(ValueError):
     """A model or checkpoint file is missing, damaged or not what it should be; the message names it, and the byte."""
+
+    def __init__(self, message):
+        # A file may hold names that are very long, or would move the cursor of a terminal.
+        if len(message) > _LONGEST_MESSAGE:
+            message = f"{message[:400]} ... {message[-400:]}"
+        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in message))
 
 
 def path_inside(folder, name):
@@ -337,7 +344,7 @@ def _file_names(root, strict):
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(name + "/")
-                elif entry.is_file(follow_symlinks=not strict):
+                elif entry.is_file(follow_symlinks=False) or not strict and os.path.isfile(entry.path):
                     yield name
                 elif strict:
                     raise ModelFileError(f"{entry.path} is not what a save leaves behind; remove {root}")

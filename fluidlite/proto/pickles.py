@@ -365,7 +365,7 @@ class _Machine:
     def array(self, shape, dtype, columns_first, data):
         """The array of a shape with the elements `data`."""
         if len(shape) > _DIMS or not all(type(size) is int and size >= 0 for size in shape):
-            raise self.error(f"an array cannot have the shape {shape}")
+            raise self.error(f"an array cannot have such a shape, of {len(shape):,} dimensions")
         size = math.prod(shape)
         length = size * dtype.itemsize
         if isinstance(data, str):
