@@ -141,7 +141,10 @@ def check(form, models, folder):
         return None
     scope = fluid.Scope()
     with fluid.scope_guard(scope):
-        numbers = set(form.load(models[0], folder))
+        try:
+            numbers = set(form.load(models[0], folder))
+        except fluid.io.ModelFileError as error:
+            raise SystemExit(f"{folder} does not load: {error}") from None
         for name in scope.local_var_names():
             numbers.update(np.unique(np.array(scope.find_var(name).get_tensor())).tolist())
     if not scope.local_var_names() or len(numbers) != 1 or not numbers <= {m.number for m in models}:

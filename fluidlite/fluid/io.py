@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 
-from ..ops.dtypes import VarType
+from ..ops.dtypes import VarType, var_type
 from ..proto import pickles, tensor
 from ..proto.files import ModelFileError, Source, reading, save_files
 from ..reader import (
@@ -665,10 +665,14 @@ def _check_fits(variable, shape, dtype, origin):
     # A variable may be declared without a shape or a data type.
     wanted = shape if variable._shape is None else variable.shape
     fits = len(wanted) == len(shape) and all(a in (-1, b) for a, b in zip(wanted, shape, strict=True))
-    if not fits or variable._dtype is not None and variable.spec.dtype != dtype:
+    try:
+        found = var_type(dtype)
+    except TypeError:
+        found = None
+    if not fits or found is None or variable._dtype not in (None, found):
         raise ModelFileError(
             f"{origin} holds {variable.name} with shape {list(shape)} and dtype {dtype}, but the program declares "
-            f"shape {list(wanted)} and dtype {variable.spec.dtype}"
+            f"shape {list(wanted)} and dtype {variable.dtype.name.lower()}"
         )
 
 
