@@ -139,9 +139,18 @@ BUILT += [
     if network != "convolutional_neural_network"
 ]
 
-# Checkpoints cross over with these, on the convolutional network; three ways to save one.
+# Checkpoints cross over with these, on the convolutional network.
 RESUMED = ("adam", "momentum", "adam_l2_exponential", "momentum_l2_polynomial")
+# Ways to save a checkpoint, and to load it: what it was saved as, and how it is loaded.
 CHECKPOINTS = ("persistables", "combined", "save")
+LOADINGS = {
+    "persistables": ("persistables", "load_persistables"),
+    "combined": ("combined", "load_persistables"),
+    "save": ("save", "load"),
+    "state": ("save", "set_program_state"),
+    "persistables_load": ("persistables", "load"),
+    "persistables_state": ("persistables", "set_program_state"),
+}
 STEPS = 5
 
 
@@ -226,11 +235,14 @@ def save_checkpoint(fluid, exe, main, folder, how):
 
 
 def load_checkpoint(fluid, exe, main, folder, how):
-    if how == "save":
-        fluid.load(main, os.path.join(folder, how, "model"), exe)
+    saved, function = LOADINGS[how]
+    path = os.path.join(folder, saved, "model") if saved == "save" else os.path.join(folder, saved)
+    if function == "load_persistables":
+        fluid.io.load_persistables(exe, path, main, "everything" if saved == "combined" else None)
+    elif function == "load":
+        fluid.load(main, path, exe)
     else:
-        filename = "everything" if how == "combined" else None
-        fluid.io.load_persistables(exe, os.path.join(folder, how), main, filename)
+        fluid.io.set_program_state(main, fluid.io.load_program_state(path))
 
 
 def train_and_save(fluid, network, recipe, folder):

@@ -211,7 +211,7 @@ def record_checkpoints():
         for recipe in models.RESUMED:
             place = os.path.join(folder, recipe)
             losses[recipe] = models.train_and_save(fluid, network, recipe, place)
-            for how in models.CHECKPOINTS:
+            for how in models.LOADINGS:
                 again = models.resume(fluid, network, recipe, place, how)
                 if not np.allclose(again, losses[recipe], rtol=0, atol=1e-6):
                     raise ValueError("%s, %s: %s, then %s" % (recipe, how, losses[recipe], again))
