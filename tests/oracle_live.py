@@ -55,3 +55,17 @@ def oracle():
     live = Oracle(python)
     yield live
     live.close()
+
+
+def pytest_collection_modifyitems(config, items):
+    """Without the real Paddle, one case of each test that asks it says so; hundreds need not."""
+    if os.environ.get("ORACLE"):
+        return
+    kept, left_out, seen = [], [], set()
+    for item in items:
+        test = item.nodeid.partition("[")[0]
+        again = "oracle" in getattr(item, "fixturenames", ()) and test in seen
+        (left_out if again else kept).append(item)
+        seen.add(test)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = kept

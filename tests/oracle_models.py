@@ -139,9 +139,18 @@ BUILT += [
     if network != "convolutional_neural_network"
 ]
 
-# Checkpoints cross over with these, on the convolutional network; three ways to save one.
+# Checkpoints cross over with these, on the convolutional network.
 RESUMED = ("adam", "momentum", "adam_l2_exponential", "momentum_l2_polynomial")
+# Ways to save a checkpoint, and to load it: what it was saved as, and how it is loaded.
 CHECKPOINTS = ("persistables", "combined", "save")
+LOADINGS = {
+    "persistables": ("persistables", "load_persistables"),
+    "combined": ("combined", "load_persistables"),
+    "save": ("save", "load"),
+    "state": ("save", "set_program_state"),
+    "persistables_load": ("persistables", "load"),
+    "persistables_state": ("persistables", "set_program_state"),
+}
 STEPS = 5
 
 
@@ -160,6 +169,56 @@ class Model:
             self.loss = fluid.layers.mean(fluid.layers.cross_entropy(self.prediction, label))
             self.test = self.main.clone(for_test=True)
             RECIPES[recipe](fluid).minimize(self.loss)
+
+
+class Recommender:
+    """A model with several inputs and outputs, of numbers and of integers: who likes what, and which shelf it is on."""
+
+    def __init__(self, fluid):
+        self.main, self.startup = fluid.Program(), fluid.Program()
+        self.main.random_seed = self.startup.random_seed = 90
+        layers = fluid.layers
+        with fluid.unique_name.guard(), fluid.program_guard(self.main, self.startup):
+            user, title = fluid.data("user", [None, 1], "int64"), fluid.data("title", [None, 4], "int64")
+            profile, rating = fluid.data("profile", [None, 6]), fluid.data("rating", [None, 1])
+            shelf = fluid.data("shelf", [None, 1], "int64")
+            taste = layers.reshape(fluid.embedding(user, [20, 8], param_attr="users"), [-1, 8])
+            taste = layers.fc(layers.concat([taste, layers.fc(profile, 8, act="leaky_relu")], axis=1), 8, act="tanh")
+            words = fluid.embedding(title, [30, 8], padding_idx=0, param_attr="words")
+            item = layers.layer_norm(layers.reduce_mean(words, dim=1))
+            liking = layers.scale(layers.cos_sim(taste, item), scale=5.0)
+            logits = layers.fc(layers.dropout(layers.concat([taste, item], axis=1), 0.2), CLASSES)
+            shelves = layers.softmax(logits)
+            self.targets = [liking, layers.argmax(shelves, axis=1), layers.topk(shelves, 3)[1], shelves]
+            self.loss = layers.mean(layers.square_error_cost(liking, rating)) + layers.mean(
+                layers.cross_entropy(shelves, shelf)
+            )
+            fluid.optimizer.Adam(0.01).minimize(self.loss)
+
+    @staticmethod
+    def feed(step):
+        rng = random_state("recommender %d" % step)
+        return {
+            "title": rng.randint(0, 30, (BATCH, 4)).astype("int64"),
+            "profile": rng.uniform(-1, 1, (BATCH, 6)).astype("float32"),
+            "user": rng.randint(0, 20, (BATCH, 1)).astype("int64"),
+            "rating": rng.uniform(1, 5, (BATCH, 1)).astype("float32"),
+            "shelf": rng.randint(0, CLASSES, (BATCH, 1)).astype("int64"),
+        }
+
+    @classmethod
+    def saved(cls, fluid, exe, folder, forms):
+        """Train one, and save what does not need the labels in some forms; the values that are fed to try it."""
+        model = cls(fluid)
+        exe.run(model.startup)
+        for step in range(STEPS):
+            exe.run(model.main, feed=cls.feed(step), fetch_list=[model.loss])
+        feed = {name: value for name, value in cls.feed(100).items() if name not in ("rating", "shelf")}
+        for form in forms:
+            place = os.path.join(folder, form)
+            with fluid.unique_name.guard():
+                fluid.io.save_inference_model(place, list(feed), model.targets, exe, model.main, *FORMS[form])
+        return feed
 
 
 def images(network, step):
@@ -226,11 +285,14 @@ def save_checkpoint(fluid, exe, main, folder, how):
 
 
 def load_checkpoint(fluid, exe, main, folder, how):
-    if how == "save":
-        fluid.load(main, os.path.join(folder, how, "model"), exe)
+    saved, function = LOADINGS[how]
+    path = os.path.join(folder, saved, "model") if saved == "save" else os.path.join(folder, saved)
+    if function == "load_persistables":
+        fluid.io.load_persistables(exe, path, main, "everything" if saved == "combined" else None)
+    elif function == "load":
+        fluid.load(main, path, exe)
     else:
-        filename = "everything" if how == "combined" else None
-        fluid.io.load_persistables(exe, os.path.join(folder, how), main, filename)
+        fluid.io.set_program_state(main, fluid.io.load_program_state(path))
 
 
 def train_and_save(fluid, network, recipe, folder):

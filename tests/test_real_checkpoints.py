@@ -12,7 +12,7 @@ import fluidlite.fluid as fluid
 pytest_plugins = ["oracle_live"]
 
 NETWORK = "convolutional_neural_network"
-EVERY_CHECKPOINT = [(recipe, how) for recipe in models.RESUMED for how in models.CHECKPOINTS]
+EVERY_LOADING = [(recipe, how) for recipe in models.RESUMED for how in models.LOADINGS]
 # The two add up in different orders, and five steps of training amplify that a little.
 TOLERANCE = 1e-4
 
@@ -25,7 +25,7 @@ def recorded(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("recipe, how", EVERY_CHECKPOINT)
+@pytest.mark.parametrize("recipe, how", EVERY_LOADING)
 def test_training_goes_on_from_paddles_checkpoint(recorded, recipe, how):
     expected = json.loads((recorded / "losses.json").read_text())[recipe]
     losses = models.resume(fluid, NETWORK, recipe, str(recorded / recipe), how)
@@ -88,7 +88,7 @@ def test_the_program_that_fluid_save_saved_trains(exe, recorded, recipe):
 @pytest.mark.parametrize("recipe", models.RESUMED)
 def test_live_training_goes_on_in_paddle(oracle, tmp_path, recipe):
     expected = models.train_and_save(fluid, NETWORK, recipe, str(tmp_path))
-    for how in models.CHECKPOINTS:
+    for how in models.LOADINGS:
         losses = oracle("resume", network=NETWORK, recipe=recipe, folder=tmp_path, how=how)
         np.testing.assert_allclose(losses, expected, rtol=0, atol=TOLERANCE, err_msg=how)
 
@@ -96,6 +96,6 @@ def test_live_training_goes_on_in_paddle(oracle, tmp_path, recipe):
 @pytest.mark.parametrize("recipe", models.RESUMED)
 def test_live_training_goes_on_from_paddle(oracle, tmp_path, recipe):
     expected = oracle("train_and_save", network=NETWORK, recipe=recipe, folder=tmp_path)
-    for how in models.CHECKPOINTS:
+    for how in models.LOADINGS:
         losses = models.resume(fluid, NETWORK, recipe, str(tmp_path), how)
         np.testing.assert_allclose(losses, expected, rtol=0, atol=TOLERANCE, err_msg=how)

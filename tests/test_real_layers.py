@@ -11,7 +11,7 @@ import oracle_cases  # noqa: F401
 import oracle_cases_extra  # noqa: F401
 import pytest
 from oracle_compare import array_differences
-from oracle_harness import CASES, load, run_case
+from oracle_harness import CASES, Builder, load, random_state, run_case, set_parameters
 from oracle_models import unpack
 from oracle_optimizers import OPTIMIZERS, run_optimizer
 
@@ -145,6 +145,22 @@ def test_a_layer_that_fluidlite_built_and_read(name):
 @pytest.mark.parametrize("name", cases("replayed"))
 def test_a_layer_that_paddle_built(name):
     assert differences(name, ReplayingExecutor("case", name)) == []
+
+
+def test_a_batch_norm_that_paddle_built_in_place(exe):
+    """It writes to its own input, of which fluidlite's layer makes no use; its gradient finds the output there."""
+    case, expected = CASES["batch_norm_in_place"], CASES_RECORDED["batch_norm_in_place"][1]
+    builder = Builder(fluid, case.name)
+    case.build(builder)
+    program = fluid.default_main_program()
+    startup, _, trained = (fluid.Program.parse_from_string(REAL[f"case/{case.name}/{i}"]) for i in range(3))
+    exe.run(startup)
+    set_parameters(program, fluid.global_scope(), fluid.CPUPlace(), case.name)
+    weight = random_state(case.name + "weights").uniform(-1, 1, expected["out:x"].shape).astype("float32")
+    names = {"out:x": "x", **{f"grad:{p}": f"{p}@GRAD" for p in ("batch_norm_0.w_0", "batch_norm_0.b_0")}}
+    values = exe.run(trained, feed={**builder.feeds, "weight_0": weight}, fetch_list=list(names.values()))
+    for key, value in zip(names, values, strict=True):
+        np.testing.assert_allclose(value, expected[key], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", cases("live"))

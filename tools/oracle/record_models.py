@@ -3,11 +3,11 @@
     CPU_NUM=1 OMP_NUM_THREADS=1 ORACLE/bin/python tools/oracle/record_models.py
 
 Writes tests/fixtures/models: for each of tests/oracle_models.py's networks its inference model in several forms, a
-batch of images and what the real Paddle predicts for it (NETWORK.tar.xz); an inference model of operators that older
-versions of Fluid used (legacy); checkpoints in the middle of training with the losses that follow (checkpoints); the
-programs that training builds (programs), those of every layer and optimizer (layers), and others with everything that a
-description can hold (descriptions); files of single variables (tensors); the fields and enumerations of the format
-(schema.json).
+batch of images and what the real Paddle predicts for it (NETWORK.tar.xz), and those of a model with several inputs and
+outputs (recommender) and of one of operators that older versions of Fluid used (legacy); checkpoints in the middle of
+training with the losses that follow (checkpoints); the programs that training builds (programs), those of every layer
+and optimizer (layers), and others with everything that a description can hold (descriptions); files of single variables
+(tensors); the fields and enumerations of the format (schema.json).
 
 Operators remember the stack of Python calls that made them.  Only the lines of this project are recorded of it.
 """
@@ -135,6 +135,16 @@ def optimize(folder):
     fluid.core.create_paddle_predictor(config).SaveOptimModel(os.path.join(folder, "optimized"))
 
 
+def record_recommender():
+    def fill(folder):
+        exe, forms = executor(), ["separate", "combined"]
+        feed = models.Recommender.saved(fluid, exe, folder, forms)
+        optimize(folder)
+        return outcome(exe, folder, forms + ["optimized"], feed)
+
+    record("recommender", fill)
+
+
 def legacy(block):
     """Operators as older versions of Fluid had them: a function that appends one and returns its output."""
 
@@ -211,7 +221,7 @@ def record_checkpoints():
         for recipe in models.RESUMED:
             place = os.path.join(folder, recipe)
             losses[recipe] = models.train_and_save(fluid, network, recipe, place)
-            for how in models.CHECKPOINTS:
+            for how in models.LOADINGS:
                 again = models.resume(fluid, network, recipe, place, how)
                 if not np.allclose(again, losses[recipe], rtol=0, atol=1e-6):
                     raise ValueError("%s, %s: %s, then %s" % (recipe, how, losses[recipe], again))
@@ -487,6 +497,7 @@ def main():
     chosen = sys.argv[1:]
     jobs = {network: lambda network=network: record_network(network) for network in models.NETWORKS}
     jobs.update(
+        recommender=record_recommender,
         legacy=record_legacy,
         checkpoints=record_checkpoints,
         programs=record_programs,
