@@ -4,7 +4,9 @@ from . import (
     activation,
     arithmetic,
     batch_norm,
+    channels,
     conv,
+    conv_transpose,
     creation,
     elementwise,
     embedding,
@@ -20,6 +22,7 @@ from . import (
     pool,
     random,
     reduce,
+    resize,
     softmax,
 )
 
@@ -27,7 +30,9 @@ __all__ = [
     "activation",
     "arithmetic",
     "batch_norm",
+    "channels",
     "conv",
+    "conv_transpose",
     "creation",
     "elementwise",
     "embedding",
@@ -43,5 +48,6 @@ __all__ = [
     "pool",
     "random",
     "reduce",
+    "resize",
     "softmax",
 ]
