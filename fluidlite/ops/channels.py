@@ -193,12 +193,9 @@ def add_neighbours(ctx, source, target):
     reach = ctx.attrs["n"] // 2
     channels = source.shape[1]
     for shift in range(-min(reach, channels - 1), min(reach, channels - 1) + 1):
-        to, of = (
-            (slice(-shift, None), slice(channels + shift))
-            if shift < 0
-            else (slice(channels - shift), slice(shift, None))
-        )
-        ctx.xp.add(target[:, to], source[:, of], out=target[:, to])
+        first, last = max(0, -shift), min(channels, channels - shift)
+        part = target[:, first:last]
+        ctx.xp.add(part, source[:, first + shift : last + shift], out=part)
 
 
 @operator(

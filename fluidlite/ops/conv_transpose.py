@@ -35,7 +35,7 @@ def plain_geometry(attrs, x_shape, w_shape):
     batch, channels, *sizes = nchw_shape(x_shape, attrs)
     if channels not in (-1, w_shape[0]):
         raise EnforceNotMet(
-            f"the input of shape {list(x_shape)} has {channels} channels, the filter takes {w_shape[0]}"
+            f"the input of shape {list(x_shape)} has {channels} channels, the filter {list(w_shape)} takes {w_shape[0]}"
         )
     pads = resolve_padding(attrs, sizes, w_shape[2:])
     dilations = [1, 1] if attrs["padding_algorithm"] == "SAME" else attrs["dilations"]

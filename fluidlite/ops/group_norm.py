@@ -1,7 +1,7 @@
 """Normalization of groups of channels of each image by their own mean and variance.
 
-Group normalization (Wu and He, https://arxiv.org/abs/1803.08494) and, where each channel is a group of its own, instance
-normalization (Ulyanov et al., https://arxiv.org/abs/1607.08022).
+Group normalization (Wu and He, https://arxiv.org/abs/1803.08494) and, where each channel is a group of its own,
+instance normalization (Ulyanov et al., https://arxiv.org/abs/1607.08022).
 """
 
 from .geometry import LAYOUTS, is_channels_last
