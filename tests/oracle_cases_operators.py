@@ -2,6 +2,7 @@
 
 import functools
 
+import numpy as np
 from oracle_harness import case as any_case
 from oracle_harness import variants as any_variants
 
@@ -76,3 +77,125 @@ def _(t):
     inputs = {"X": x, "SectionsTensorList": sizes}
     block.append_op(type="split", inputs=inputs, outputs={"Out": parts}, attrs={"axis": 1, "sections": [2, 3]})
     return parts
+
+
+@variants(
+    "group_norm_scaled",
+    {"plain": dict(groups=2), "channels_last": dict(groups=3, data_layout="NHWC", act="relu"), "one": dict(groups=1)},
+)
+def _(t, **kwargs):
+    x = t.x(2, 3, 2, 6) if "data_layout" in kwargs else t.x(2, 4, 3, 2)
+    return t.layers.group_norm(x, param_attr="factor", bias_attr="shift", **kwargs)
+
+
+@variants("instance_norm_of", {"sequences": dict(shape=(2, 3, 5)), "volumes": dict(shape=(2, 3, 2, 3, 2))})
+def _(t, shape):
+    return t.layers.instance_norm(t.feed("x", t.randn(*shape), list(shape)), epsilon=1e-3)
+
+
+@variants("affine_channel", {"first": {}, "last": dict(data_layout="NHWC", act="relu")})
+def _(t, **kwargs):
+    x = t.x(2, 4, 3, 3) if kwargs else t.x(2, 3, 4, 2)
+    scale, bias = t.feed("scale", t.randn(3), [3]), t.feed("bias", t.randn(3), [3])
+    return t.layers.affine_channel(x, scale, bias, **kwargs)
+
+
+@variants(
+    "shuffled", {"channel": dict(name="shuffle_channel", number=3), "pixel": dict(name="pixel_shuffle", number=2)}
+)
+def _(t, name, number):
+    return getattr(t.layers, name)(t.x(2, 12, 2, 3), number)
+
+
+@case("pad_constant_like")
+def _(t):
+    x = t.feed("x", t.randn(2, 3, 4), [2, 3, 4])
+    return t.layers.pad_constant_like(x, t.feed("y", t.randn(1, 3, 2), [1, 3, 2]), pad_value=0.5)
+
+
+@case("maxout_channels_last")
+def _(t):
+    return t.layers.maxout(t.x(2, 3, 2, 6), 3, axis=-1)
+
+
+@variants("lrn_of", {"channels_last": dict(data_format="NHWC", n=3), "few_channels": dict(n=7, k=2.0, beta=0.5)})
+def _(t, **kwargs):
+    return t.layers.lrn(t.x(2, 2, 3, 4), alpha=0.2, **kwargs)
+
+
+@variants("pad2d_channels_last", {key: dict(mode=key) for key in ("constant", "reflect", "edge")})
+def _(t, mode):
+    return t.layers.pad2d(t.x(2, 4, 5, 2), [1, 2, 0, 3], mode, pad_value=0.3, data_format="NHWC")
+
+
+RESIZED = {
+    "larger_corners": dict(out_shape=[9, 7]),
+    "larger_centres": dict(out_shape=[9, 7], align_corners=False, align_mode=0),
+    "larger_edges": dict(out_shape=[9, 7], align_corners=False, align_mode=1),
+    "smaller_centres": dict(out_shape=[3, 2], align_corners=False, align_mode=0),
+    "smaller_corners": dict(out_shape=[3, 1]),
+    "scaled": dict(scale=1.5, align_corners=False),
+    "channels_last": dict(out_shape=[3, 9], data_format="NHWC"),
+}
+
+
+@variants("resized_bilinear", RESIZED)
+def _(t, **kwargs):
+    return t.layers.resize_bilinear(t.x(2, 4, 5, 3), **kwargs)
+
+
+@variants("resized_nearest", {key: RESIZED[key] for key in RESIZED if "align_mode" not in RESIZED[key]})
+def _(t, **kwargs):
+    return t.layers.resize_nearest(t.x(2, 4, 5, 3), **kwargs)
+
+
+@case("resized_to_a_variable")
+def _(t):
+    size = t.layers.assign(np.array([6, 5], "int32"))
+    return t.layers.resize_nearest(t.x(2, 3, 4, 4), out_shape=size, align_corners=False)
+
+
+ADAPTIVE = {
+    "even_max": dict(size=[2, 3]),
+    "even_avg": dict(size=[2, 3], pool_type="avg"),
+    "uneven_avg": dict(size=[3, 4], pool_type="avg"),
+    "one": dict(size=1, pool_type="avg"),
+    "index": dict(size=[3, 2], require_index=True),
+}
+
+
+@variants("adaptive_pool", ADAPTIVE)
+def _(t, size, **kwargs):
+    return t.layers.adaptive_pool2d(t.x(2, 3, 4, 6), size, **kwargs)
+
+
+@variants("adaptive_pool_operator", {"max": dict(pooling_type="max"), "avg": dict(pooling_type="avg")})
+def _(t, pooling_type):
+    return t.op("pool2d", {"X": t.x(2, 3, 5, 7)}, "Out", adaptive=True, ksize=[3, 2], pooling_type=pooling_type)
+
+
+INDEXED = {
+    "overlapping": dict(ksize=[3, 3], strides=[2, 2], paddings=[1, 1]),
+    "apart": dict(ksize=[2, 2], strides=[2, 3]),
+    "global": dict(ksize=[1, 1], global_pooling=True),
+}
+
+
+@variants("max_pool2d_with_index", INDEXED)
+def _(t, **attrs):
+    return t.op("max_pool2d_with_index", {"X": t.x(2, 3, 5, 6)}, "Out Mask", **attrs)
+
+
+TRANSPOSED = {
+    "channels_last": dict(data_format="NHWC", stride=2),
+    "same": dict(padding="SAME", stride=2),
+    "valid": dict(padding="VALID", stride=[2, 1]),
+    "uneven": dict(padding=[1, 0, 0, 1], stride=2, output_size=[7, 9]),
+    "depthwise": dict(groups=4, num_filters=4, use_cudnn=False, stride=2, padding=1),
+    "dilated": dict(dilation=[2, 1], groups=2, padding=1),
+}
+
+
+@variants("conv2d_transposed", TRANSPOSED)
+def _(t, num_filters=2, filter_size=3, **kwargs):
+    return t.layers.conv2d_transpose(t.x(2, 4, 3, 4), num_filters, filter_size=filter_size, **kwargs)

@@ -13,11 +13,13 @@ COMMON = PADDLE.pop("")["attrs"]
 
 # Operators of Paddle 2, of CUDA, and the parts that an operator runs as.
 NOT_IN_1_8 = {
+    "bilinear_interp_v2",
     "conv2d_fusion",
     "expand_as_v2",
     "expand_v2",
     "flatten_contiguous_range",
     "matmul_v2",
+    "nearest_interp_v2",
     "silu",
     "sync_batch_norm",
     "tile",

@@ -350,3 +350,43 @@ def test_image_gradients_do_not_depend_on_how_images_are_stored():
         return layers.reduce_mean(layers.elementwise_mul(biased, biased), [2, 3])
 
     check(build)
+
+
+def test_shuffle_channel():
+    check(lambda t: layers.shuffle_channel(t.normal(2, 6, 2, 3), 3))
+
+
+def test_group_norm_without_shift():
+    check(lambda t: layers.group_norm(t.normal(2, 4, 3, 2), 2))
+
+
+@pytest.mark.parametrize("kind", ["max", "avg"])
+def test_adaptive_pooling_to_uneven_windows(kind):
+    check(lambda t: layers.adaptive_pool2d(t.apart(2, 3, 5, 7), [3, 2], kind))
+
+
+@pytest.mark.parametrize("mode", ["constant", "reflect", "edge"])
+def test_pad2d(mode):
+    check(lambda t: layers.pad2d(t.normal(2, 2, 3, 4), [1, 2, 0, 3], mode))
+
+
+@pytest.mark.parametrize("align", [dict(), dict(align_corners=False, align_mode=0), dict(align_corners=False)])
+def test_resize_bilinear(align):
+    check(lambda t: layers.resize_bilinear(t.normal(2, 2, 3, 4), [5, 3], **align))
+
+
+def test_lrn():
+    check(lambda t: layers.lrn(t.normal(2, 4, 2, 3), n=3, alpha=0.3))
+
+
+def test_conv2d_transpose():
+    def build(t):
+        x, w, bias = t.normal(2, 4, 3, 2), t.normal(4, 3, 3, 3), t.normal(6)
+        block = fluid.default_main_program().global_block()
+        result = block.create_var(name="result", dtype="float64")
+        attrs = {"strides": [2, 1], "paddings": [1, 0], "groups": 2, "output_size": [6, 4]}
+        inputs = {"Input": x, "Filter": w, "Bias": bias}
+        block.append_op("conv2d_transpose", inputs, {"Output": result}, attrs)
+        return result
+
+    check(build)

@@ -21,6 +21,7 @@ from .geometry import (
 )
 from .registry import LIBRARIES, STORED, EnforceNotMet, Spec, operator
 from .strides import in_sequence, scratch_like
+from .windows import adaptive_bounds, averaging, first_maxima, multiply, spread_maxima
 
 # So many elements of all arrays that one gradient needs stay in the cache.
 _CHUNK = 1 << 15
@@ -48,8 +49,11 @@ class _Geometry:
             raise EnforceNotMet(f"pooling needs a 4-D input, got shape {list(x_shape)}")
         self.batch, self.channels, self.height, self.width = nchw_shape(x_shape, attrs)
         sizes = (self.height, self.width)
-        if attrs["adaptive"]:
-            raise EnforceNotMet("adaptive pooling is not supported")
+        # Windows of uneven sizes along H and W, for adaptive pooling where no window divides the image.
+        self.bounds = None
+        if attrs["adaptive"] and not attrs["global_pooling"]:
+            self._adapt(sizes, tuple(attrs["ksize"]))
+            return
         if attrs["global_pooling"]:
             self.window, self.strides, self.pads = sizes, (1, 1), ((0, 0), (0, 0))
             self.outputs = (1, 1)
@@ -71,6 +75,20 @@ class _Geometry:
             raise EnforceNotMet(
                 f"the window {list(self.window)} does not fit into the padded input of shape {list(x_shape)}"
             )
+
+    def _adapt(self, sizes, counts):
+        self.outputs, self.pads = counts, ((0, 0), (0, 0))
+        if any(count < 1 or 0 <= size < count for size, count in zip(sizes, counts, strict=True)):
+            raise EnforceNotMet(f"an image of size {list(sizes)} cannot be pooled to {list(counts)}")
+        self.window = self.strides = tuple(max(size // count, 1) for size, count in zip(sizes, counts, strict=True))
+        if min(sizes) > 0 and any(size % count for size, count in zip(sizes, counts, strict=True)):
+            self.bounds = [adaptive_bounds(size, count) for size, count in zip(sizes, counts, strict=True)]
+
+    def averages(self, dtype):
+        """The matrices that take the means of uneven windows along H, and along W."""
+        return [
+            averaging(bounds, size, dtype) for bounds, size in zip(self.bounds, (self.height, self.width), strict=True)
+        ]
 
     def taps(self):
         """Pairs of slices for each window element: of the output (N, C, H', W'), and of the image elements there."""
@@ -317,7 +335,8 @@ def _overlapping_gradient(ctx, g, image, result, dresult, dimage):
 
 def _is_a_choice(attrs):
     """Whether each element of Out is one of X: with `ceil_mode`, a window may hold nothing at all (-inf)."""
-    return attrs["pooling_type"] == "max" and not is_channels_last(attrs) and not attrs["ceil_mode"]
+    plain = not (is_channels_last(attrs) or attrs["ceil_mode"] or attrs["adaptive"])
+    return attrs["pooling_type"] == "max" and plain
 
 
 @operator(
@@ -340,6 +359,10 @@ def pool2d(ctx, x, out):
     if attrs["global_pooling"]:
         reduce = xp.amax if attrs["pooling_type"] == "max" else xp.mean
         return lambda: reduce(image, axis=(2, 3), keepdims=True, out=result)
+    if g.bounds is not None:
+        if attrs["pooling_type"] == "avg":
+            return multiply(ctx, *g.averages(image.dtype), image, result)
+        return first_maxima(ctx, g.bounds, image, result, ctx.scratch(result.shape, np.int64))
     if not g.is_simple():
         return in_sequence(_overlapping(ctx, g, image, result))
     is_max = attrs["pooling_type"] == "max"
@@ -362,6 +385,14 @@ def pool2d_grad(ctx, x, out, dout, dx):
     is_max = ctx.attrs["pooling_type"] == "max"
     if ctx.attrs["global_pooling"] and not is_max:
         return in_sequence(_global_mean_gradient(ctx, g, *arrays))
+    if g.bounds is not None:
+        image, result, dresult, dimage = arrays
+        if not is_max:
+            rows, columns = g.averages(image.dtype)
+            return multiply(ctx, rows.T, columns.T, dresult, dimage)
+        values, places = ctx.scratch(result.shape, result.dtype), ctx.scratch(result.shape, np.int64)
+        find = first_maxima(ctx, g.bounds, image, values, places)
+        return in_sequence([find, spread_maxima(ctx, places, dresult, dimage)])
     if not g.is_simple():
         return in_sequence(_overlapping_gradient(ctx, g, *arrays))
     # Where windows leave no gaps, each image element gets its one value without being cleared.
@@ -398,3 +429,43 @@ def _mean_gradient(ctx, g, image, result, dresult, dimage):
     yield partial(xp.divide, dresult, g.counts(xp, image.dtype, ctx.attrs["exclusive"]), out=share)
     for _, source in g.taps():
         yield partial(xp.copyto, dimage[source], share)
+
+
+def _window_bounds(attrs, x_shape):
+    """The windows of `max_pool2d_with_index` along H and along W."""
+    if len(x_shape) != 4:
+        raise EnforceNotMet(f"pooling needs a 4-D input, got shape {list(x_shape)}")
+    g = _Geometry({**_ATTRS, **attrs, "pooling_type": "max"}, x_shape)
+    if attrs["adaptive"] and not attrs["global_pooling"]:
+        return [adaptive_bounds(size, count) for size, count in zip(x_shape[2:], g.outputs, strict=True)]
+    return [
+        [(max(n * stride - before, 0), min(n * stride - before + window, size)) for n in range(count)]
+        for size, window, stride, (before, _), count in zip(
+            x_shape[2:], g.window, g.strides, g.pads, g.outputs, strict=True
+        )
+    ]
+
+
+def _infer_with_index(attrs, x):
+    g = _Geometry({**_ATTRS, **attrs, "pooling_type": "max"}, x.shape)
+    shape = (g.batch, g.channels, *g.outputs)
+    return Spec(shape, x.dtype), Spec(shape, np.dtype(np.int32))
+
+
+@operator(
+    "max_pool2d_with_index",
+    inputs="X",
+    outputs="Out, Mask!",
+    attrs={name: _ATTRS[name] for name in ("ksize", "global_pooling", "adaptive", "strides", "paddings")},
+    infer=_infer_with_index,
+    bind=True,
+    rows="X Out Mask",
+)
+def max_pool2d_with_index(ctx, x, out, mask):
+    """The maximum of each window, and where in the image it is: row * W + column."""
+    return first_maxima(ctx, _window_bounds(ctx.attrs, x.shape), x, out, mask)
+
+
+@max_pool2d_with_index.gradient("Mask", shapes="X", bind=True)
+def max_pool2d_with_index_grad(ctx, mask, x, dout, dx):
+    return spread_maxima(ctx, mask, dout, dx)

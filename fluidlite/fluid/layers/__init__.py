@@ -1,8 +1,22 @@
 """The layers: each call appends operators to the default main program."""
 
 # ruff: noqa: F403
-from . import control_flow, io, learning_rate_scheduler, lookup, loss, manipulation, math, metric_op, nn, ops, tensor
+from . import (
+    control_flow,
+    image,
+    io,
+    learning_rate_scheduler,
+    lookup,
+    loss,
+    manipulation,
+    math,
+    metric_op,
+    nn,
+    ops,
+    tensor,
+)
 from .control_flow import *
+from .image import *
 from .io import *
 from .learning_rate_scheduler import *
 from .lookup import *
@@ -17,6 +31,7 @@ from .tensor import *
 __all__ = []
 for _module in (
     control_flow,
+    image,
     io,
     learning_rate_scheduler,
     lookup,

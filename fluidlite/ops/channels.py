@@ -1,0 +1,246 @@
+"""Operators on the channels of images: shuffled, scaled, compared or normalized with each other."""
+
+from functools import partial
+
+from .geometry import LAYOUTS, as_nchw, is_channels_last
+from .registry import EnforceNotMet, Spec, operator
+from .strides import in_sequence, scratch_like, sum_into
+
+
+def check_image(x):
+    if len(x.shape) != 4:
+        raise EnforceNotMet(f"X must have 4 dimensions, got shape {list(x.shape)}")
+
+
+def check_parts(x, parts, what):
+    """Raise EnforceNotMet unless the channels of X can be divided into `parts`."""
+    check_image(x)
+    if parts < 1 or x.shape[1] % parts:
+        raise EnforceNotMet(f"{what} must divide the {x.shape[1]} channels of X {list(x.shape)}, got {parts}")
+
+
+def infer_shuffle_channel(attrs, x):
+    check_parts(x, attrs["group"], "group")
+    return x
+
+
+def grouped(array, groups):
+    """(N, C, H, W) as (N, groups, C / groups, H, W)."""
+    n, c, h, w = array.shape
+    return array.reshape(n, groups, c // groups, h, w)
+
+
+@operator(
+    "shuffle_channel",
+    inputs="X",
+    outputs="Out",
+    attrs={"group": 1},
+    infer=infer_shuffle_channel,
+    bind=True,
+    rows="X Out",
+)
+def shuffle_channel(ctx, x, out):
+    """The first channels of all groups, then the second ones of all, and so on."""
+    groups = ctx.attrs["group"]
+    target = grouped(out, out.shape[1] // groups)
+    return partial(ctx.xp.copyto, target, grouped(x, groups).swapaxes(1, 2))
+
+
+@shuffle_channel.gradient(bind=True)
+def shuffle_channel_grad(ctx, dout, dx):
+    groups = ctx.attrs["group"]
+    source = grouped(dout, dout.shape[1] // groups)
+    return partial(ctx.xp.copyto, grouped(dx, groups), source.swapaxes(1, 2))
+
+
+def infer_pixel_shuffle(attrs, x):
+    factor = attrs["upscale_factor"]
+    check_parts(x, factor * factor, "the square of upscale_factor")
+    n, c, h, w = x.shape
+    return Spec((n, c // factor**2, h * factor if h >= 0 else -1, w * factor if w >= 0 else -1), x.dtype)
+
+
+def blocks_of(small, large, factor):
+    """Views of (N, C r r, H, W) and (N, C, H r, W r) in which the same elements have the same index."""
+    n, c, h, w = small.shape
+    a = small.reshape(n, c // factor**2, factor, factor, h, w)
+    b = large.reshape(n, c // factor**2, h, factor, w, factor)
+    return a, b.transpose(0, 1, 3, 5, 2, 4)
+
+
+@operator(
+    "pixel_shuffle",
+    inputs="X",
+    outputs="Out",
+    attrs={"upscale_factor": 1},
+    choices={"data_format": ("NCHW",)},
+    infer=infer_pixel_shuffle,
+    bind=True,
+    rows="X Out",
+)
+def pixel_shuffle(ctx, x, out):
+    """Channels become the pixels of larger images (Shi et al., https://arxiv.org/abs/1609.05158)."""
+    a, b = blocks_of(x, out, ctx.attrs["upscale_factor"])
+    return partial(ctx.xp.copyto, b, a)
+
+
+def infer_pixel_shuffle_grad(attrs, dout):
+    factor = attrs["upscale_factor"]
+    n, c, h, w = dout.shape
+    return Spec((n, c * factor**2, h // factor if h >= 0 else -1, w // factor if w >= 0 else -1), dout.dtype)
+
+
+@pixel_shuffle.gradient(infer=infer_pixel_shuffle_grad, bind=True)
+def pixel_shuffle_grad(ctx, dout, dx):
+    a, b = blocks_of(dx, dout, ctx.attrs["upscale_factor"])
+    return partial(ctx.xp.copyto, a, b)
+
+
+def infer_affine_channel(attrs, x, scale, bias):
+    channels = x.shape[-1 if is_channels_last({"data_format": attrs["data_layout"]}) else 1]
+    for name, spec in (("Scale", scale), ("Bias", bias)):
+        if spec.shape != (channels,) and channels >= 0:
+            raise EnforceNotMet(f"{name} must have the shape [{channels}], got {list(spec.shape)}")
+    return x
+
+
+def beside_channels(ctx, x, vector):
+    """A number for each channel, as a view that broadcasts against X."""
+    last = is_channels_last({"data_format": ctx.attrs["data_layout"]})
+    return vector.reshape((1,) * (x.ndim - 1) + (-1,) if last else (1, -1) + (1,) * (x.ndim - 2))
+
+
+@operator(
+    "affine_channel",
+    inputs="X, Scale, Bias",
+    outputs="Out",
+    attrs={"data_layout": "AnyLayout"},
+    choices={"data_layout": LAYOUTS["data_format"]},
+    infer=infer_affine_channel,
+    elementwise=True,
+    inplace={"Out": "X"},
+    rows="X Out",
+)
+def affine_channel(ctx, x, scale, bias, out):
+    xp = ctx.xp  # Out = Scale * X + Bias, channel by channel
+    xp.multiply(x, beside_channels(ctx, x, scale), out=out)
+    xp.add(out, beside_channels(ctx, x, bias), out=out)
+
+
+@affine_channel.gradient(
+    "X, Scale", infer=lambda attrs, x, scale, dout: (dout, scale, scale), elementwise=True, bind=True
+)
+def affine_channel_grad(ctx, x, scale, dout, dx, dscale, dbias):
+    xp = ctx.xp  # dX = Scale * dOut, dScale = sum of dOut * X, dBias = sum of dOut
+    steps = []
+    if dscale is not None:
+        terms = scratch_like(ctx, x)
+        steps.append(partial(xp.multiply, dout, x, out=terms))
+        steps.append(sum_into(ctx, terms, beside_channels(ctx, x, dscale)))
+    if dbias is not None:
+        steps.append(sum_into(ctx, dout, beside_channels(ctx, x, dbias)))
+    if dx is not None:
+        steps.append(partial(xp.multiply, dout, beside_channels(ctx, x, scale), out=dx))
+    return in_sequence(steps)
+
+
+def infer_maxout(attrs, x):
+    check_image(x)
+    axis = attrs["axis"] % 4
+    if axis not in (1, 3) or attrs["groups"] < 2 or x.shape[axis] % attrs["groups"]:
+        raise EnforceNotMet(
+            f"axis must be 1 or 3, and groups at least 2 and divide the {x.shape[axis]} channels of X {list(x.shape)}; "
+            f"got {attrs['axis']} and {attrs['groups']}"
+        )
+    return Spec((*x.shape[:axis], x.shape[axis] // attrs["groups"], *x.shape[axis + 1 :]), x.dtype)
+
+
+def members(ctx, x):
+    """X as (..., channels, groups, ...) and the axis of the groups, of which the largest member is sought."""
+    axis, groups = ctx.attrs["axis"] % 4, ctx.attrs["groups"]
+    return x.reshape(*x.shape[:axis], x.shape[axis] // groups, groups, *x.shape[axis + 1 :]), axis + 1
+
+
+@operator(
+    "maxout", inputs="X", outputs="Out", attrs={"groups": 2, "axis": 1}, infer=infer_maxout, bind=True, rows="X Out"
+)
+def maxout(ctx, x, out):
+    """The largest of each `groups` neighbouring channels (Goodfellow et al., https://arxiv.org/abs/1302.4389)."""
+    candidates, axis = members(ctx, x)
+    return partial(ctx.xp.amax, candidates, axis=axis, out=out)
+
+
+@maxout.gradient("X, Out")
+def maxout_grad(ctx, x, out, dout, dx):
+    # The first of the largest gets the gradient.
+    xp = ctx.xp
+    candidates, axis = members(ctx, x)
+    found = xp.expand_dims(xp.argmax(candidates, axis=axis), axis)
+    slopes, _ = members(ctx, dx)
+    dx.fill(0)
+    xp.put_along_axis(slopes, found, xp.expand_dims(dout, axis), axis)
+
+
+def infer_lrn(attrs, x):
+    check_image(x)
+    if attrs["n"] < 1 or attrs["n"] % 2 == 0:
+        raise EnforceNotMet(f"n must be odd, got {attrs['n']}")
+    return x, x
+
+
+def add_neighbours(ctx, source, target):
+    """target += the sum of the n channels of `source` around each one."""
+    reach = ctx.attrs["n"] // 2
+    channels = source.shape[1]
+    for shift in range(-min(reach, channels - 1), min(reach, channels - 1) + 1):
+        first, last = max(0, -shift), min(channels, channels - shift)
+        part = target[:, first:last]
+        ctx.xp.add(part, source[:, first + shift : last + shift], out=part)
+
+
+@operator(
+    "lrn",
+    inputs="X",
+    outputs="Out, MidOut!",
+    attrs={"n": 5, "k": 2.0, "alpha": 1e-4, "beta": 0.75, "data_format": "AnyLayout", "is_test": False},
+    unused={"use_mkldnn": False},
+    choices=LAYOUTS,
+    infer=infer_lrn,
+    bind=True,
+    rows="X Out MidOut",
+)
+def lrn(ctx, x, out, middle):
+    """MidOut = k + alpha * (sum of the squares of n neighbouring channels), Out = X / MidOut^beta."""
+    xp, alpha, k, beta = ctx.xp, *(ctx.attrs[name] for name in ("alpha", "k", "beta"))
+    image, mid = as_nchw(x, ctx.attrs), as_nchw(middle, ctx.attrs)
+    squares = scratch_like(ctx, image)
+
+    def step():
+        xp.multiply(image, image, out=squares)
+        xp.multiply(squares, alpha, out=squares)
+        mid.fill(k)
+        add_neighbours(ctx, squares, mid)
+        xp.power(middle, -beta, out=out)
+        xp.multiply(x, out, out=out)
+
+    return step
+
+
+@lrn.gradient("X, Out, MidOut", bind=True)
+def lrn_grad(ctx, x, out, middle, dout, dx):
+    # dX = dOut / MidOut^beta - 2 alpha beta X * (sum over neighbouring channels of dOut * Out / MidOut)
+    xp, alpha, beta = ctx.xp, ctx.attrs["alpha"], ctx.attrs["beta"]
+    ratio, sums = scratch_like(ctx, x), scratch_like(ctx, x)
+
+    def step():
+        xp.multiply(dout, out, out=ratio)
+        xp.divide(ratio, middle, out=ratio)
+        sums.fill(0)
+        add_neighbours(ctx, as_nchw(ratio, ctx.attrs), as_nchw(sums, ctx.attrs))
+        xp.multiply(sums, x, out=sums)
+        xp.multiply(sums, 2 * alpha * beta, out=sums)
+        xp.power(middle, -beta, out=dx)
+        xp.multiply(dx, dout, out=dx)
+        xp.subtract(dx, sums, out=dx)
+
+    return step
