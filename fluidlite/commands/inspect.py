@@ -154,7 +154,7 @@ def _origin(model):
         if training
         else "a program"
     )
-    return f"{kind}, written by Paddle {version}" if version else f"{kind}; it does not say which Paddle wrote it"
+    return f"{kind} as Paddle {version} writes it" if version else f"{kind} of an unnamed version of Paddle"
 
 
 def _shape(shape):
