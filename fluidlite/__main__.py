@@ -68,7 +68,7 @@ def _subcommand(name, arguments):
     except ModelFileError as error:
         from .commands.text import clean
 
-        print(f"{parser.prog}: {clean(str(error))}", file=sys.stderr)
+        print(f"{parser.prog}: {clean(str(error), 4000)}", file=sys.stderr)
         return 2
 
 

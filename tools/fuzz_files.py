@@ -45,7 +45,7 @@ import fluidlite.fluid as fluid  # noqa: E402
 from fluidlite.__main__ import main as command_line  # noqa: E402
 
 PATIENCE = 20.0  # seconds without a word from a worker, after which it hangs
-LONGEST_MESSAGE = 1000
+LONGEST_MESSAGE = 4000
 BROKEN, ITSELF = 99, "the tool itself is broken"  # exit status of a worker that met an error of its own
 READ, REFUSED, FAILS = "reads it", "refuses it", "FAILS: "
 

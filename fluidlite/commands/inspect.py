@@ -47,7 +47,7 @@ def run(options):
         print("\n".join(as_text(model)))
     if model.damaged:
         more = f" (and {len(model.damaged) - 1:,} more)" if len(model.damaged) > 1 else ""
-        print(f"fluidlite inspect: {clean(model.damaged[0])}{more}", file=sys.stderr)
+        print(f"fluidlite inspect: {clean(model.damaged[0], 4000)}{more}", file=sys.stderr)
         return 2
     return 0 if model.loads else 1
 
@@ -133,7 +133,7 @@ def _by_count(operators):
 
 def as_text(model):
     """The report as lines for a terminal."""
-    lines = [clean(model.path) + (": " + _origin(model) if model.program is not None else ": parameters only")]
+    lines = [clean(model.path, 1000) + (": " + _origin(model) if model.program is not None else ": parameters only")]
     if model.program is None:
         rows = [[clean(s.name or "?"), _shape(s.shape), s.dtype, size(s.bytes)] for s in model.stored]
         lines += ["", *table(["variable", "shape", "dtype", "bytes"], rows, right={3})] if rows else []
@@ -154,7 +154,7 @@ def _origin(model):
         if training
         else "a program"
     )
-    return f"{kind}, written by Paddle {version}" if version else f"{kind}; it does not say which Paddle wrote it"
+    return f"{kind} as Paddle {version} writes it" if version else f"{kind} of an unnamed version of Paddle"
 
 
 def _shape(shape):
@@ -169,8 +169,8 @@ def _layer_lines(model):
     rows, seen = [], set()
     for layer in model.layers:
         shapes = [_shape(v.shape) for v in layer.outputs]
-        if len(shapes) > 2 and len(set(shapes)) == 1:
-            shapes = [f"{len(shapes):,} x {shapes[0]}"]
+        if len(shapes) > 2:
+            shapes = [f"{len(shapes):,} x {shapes[0]}"] if len(set(shapes)) == 1 else [*shapes[:2], "..."]
         count = sum(model.count(v) for v in layer.parameters)
         shared = layer.parameters and all(v.name in seen for v in layer.parameters)
         seen.update(v.name for v in layer.parameters)
@@ -178,22 +178,25 @@ def _layer_lines(model):
             [
                 clean(layer.type) + (f", {layer.activation}" if layer.activation else ""),
                 ", ".join(shapes),
-                [*_parameters(layer.parameters), *(["(shared)"] if shared else [])],
+                _parameters(layer.parameters, " (shared)" if shared else ""),
                 f"{count:,}" if layer.parameters else "",
             ]
         )
     return table(["layer", "output", "parameters", "number"], rows, right={3}, fold=2)
 
 
-def _parameters(variables):
+def _parameters(variables, remark):
     """['fc_0: w_0 [784, 10]', 'b_0 [10]']: names that begin alike share their beginning."""
+    if not variables:
+        return []
     names = [clean(v.name) for v in variables]
     stems = {name.rpartition(".")[0] for name in names}
     stem = stems.pop() if len(stems) == 1 else ""
     if stem:
         names = [name[len(stem) + 1 :] for name in names]
         names[0] = f"{stem}: {names[0]}"
-    return [f"{name} {_shape(v.shape)}" for name, v in zip(names, variables, strict=True)]
+    items = [f"{name} {_shape(v.shape)}" for name, v in zip(names, variables, strict=True)]
+    return [*items[:-1], items[-1] + remark]
 
 
 def _total_lines(model):
@@ -224,7 +227,7 @@ def _problem_lines(model):
     lines = []
     if model.lacking:
         lines += ["", f"It cannot run here: fluidlite lacks {counted(len(model.lacking), 'operator')}:"]
-        lines += [f"  {clean(type)}" for type in model.lacking]
+        lines += [f"  {clean(type, 200)}" for type in model.lacking]
     if model.params_file is not None:
         name = os.path.basename(model.params_file)
         lines += ["", f"One file holds all parameters: load it with params_filename={name!r}."]
@@ -240,7 +243,7 @@ def _problem_lines(model):
         ("These are not needed:", model.surplus),
     ):
         if items:
-            lines += ["", title, *(f"  {clean(item)}" for item in items[:_SHOWN])]
+            lines += ["", title, *(f"  {clean(item, 1000)}" for item in items[:_SHOWN])]
         if len(items) > _SHOWN:
             lines.append(f"  and {len(items) - _SHOWN:,} more")
     if model.program is not None and model.loads:

@@ -44,9 +44,12 @@ class Layer:
 
     @property
     def activation(self):
-        """The activation at its end, or None."""
-        last = self.operators[-1].type
-        return last if len(self.operators) > 1 and last in _ACTIVATIONS else None
+        """The activation at its end, an operator of its own or one that a pass fused into the last; None without."""
+        last = self.operators[-1]
+        if len(self.operators) > 1 and last.type in _ACTIVATIONS:
+            return last.type
+        fused = last.attrs.get("activation_type")
+        return fused if isinstance(fused, str) and fused in _ACTIVATIONS else None
 
 
 def is_parameter(variable):

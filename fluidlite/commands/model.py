@@ -253,8 +253,9 @@ def _read_program(model, folder, name):
     ]
     if not feeds and not fetches:  # a training program
         written = {name for block in program.blocks for op in block.ops for name in op.output_arg_names}
-        read = {name for block in program.blocks for op in block.ops for name in op.input_arg_names}
-        model.inputs = [v for v in variables.values() if v.name in read and v.name not in written and not v.persistable]
+        read = dict.fromkeys(name for block in program.blocks for op in block.ops for name in op.input_arg_names)
+        needed = [variables[name] for name in read if name in variables and name not in written]
+        model.inputs = [v for v in needed if not v.persistable]
         ends = {v.name: v for layer in model.layers for v in layer.outputs if not v.persistable}
         model.outputs = [v for name, v in ends.items() if name not in read]
 

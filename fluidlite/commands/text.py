@@ -22,11 +22,13 @@ def counted(number, word):
     return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
 
 
-def clean(name):
-    """A name from a file, with its control characters spelled out: printing it does nothing to the terminal."""
-    if name.isprintable():
-        return name
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+def clean(text, most=100):
+    """Text from a file, of at most so many characters, on one line: printing it does nothing to the terminal."""
+    if len(text) > most:
+        text = f"{text[: most // 2]}...{text[-most // 3 :]}"
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def columns():
