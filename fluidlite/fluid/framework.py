@@ -63,14 +63,23 @@ def grad_var_name(name):
 
 
 class UserFrame:
-    """A line of the user's script."""
+    """A line of the user's script.
 
-    __slots__ = ("filename", "lineno", "function")
+    Args:
+        filename (str), lineno (int), function (str): where it is.
+        text (str): the line itself; None to read it from the file when it is shown.
+    """
+
+    __slots__ = ("filename", "lineno", "function", "_text")
 
     _known = {}  # a loop that appends operators does so from one line
 
-    def __init__(self, filename, lineno, function):
-        self.filename, self.lineno, self.function = filename, lineno, function
+    def __init__(self, filename, lineno, function, text=None):
+        self.filename, self.lineno, self.function, self._text = filename, lineno, function, text
+
+    @property
+    def text(self):
+        return linecache.getline(self.filename, self.lineno).strip() if self._text is None else self._text
 
     @classmethod
     def current(cls):
@@ -89,12 +98,10 @@ class UserFrame:
 
     def as_traceback(self):
         """The frame as a traceback shows it."""
-        text = linecache.getline(self.filename, self.lineno).strip()
-        return f'  File "{self.filename}", line {self.lineno}, in {self.function}\n    {text}\n'
+        return f'  File "{self.filename}", line {self.lineno}, in {self.function}\n    {self.text}\n'
 
     def __str__(self):
-        text = linecache.getline(self.filename, self.lineno).strip()
-        return f"{self.filename}:{self.lineno}" + (f": {text}" if text else "")
+        return f"{self.filename}:{self.lineno}" + (f": {self.text}" if self.text else "")
 
 
 class Variable:

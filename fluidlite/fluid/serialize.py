@@ -30,6 +30,8 @@ _CONTENT = {
     VarType.SELECTED_ROWS: "selected_rows",
 }
 _CALLSTACK = "op_callstack"
+# More than any Program has; a damaged file may claim anything.
+_MOST_BLOCKS, _MOST_DIMS = 10_000, 32
 _FEED, _FETCH = "feed", "fetch"
 
 
@@ -179,6 +181,8 @@ def _parsed_path(text):
 def _read_program(message):
     if not message.blocks:
         raise _Inconsistent("it describes no blocks")
+    if len(message.blocks) > _MOST_BLOCKS:
+        raise _Inconsistent(f"it describes {len(message.blocks):,} blocks")
     program = Program()
     program.blocks = []
     for index, stored in enumerate(message.blocks):
@@ -238,6 +242,8 @@ def _read_variable(block, stored, *path):
         content = getattr(stored.type, field)
         tensor = content if kind == VarType.SELECTED_ROWS else content.tensor
         dtype = _kind(tensor.data_type, f"the data type of the variable {name!r}", *path)
+        if len(tensor.dims) > _MOST_DIMS:
+            raise _Inconsistent(f"the variable {name!r} has {len(tensor.dims):,} dimensions", *path)
         variable._describe(_sizes(tensor), dtype)
         if content is not tensor:
             if content.lod_level < 0:
@@ -262,6 +268,10 @@ def _read_operator(block, stored, blocks, *path):
                     raise _Inconsistent(f"the attribute {name} of {type} names block {index} of {blocks}", *path)
         if attr.type in _FIELDS:
             attrs[name] = _attr_value(attr)
+        # What is looked at before it is known whether the operator can run.
+        wanted = "INT" if name == "col" and type in (_FEED, _FETCH) else registry.COMMON_TYPES.get(name)
+        if wanted and _NAMES.get(attr.type) != wanted:
+            raise _Inconsistent(f"the attribute {name} of {type} is not of the type {wanted}", *path)
     slots = []
     for field in (stored.inputs, stored.outputs):
         slots.append({})
@@ -284,10 +294,10 @@ def _attr_value(attr):
 
 def _user_frame(lines):
     """The innermost line outside of Paddle among those that it noted, innermost first, when an operator was made."""
-    for line in lines if isinstance(lines, list) else ():
-        found = re.match(r'\s*File "(.+)", line (\d{1,9}), in (.+)', str(line))
+    for line in lines or ():
+        found = re.match(r'\s*File "(.+)", line (\d{1,9}), in (.+)\n?(.*)', line)
         if found and not re.search(r"[/\\]paddle[/\\]fluid[/\\]", found[1]):
-            return UserFrame(found[1], int(found[2]), found[3])
+            return UserFrame(found[1], int(found[2]), found[3], found[4].strip())
     return None
 
 
@@ -368,7 +378,7 @@ def add_feeds_and_fetches(program, feeds, fetches):
     block = program.global_block()
     block.create_var(name=_FEED, type=VarType.FEED_MINIBATCH, persistable=True)
     block.create_var(name=_FETCH, type=VarType.FETCH_LIST, persistable=True)
-    for column, name in reversed(list(enumerate(feeds))):
+    for column, name in enumerate(feeds):
         block.prepend_op(_FEED, {"X": _FEED}, {"Out": name}, {"col": column})
     for column, name in enumerate(fetches):
         block.append_op(_FETCH, {"X": name}, {"Out": _FETCH}, {"col": column})

@@ -242,7 +242,7 @@ class OperatorDef:
 
     def attr_type(self, name, value):
         """The type under which a saved program holds an attribute: the declared one, or else that of the value."""
-        return self.types.get(name) or _COMMON_TYPES.get(name) or _type_of(value)
+        return self.types.get(name) or COMMON_TYPES.get(name) or _type_of(value)
 
     def row_slots(self, attrs, shapes):
         """The slots that hold rows of the batch, for tensors of these shapes (slot -> list); None if rows mix."""
@@ -299,7 +299,13 @@ def _default_gradient(grad):
 
 # What every operator of Paddle has beside its own attributes, with the defaults.
 COMMON_ATTRS = {"op_role": 0, "op_role_var": [], "op_namescope": "/", "op_callstack": [], "op_device": ""}
-_COMMON_TYPES = {"op_role_var": "STRINGS", "op_callstack": "STRINGS"}
+COMMON_TYPES = {
+    "op_role": "INT",
+    "op_role_var": "STRINGS",
+    "op_namescope": "STRING",
+    "op_callstack": "STRINGS",
+    "op_device": "STRING",
+}
 
 _INT32 = range(-(2**31), 2**31)
 
@@ -335,7 +341,7 @@ def attr_type(type, name, value):
     """
     if type in _registry:
         return _registry[type].attr_type(name, value)
-    return _COMMON_TYPES.get(name) or _type_of(value)
+    return COMMON_TYPES.get(name) or _type_of(value)
 
 
 def attr_value(type, value):
