@@ -16,6 +16,12 @@ NEW = {"model": b"new model", "w": b"new w, which is longer", "inner/b": b"new b
 ONE = {"model": b"only the model"}
 
 
+@pytest.fixture(autouse=True)
+def without_a_disk(monkeypatch):
+    """Hundreds of saves here would wait for the disk; whether it is waited for makes no difference to a process."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+
+
 def save(folder, contents):
     save_files(str(folder), {name: [content[:3], content[3:]] for name, content in contents.items()})
 
