@@ -199,3 +199,118 @@ TRANSPOSED = {
 @variants("conv2d_transposed", TRANSPOSED)
 def _(t, num_filters=2, filter_size=3, **kwargs):
     return t.layers.conv2d_transpose(t.x(2, 4, 3, 4), num_filters, filter_size=filter_size, **kwargs)
+
+
+# Between convolutions images are stored in an order of their own.
+BETWEEN = {
+    "lrn": lambda t, x: t.layers.lrn(x, n=3, alpha=0.3),
+    "maxout": lambda t, x: t.layers.maxout(x, 2),
+    "pixel_shuffle": lambda t, x: t.layers.pixel_shuffle(x, 2),
+    "pad2d": lambda t, x: t.layers.pad2d(x, [1, 0, 2, 1], "reflect"),
+    "bilinear": lambda t, x: t.layers.resize_bilinear(x, [4, 7]),
+    "nearest": lambda t, x: t.layers.resize_nearest(x, [4, 7]),
+    "uneven_avg": lambda t, x: t.layers.adaptive_pool2d(x, [4, 3], "avg"),
+    "uneven_max": lambda t, x: t.layers.adaptive_pool2d(x, [4, 3], "max"),
+    "even_avg": lambda t, x: t.layers.adaptive_pool2d(x, [3, 3], "avg"),
+    "group_norm": lambda t, x: t.layers.group_norm(x, 2, param_attr="factor", bias_attr="shift"),
+    "instance_norm": lambda t, x: t.layers.instance_norm(x),
+    "conv2d_transpose": lambda t, x: t.layers.conv2d_transpose(x, 2, filter_size=2, stride=2, act="relu"),
+    "flatten": lambda t, x: t.op("flatten", {"X": x}, "Out", axis=1),
+    "transpose": lambda t, x: t.op("transpose", {"X": x}, "Out", axis=[0, 2, 3, 1]),
+    "reshape": lambda t, x: t.op("reshape", {"X": x}, "Out", shape=[0, 2, 2, -1]),
+}
+
+
+@variants("between_convolutions", {name: dict(name=name) for name in BETWEEN})
+def _(t, name):
+    x = t.layers.conv2d(t.feed("x", t.randn(3, 2, 8, 8), [3, 2, 8, 8]), 4, 3, act="tanh")
+    y = BETWEEN[name](t, x)
+    return t.layers.conv2d(y, 3, 2) if len(y.shape) == 4 else t.layers.fc(y, 3)
+
+
+@case("affine_channel_between_convolutions")
+def _(t):
+    x = t.layers.conv2d(t.x(3, 2, 8, 8), 4, 3)
+    scale, bias = t.feed("scale", t.randn(4), [4]), t.feed("bias", t.randn(4), [4])
+    return t.layers.conv2d(t.layers.affine_channel(x, scale, bias, act="relu"), 3, 2)
+
+
+@case("where_between_tensors")
+def _(t):
+    condition = t.feed("condition", t.rng.rand(3, 4) > 0.5)
+    return t.op("where", {"Condition": condition, "X": t.x(3, 4), "Y": t.y(3, 4)}, "Out")
+
+
+SELECTED = {
+    "index_select": dict(index=[3, 0, 3], dim=1),
+    "flip": dict(dims=[0, 2]),
+    "roll": dict(shifts=[2, -1], dims=[1, 0]),
+    "tril_triu": dict(lower=True, diagonal=1),
+    "triu": dict(type="tril_triu", lower=False, diagonal=1),
+    "crop": dict(shape=[1, 2, 3], offsets=[1, 2, 0]),
+    "crop_tensor": dict(shape=[1, -1, 3], offsets=[1, 2, 1]),
+}
+
+
+@variants("selected", {name: dict(name=name) for name in SELECTED})
+def _(t, name):
+    attrs = dict(SELECTED[name])
+    inputs = {"X": t.feed("x", t.randn(2, 4, 4), [2, 4, 4])}
+    if "index" in attrs:
+        inputs["Index"] = t.feed("index", np.array(attrs.pop("index"), "int64"), [3])
+    return t.op(attrs.pop("type", name), inputs, "Out", **attrs)
+
+
+@variants("selected_layer", {"crop": dict(offsets=[1, 0]), "crop_tensor": dict(offsets=[0, 1]), "crop_start": {}})
+def _(t, **kwargs):
+    layer = t.layers.crop_tensor if kwargs == {"offsets": [0, 1]} else t.layers.crop
+    return layer(t.feed("x", t.randn(3, 4), [3, 4]), [2, 3], **kwargs)
+
+
+@case("crop_tensor_of_computed_sizes")
+def _(t):
+    size = t.layers.fill_constant([1], "int32", 2)
+    return t.layers.crop_tensor(t.feed("x", t.randn(3, 4), [3, 4]), shape=[2, size], offsets=[size, 1][::-1])
+
+
+@case("scatter_nd_add")
+def _(t):
+    index = t.feed("index", np.array([[1, 2], [0, 1], [1, 2]], "int64"), [3, 2])
+    inputs = {"X": t.feed("x", t.randn(3, 4, 2), [3, 4, 2]), "Index": index}
+    inputs["Updates"] = t.feed("y", t.randn(3, 2), [3, 2])
+    return t.op("scatter_nd_add", inputs, "Out")
+
+
+@variants("parts", {"unbind": dict(type="unbind", axis=1), "meshgrid": dict(type="meshgrid")})
+def _(t, type, **attrs):
+    block = t.fluid.default_main_program().global_block()
+    x = t.feed("x", t.randn(3, 2), [3, 2]) if attrs else t.feed("x", t.randn(3), [3])
+    parts = [block.create_var(name="part_%d" % number, dtype="float32") for number in range(2)]
+    inputs = {"X": x if attrs else [x, t.feed("y", t.randn(4), [4])]}
+    block.append_op(type=type, inputs=inputs, outputs={"Out": parts}, attrs=attrs)
+    return parts
+
+
+@case("minus")
+def _(t):
+    return t.op("minus", {"X": t.x(2, 3), "Y": t.y(2, 3)}, "Out")
+
+
+@case("space_to_depth")
+def _(t):
+    return t.layers.space_to_depth(t.x(2, 8, 4, 2), 2)
+
+
+@variants("temporal_shift", {"quarter": {}, "half": dict(shift_ratio=0.4)})
+def _(t, **kwargs):
+    return t.layers.temporal_shift(t.x(6, 5, 2, 2), 3, **kwargs)
+
+
+@variants("log_softmax", {"axis": dict(axis=0), "dtype": dict(dtype="float64")})
+def _(t, **kwargs):
+    return t.layers.log_softmax(t.x(3, 4), **kwargs)
+
+
+@variants("logsumexp", {"dim": dict(dim=1), "keepdim": dict(dim=[0, 2], keepdim=True)})
+def _(t, **kwargs):
+    return t.layers.logsumexp(t.x(3, 4, 2), **kwargs)

@@ -42,6 +42,7 @@ DIFFERENT = {
             "adaptive_pool2d_max",
             "adaptive_pool_even_max",
             "adaptive_pool_index",
+            "between_convolutions_uneven_max",
             "max_pool2d_with_index_overlapping",
             "max_pool2d_with_index_apart",
             "max_pool2d_with_index_global",

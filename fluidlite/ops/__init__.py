@@ -24,6 +24,7 @@ from . import (
     random,
     reduce,
     resize,
+    selection,
     softmax,
 )
 
@@ -51,5 +52,6 @@ __all__ = [
     "random",
     "reduce",
     "resize",
+    "selection",
     "softmax",
 ]

@@ -47,6 +47,26 @@ def scale_grad(inputs, outputs, attrs):
     return [("scale", read, {"Out": [inputs["X"][0] + "@GRAD"]}, {"scale": attrs["scale"]})]
 
 
+def infer_minus(attrs, x, y):
+    if x.dtype != y.dtype or len(x.shape) != len(y.shape):
+        raise EnforceNotMet(f"X and Y must be alike, got {x.dtype} {list(x.shape)} and {y.dtype} {list(y.shape)}")
+    return x
+
+
+@operator("minus", inputs="X, Y", outputs="Out", infer=infer_minus, elementwise=True)
+def minus(ctx, x, y, out):
+    ctx.xp.subtract(x, y, out=out)
+
+
+@minus.gradient_program
+def minus_grad(inputs, outputs, attrs):
+    dout = [outputs["Out"][0] + "@GRAD"]
+    return [
+        ("scale", {"X": dout}, {"Out": [inputs[slot][0] + "@GRAD"]}, {"scale": sign})
+        for slot, sign in (("X", 1.0), ("Y", -1.0))
+    ]
+
+
 def infer_sum(attrs, xs):
     known = list(xs[0].shape)
     for number, spec in enumerate(xs):

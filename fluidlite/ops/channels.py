@@ -96,6 +96,84 @@ def pixel_shuffle_grad(ctx, dout, dx):
     return partial(ctx.xp.copyto, a, b)
 
 
+def infer_space_to_depth(attrs, x):
+    size = attrs["blocksize"]
+    check_parts(x, size * size, "the square of blocksize")
+    n, c, h, w = x.shape
+    if size < 2 or (h >= 0 and h % size) or (w >= 0 and w % size):
+        raise EnforceNotMet(f"blocksize must be 2 or more and divide height and width of X {list(x.shape)}, got {size}")
+    return Spec((n, c * size**2, h // size if h >= 0 else -1, w // size if w >= 0 else -1), x.dtype)
+
+
+def reorganized(x, out, size):
+    """Views of X and Out in which the same elements have the same index.
+
+    Fluid does what YOLO's "reorg" did: in memory, Out is an image of fewer channels in which groups of channels of X
+    are the pixels of each block.
+    """
+    n, c, h, w = x.shape
+    blocks = x.reshape(n, size, size, c // size**2, h, w)
+    return blocks.transpose(0, 3, 4, 1, 5, 2), out.reshape(n, c // size**2, h, size, w, size)
+
+
+@operator(
+    "space_to_depth",
+    inputs="X",
+    outputs="Out",
+    attrs={"blocksize": 2},
+    types={"blocksize": "LONG"},
+    infer=infer_space_to_depth,
+    bind=True,
+    rows="X Out",
+)
+def space_to_depth(ctx, x, out):
+    source, target = reorganized(x, out, ctx.attrs["blocksize"])
+    return partial(ctx.xp.copyto, target, source)
+
+
+@space_to_depth.gradient(shapes="X")
+def space_to_depth_grad(ctx, x, dout, dx):
+    target, source = reorganized(dx, dout, ctx.attrs["blocksize"])
+    ctx.xp.copyto(target, source)
+
+
+def infer_temporal_shift(attrs, x):
+    check_image(x)
+    if attrs["seg_num"] < 1 or (x.shape[0] >= 0 and x.shape[0] % attrs["seg_num"]):
+        raise EnforceNotMet(f"seg_num must divide the batch of X of shape {list(x.shape)}, got {attrs['seg_num']}")
+    return x
+
+
+def shift_in_time(ctx, source, target, back):
+    """Some channels of each frame are those of the frame before, as many those of the frame behind (TSM)."""
+    frames, ratio = ctx.attrs["seg_num"], ctx.attrs["shift_ratio"]
+    n, c, h, w = source.shape
+    first, second = int(c * ratio), int(c * 2 * ratio)
+    source, target = (array.reshape(n // frames, frames, c, h, w) for array in (source, target))
+    target[:, :, second:] = source[:, :, second:]
+    for part, later in ((slice(first), not back), (slice(first, second), back)):
+        moved, left = (slice(1, None), slice(-1)) if later else (slice(-1), slice(1, None))
+        target[:, moved, part] = source[:, left, part]
+        target[:, 0 if later else -1, part] = 0
+
+
+@operator(
+    "temporal_shift",
+    inputs="X",
+    outputs="Out",
+    attrs={"seg_num": 1, "shift_ratio": 0.25},
+    choices={"data_format": ("NCHW",)},
+    infer=infer_temporal_shift,
+)
+def temporal_shift(ctx, x, out):
+    shift_in_time(ctx, x, out, back=False)
+
+
+@temporal_shift.gradient()
+def temporal_shift_grad(ctx, dout, dx):
+    shift_in_time(ctx, dout, dx, back=True)
+
+
 def infer_affine_channel(attrs, x, scale, bias):
     channels = x.shape[-1 if is_channels_last({"data_format": attrs["data_layout"]}) else 1]
     for name, spec in (("Scale", scale), ("Bias", bias)):

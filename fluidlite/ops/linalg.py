@@ -254,3 +254,43 @@ def dot_grad(ctx, x, y, dout, dx, dy):
         ctx.xp.multiply(dout, y, out=dx)
     if dy is not None:
         ctx.xp.multiply(dout, x, out=dy)
+
+
+def infer_bilinear(attrs, x, y, w, bias):
+    if len(w.shape) != 3 or len(x.shape) != 2 or len(y.shape) != 2 or w.shape[1:] != (x.shape[1], y.shape[1]):
+        raise EnforceNotMet(
+            f"Weight must have the shape [size, columns of X, columns of Y] for X {list(x.shape)} and Y "
+            f"{list(y.shape)}, got {list(w.shape)}"
+        )
+    return Spec((x.shape[0], w.shape[0]), x.dtype)
+
+
+@operator("bilinear_tensor_product", inputs="X, Y, Weight, Bias?", outputs="Out", infer=infer_bilinear)
+def bilinear_tensor_product(ctx, x, y, w, bias, out):
+    xp = ctx.xp  # Out[:, k] = sum of X (W[k] Y) over the columns, + Bias[k]
+    for number, matrix in enumerate(w):
+        out[:, number] = xp.einsum("ni,ni->n", x @ matrix, y)
+    if bias is not None:
+        xp.add(out, bias.reshape(1, -1), out=out)
+
+
+def infer_bilinear_grad(attrs, x, y, w, dout):
+    return x, y, w, Spec((1, w.shape[0]), w.dtype)
+
+
+@bilinear_tensor_product.gradient("X, Y, Weight", infer=infer_bilinear_grad)
+def bilinear_tensor_product_grad(ctx, x, y, w, dout, dx, dy, dw, dbias):
+    xp = ctx.xp
+    for result in (dx, dy):
+        if result is not None:
+            result.fill(0)
+    for number, matrix in enumerate(w):
+        slope = dout[:, number : number + 1]
+        if dx is not None:
+            dx += slope * (y @ matrix.T)
+        if dy is not None:
+            dy += slope * (x @ matrix)
+        if dw is not None:
+            xp.matmul((slope * x).T, y, out=dw[number])
+    if dbias is not None:
+        xp.sum(dout, axis=0, out=dbias.reshape(-1))

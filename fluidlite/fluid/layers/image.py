@@ -22,6 +22,8 @@ __all__ = [
     "shuffle_channel",
     "pixel_shuffle",
     "maxout",
+    "space_to_depth",
+    "temporal_shift",
 ]
 
 
@@ -474,3 +476,43 @@ def maxout(x, groups, name=None, axis=1):
         raise ValueError(f"maxout: axis must be 1, 3 or -1, got {axis!r}")
     attrs = {"groups": _positive("maxout", "groups", groups), "axis": 3 if axis == -1 else axis}
     return append("maxout", {"X": x}, attrs, name=name)
+
+
+def space_to_depth(x, blocksize, name=None):
+    """Smaller images of more channels, in the order of the "reorg" layer of YOLO v2.
+
+    Args:
+        x (Variable): [N, C, H, W], where blocksize^2 divides C, and blocksize H and W.
+        blocksize (int): r, at least 2.
+        name (str): the first part of generated names.
+    Returns:
+        Variable of shape [N, C r^2, H / r, W / r].
+    Raises:
+        TypeError: a wrong argument.
+        EnforceNotMet: the shape does not fit.
+    """
+    check_variable("space_to_depth", "x", x)
+    attrs = {"blocksize": _positive("space_to_depth", "blocksize", blocksize)}
+    return append("space_to_depth", {"X": x}, attrs, name=name)
+
+
+def temporal_shift(x, seg_num, shift_ratio=0.25, name=None):
+    """Exchange some channels between the frames of videos: see Lin et al., https://arxiv.org/abs/1811.08383.
+
+    Args:
+        x (Variable): [N * seg_num, C, H, W], float: the frames of one video lie one after the other.
+        seg_num (int): frames of a video.
+        shift_ratio (float): what part of the channels comes from the frame before, and as many from the one behind.
+        name (str): the first part of generated names.
+    Returns:
+        Variable of the shape and dtype of x.
+    Raises:
+        TypeError: a wrong argument.
+        EnforceNotMet: seg_num does not divide the batch.
+    """
+    check_dtype("temporal_shift", "x", x, "f")
+    attrs = {
+        "seg_num": _positive("temporal_shift", "seg_num", seg_num),
+        "shift_ratio": number("temporal_shift", "shift_ratio", shift_ratio),
+    }
+    return append("temporal_shift", {"X": x}, attrs, name=name)

@@ -27,6 +27,9 @@ __all__ = [
     "gather_nd",
     "scatter",
     "shape",
+    "multiplex",
+    "crop",
+    "crop_tensor",
     "rank",
     "size",
     "cast",
@@ -402,6 +405,82 @@ def scatter(input, index, updates, name=None, overwrite=True):
     check_variable("scatter", "updates", updates)
     attrs = {"overwrite": truth("scatter", "overwrite", overwrite)}
     return append("scatter", {"X": input, "Ids": index, "Updates": updates}, attrs, name=name)
+
+
+def multiplex(inputs, index):
+    """Put rows of several tensors together: row i is row i of inputs[index[i]].
+
+    Args:
+        inputs (list of Variable): two or more tensors of one shape.
+        index (Variable): int32, [rows, 1].
+    Returns:
+        Variable of the shape and dtype of the inputs.
+    Raises:
+        TypeError: a wrong argument.
+        EnforceNotMet: the inputs differ, or, when the Program runs, an index names none of them.
+    """
+    variables = check_variables("multiplex", "inputs", inputs)
+    check_dtype("multiplex", "index", index, "i")
+    return append("multiplex", {"X": variables, "Ids": index})
+
+
+def crop(x, shape=None, offsets=None, name=None):
+    """A window of a tensor.
+
+    Args:
+        x (Variable): tensor.
+        shape (list of int, or Variable): the shape of the window, or a tensor that has it.
+        offsets (list of int, or Variable of int32): where in x it begins; None for the beginning of x.
+        name (str): the first part of generated names.
+    Returns:
+        Variable of the dtype of x.
+    Raises:
+        TypeError: a wrong argument.
+        EnforceNotMet: the window does not lie within x.
+    """
+    check_variable("crop", "x", x)
+    inputs, attrs = {"X": x}, {}
+    if isinstance(shape, Variable):
+        inputs["Y"] = shape
+    else:
+        attrs["shape"] = integers("crop", "shape", shape)
+    if isinstance(offsets, Variable):
+        inputs["Offsets"] = offsets
+    else:
+        attrs["offsets"] = [0] * len(x.shape) if offsets is None else integers("crop", "offsets", offsets)
+    return append("crop", inputs, attrs, name=name)
+
+
+def crop_tensor(x, shape=None, offsets=None, name=None):
+    """A window of a tensor, of a size and in a place that may be computed.
+
+    Args:
+        x (Variable): tensor.
+        shape (list or tuple of int or Variable, or Variable of int32): of the window; -1 for what is left of x.
+        offsets (list or tuple of int or Variable, or Variable of int32): where it begins; None for the beginning of x.
+        name (str): the first part of generated names.
+    Returns:
+        Variable of the dtype of x.
+    Raises:
+        TypeError: a wrong argument.
+        EnforceNotMet: the window does not lie within x.
+    """
+    check_variable("crop_tensor", "x", x)
+    helper = LayerHelper("crop_tensor", name=name)
+    out = helper.create_variable_for_type_inference(x.dtype)
+    inputs, attrs = {"X": x}, {"offsets": [0] * len(x.shape)}
+    for argument, value in (("offsets", offsets), ("shape", shape)):
+        if value is None:
+            continue
+        slots = (argument.capitalize(), argument.capitalize() + "Tensor")
+        found, numbers = numbers_or_variables("crop_tensor", argument, value, helper, slots)
+        inputs.update(found)
+        if argument == "shape" and isinstance(value, (list, tuple)):
+            # Of a size, -1 means something else than that a Variable holds it.
+            numbers = [0 if isinstance(item, Variable) else size for item, size in zip(value, numbers, strict=True)]
+        if numbers:
+            attrs[argument] = numbers
+    return append("crop_tensor", inputs, attrs, helper=helper, out=out)
 
 
 def shape(input):

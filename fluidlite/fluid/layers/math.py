@@ -30,6 +30,8 @@ __all__ = [
     "sign",
     "clip_by_norm",
     "l2_normalize",
+    "logsumexp",
+    "bilinear_tensor_product",
     "isfinite",
     "has_inf",
     "has_nan",
@@ -390,6 +392,56 @@ def l2_normalize(x, axis, epsilon=1e-12, name=None):
     }
     helper.append_op(type="norm", inputs={"X": x}, outputs={"Out": out, "Norm": norm}, attrs=attrs)
     return out
+
+
+def logsumexp(x, dim=None, keepdim=False, out=None, name=None):
+    """log(sum(exp(x))) over some dimensions.
+
+    Args:
+        x (Variable): float.
+        dim (int or list of int): the dimensions; None for all.
+        keepdim (bool): keep them, with size 1.
+        out (Variable): receives the result.
+        name (str): the first part of generated names.
+    Returns:
+        Variable of the dtype of x.
+    Raises:
+        TypeError: a wrong argument.
+    """
+    check_dtype("logsumexp", "x", x, "f")
+    dims = {"dim": [0], "reduce_all": True} if dim is None else {"dim": integers("logsumexp", "dim", dim)}
+    attrs = {**dims, "keep_dim": truth("logsumexp", "keepdim", keepdim)}
+    return append("log", {"X": append("reduce_sum", {"X": append("exp", {"X": x})}, attrs)}, name=name, out=out)
+
+
+def bilinear_tensor_product(x, y, size, act=None, name=None, param_attr=None, bias_attr=None):
+    """act(x W_k y + b_k) for each row of x and of y, and each k.
+
+    Args:
+        x (Variable): [N, A], float.
+        y (Variable): [N, B], of the dtype of x.
+        size (int): how many matrices W_k [A, B] there are.
+        act (str): an activation.
+        name (str): the first part of generated names.
+        param_attr (ParamAttr): of W [size, A, B].
+        bias_attr (ParamAttr or False): of b [1, size].
+    Returns:
+        Variable of shape [N, size].
+    Raises:
+        TypeError: a wrong argument.
+        EnforceNotMet: x or y has not two dimensions.
+    """
+    layer = "bilinear_tensor_product"
+    for argument, value in (("x", x), ("y", y)):
+        check_dtype(layer, argument, value, "f")
+    helper = LayerHelper(layer, param_attr=param_attr, bias_attr=bias_attr, act=act, name=name)
+    size = integer(layer, "size", size)
+    inputs = {"X": x, "Y": y}
+    inputs["Weight"] = helper.create_parameter(helper.param_attr, [size, x.shape[-1], y.shape[-1]], x.dtype)
+    bias = helper.create_parameter(helper.bias_attr, [1, size], x.dtype, is_bias=True)
+    if bias is not None:
+        inputs["Bias"] = bias
+    return helper.append_activation(append(layer, inputs, helper=helper))
 
 
 def isfinite(x):

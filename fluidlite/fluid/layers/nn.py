@@ -2,16 +2,16 @@
 
 import math
 
-from ...ops.dtypes import VarType
+from ...ops.dtypes import VarType, var_type
 from ...ops.registry import EnforceNotMet
 from ..framework import UserFrame, Variable
 from ..initializer import Constant, Normal
 from ..layer_helper import LayerHelper
 from ..messages import described
 from ..param_attr import ParamAttr
-from .checks import check_dtype, check_variable
+from .checks import append, check_dtype, check_variable
 
-__all__ = ["fc", "conv2d", "pool2d", "batch_norm", "dropout", "softmax"]
+__all__ = ["fc", "conv2d", "pool2d", "batch_norm", "dropout", "softmax", "log_softmax"]
 
 
 def fc(input, size, num_flatten_dims=1, param_attr=None, bias_attr=None, act=None, name=None):
@@ -371,6 +371,29 @@ def softmax(input, use_cudnn=False, name=None, axis=-1):
     attrs = {"axis": axis, "use_cudnn": bool(use_cudnn)}
     helper.append_op(type="softmax", inputs={"X": input}, outputs={"Out": out}, attrs=attrs)
     return out
+
+
+def log_softmax(input, axis=None, dtype=None, name=None):
+    """The logarithm of `softmax`.
+
+    Args:
+        input (Variable): any shape, float.
+        axis (int): the dimension of the classes; None for the last one.
+        dtype (str): convert input to it first.
+        name (str): the first part of generated names.
+    Returns:
+        Variable of the input's shape.
+    Raises:
+        TypeError: input is no float Variable.
+        EnforceNotMet: axis is no dimension of the input.
+    """
+    check_dtype("log_softmax", "input", input, "f")
+    helper = LayerHelper("log_softmax", name=name)
+    if dtype is not None:
+        dtypes = {"in_dtype": input.dtype, "out_dtype": var_type(dtype)}
+        input = append("cast", {"X": input}, dtypes, dtypes["out_dtype"], helper=helper)
+    shares = append("softmax", {"X": input}, {"axis": -1 if axis is None else axis}, helper=helper)
+    return append("log", {"X": shares}, helper=helper)
 
 
 def _positive(layer, argument, value):

@@ -1,0 +1,309 @@
+"""Operators that choose parts of tensors: by a condition, by numbers, by a window; and that turn them around."""
+
+from functools import partial
+
+import numpy as np
+
+from .loss import same_sizes
+from .manipulation import check_index, coordinates, given
+from .reduce import axis_of
+from .registry import EnforceNotMet, Spec, operator
+from .strides import in_sequence
+
+
+def infer_where(attrs, condition, x, y):
+    if condition.dtype != bool:
+        raise EnforceNotMet(f"Condition must hold truth values, its data type is {condition.dtype}")
+    if len({spec.shape for spec in (condition, x, y) if min(spec.shape, default=0) >= 0}) > 1 or x.dtype != y.dtype:
+        raise EnforceNotMet(
+            f"Condition, X and Y must have one shape, and X and Y one data type; got {list(condition.shape)}, "
+            f"{x.dtype} {list(x.shape)} and {y.dtype} {list(y.shape)}"
+        )
+    return x
+
+
+@operator("where", inputs="Condition!, X, Y", outputs="Out", infer=infer_where, elementwise=True)
+def where(ctx, condition, x, y, out):
+    ctx.xp.copyto(out, y)
+    ctx.xp.copyto(out, x, where=condition)
+
+
+@where.gradient("Condition", shapes="X, Y", elementwise=True)
+def where_grad(ctx, condition, x, y, dout, dx, dy):
+    # dX = dOut where the condition holds, dY = dOut elsewhere
+    if dx is not None:
+        ctx.xp.multiply(dout, condition, out=dx)
+    if dy is not None:
+        ctx.xp.multiply(dout, ~condition, out=dy)
+
+
+# Of how many tensors rows can be put together: a gradient is not told the number.
+_MOST = 256
+
+
+def infer_multiplex(attrs, ids, xs):
+    if any(spec.shape != xs[0].shape or spec.dtype != xs[0].dtype for spec in xs) or not 2 <= len(xs) <= _MOST:
+        raise EnforceNotMet(f"X must be 2 to {_MOST} tensors that are alike, got {[list(x.shape) for x in xs]}")
+    if len(ids.shape) != 2 or ids.shape[1] != 1:
+        raise EnforceNotMet(f"Ids must have the shape [n, 1], got {list(ids.shape)}")
+    return xs[0]
+
+
+@operator("multiplex", inputs="Ids!, X*", outputs="Out", infer=infer_multiplex)
+def multiplex(ctx, ids, xs, out):
+    """Row i of Out is row i of the tensor that Ids[i] names."""
+    ids = ids.reshape(-1)
+    check_index(ctx, ids, len(xs), "id")
+    for number, x in enumerate(xs):
+        rows = ids == number
+        out[rows] = x[rows]
+
+
+def infer_multiplex_grad(attrs, ids, dout):
+    return ([dout] * _MOST,)
+
+
+@multiplex.gradient("Ids", infer=infer_multiplex_grad)
+def multiplex_grad(ctx, ids, dout, dxs):
+    ids = ids.reshape(-1)
+    for number, dx in enumerate(dxs):
+        if dx is not None:
+            ctx.xp.multiply(dout, (ids == number).reshape(-1, *(1,) * (dout.ndim - 1)), out=dx)
+
+
+def infer_index_select(attrs, x, index):
+    axis = axis_of({"axis": attrs["dim"]}, x)
+    if len(index.shape) != 1:
+        raise EnforceNotMet(f"Index must have one dimension, got shape {list(index.shape)}")
+    return Spec((*x.shape[:axis], index.shape[0], *x.shape[axis + 1 :]), x.dtype)
+
+
+@operator("index_select", inputs="X, Index!", outputs="Out", attrs={"dim": 0}, infer=infer_index_select)
+def index_select(ctx, x, index, out):
+    axis = ctx.attrs["dim"]
+    check_index(ctx, index, x.shape[axis], "index")
+    ctx.xp.take(x, index, axis=axis, out=out)
+
+
+@index_select.gradient("Index", shapes="X")
+def index_select_grad(ctx, index, x, dout, dx):
+    # What was taken several times gets the sum of the gradients.
+    axis = ctx.attrs["dim"]
+    dx.fill(0)
+    ctx.xp.add.at(ctx.xp.moveaxis(dx, axis, 0), index, ctx.xp.moveaxis(dout, axis, 0))
+
+
+def infer_scatter_nd_add(attrs, x, index, updates):
+    wanted = (*index.shape[:-1], *x.shape[index.shape[-1] :])
+    if not same_sizes(wanted, updates.shape):
+        raise EnforceNotMet(f"Updates must have the shape {list(wanted)}, got {list(updates.shape)}")
+    return x
+
+
+@operator("scatter_nd_add", inputs="X, Index!, Updates", outputs="Out", infer=infer_scatter_nd_add)
+def scatter_nd_add(ctx, x, index, updates, out):
+    ctx.xp.copyto(out, x)
+    ctx.xp.add.at(out, coordinates(ctx, index, x.shape), updates)
+
+
+@scatter_nd_add.gradient("Index", shapes="Updates", infer=lambda attrs, index, updates, dout: (dout, updates))
+def scatter_nd_add_grad(ctx, index, updates, dout, dx, dupdates):
+    if dx is not None:
+        ctx.xp.copyto(dx, dout)
+    if dupdates is not None:
+        ctx.xp.copyto(dupdates, dout[coordinates(ctx, index, dout.shape)])
+
+
+def check_dims(attrs, x, name):
+    for dim in attrs[name]:
+        axis_of({"axis": dim}, x)
+
+
+def infer_flip(attrs, x):
+    check_dims(attrs, x, "dims")
+    return x
+
+
+@operator("flip", inputs="X", outputs="Out", attrs={"dims": []}, infer=infer_flip, bind=True)
+def flip(ctx, x, out):
+    return partial(ctx.xp.copyto, out, ctx.xp.flip(x, tuple(ctx.attrs["dims"])))
+
+
+@flip.gradient_program
+def flip_grad(inputs, outputs, attrs):
+    names = {"X": [outputs["Out"][0] + "@GRAD"]}, {"Out": [inputs["X"][0] + "@GRAD"]}
+    return [("flip", *names, {"dims": attrs["dims"]})]
+
+
+def infer_roll(attrs, x):
+    check_dims(attrs, x, "dims")
+    if len(attrs["shifts"]) != len(attrs["dims"] or [0]):
+        raise EnforceNotMet(f"shifts must hold a number for each of dims {attrs['dims']}, got {attrs['shifts']}")
+    return x
+
+
+def roll_by(sign):
+    def kernel(ctx, x, *rest):
+        *_, source, target = (x, *rest)
+        shifts = [sign * shift for shift in ctx.attrs["shifts"]]
+        axes = tuple(ctx.attrs["dims"]) or None
+        ctx.xp.copyto(target, ctx.xp.roll(source, shifts if axes else shifts[0], axes))
+
+    return kernel
+
+
+roll = operator(
+    "roll",
+    inputs="X",
+    outputs="Out",
+    attrs={"shifts": [], "dims": []},
+    types={"shifts": "LONGS", "dims": "LONGS"},
+    infer=infer_roll,
+)(roll_by(1))
+roll.gradient(shapes="X")(roll_by(-1))
+
+
+def infer_unbind(attrs, x):
+    axis = axis_of(attrs, x)
+    return ([Spec(x.shape[:axis] + x.shape[axis + 1 :], x.dtype)] * max(x.shape[axis], 1),)
+
+
+@operator("unbind", inputs="X", outputs="Out*", attrs={"axis": 0}, infer=infer_unbind, bind=True)
+def unbind(ctx, x, outs):
+    parts = zip(outs, ctx.xp.moveaxis(x, ctx.attrs["axis"], 0), strict=True)
+    return in_sequence([partial(ctx.xp.copyto, out, part) for out, part in parts if out is not None])
+
+
+@unbind.gradient_program
+def unbind_grad(inputs, outputs, attrs):
+    douts = [name + "@GRAD" for name in outputs["Out"]]
+    return [("stack", {"X": douts}, {"Y": [inputs["X"][0] + "@GRAD"]}, {"axis": attrs["axis"]})]
+
+
+def infer_tril_triu(attrs, x):
+    if len(x.shape) < 2:
+        raise EnforceNotMet(f"X must have two dimensions or more, got shape {list(x.shape)}")
+    return x
+
+
+def triangle(ctx, x, out):
+    """X where it lies on one side of a diagonal, 0 on the other; the gradient is the same of dOut."""
+    rows, columns = x.shape[-2:]
+    kept = np.tri(rows, columns, ctx.attrs["diagonal"] - (0 if ctx.attrs["lower"] else 1), dtype=bool)
+    return partial(ctx.xp.multiply, x, ctx.xp.asarray(kept == ctx.attrs["lower"]), out=out)
+
+
+operator(
+    "tril_triu", inputs="X", outputs="Out", attrs={"diagonal": 0, "lower": True}, infer=infer_tril_triu, bind=True
+)(triangle).gradient(bind=True)(triangle)
+
+
+def infer_meshgrid(attrs, xs):
+    if any(len(spec.shape) != 1 for spec in xs):
+        raise EnforceNotMet(f"every X must have one dimension, got shapes {[list(spec.shape) for spec in xs]}")
+    return ([Spec(tuple(spec.shape[0] for spec in xs), spec.dtype) for spec in xs],)
+
+
+def alone(array, number):
+    """The other dimensions of a mesh that the vector `number` is repeated along."""
+    return tuple(axis for axis in range(array.ndim) if axis != number)
+
+
+@operator("meshgrid", inputs="X*", outputs="Out*", infer=infer_meshgrid, bind=True)
+def meshgrid(ctx, xs, outs):
+    steps = []
+    for number, (x, out) in enumerate(zip(xs, outs, strict=True)):
+        if out is not None:
+            spread = x.reshape([-1 if axis == number else 1 for axis in range(out.ndim)])
+            steps.append(partial(ctx.xp.copyto, out, spread))
+    return in_sequence(steps)
+
+
+@meshgrid.gradient(shapes="X")
+def meshgrid_grad(ctx, xs, douts, dxs):
+    for number, (dout, dx) in enumerate(zip(douts, dxs, strict=True)):
+        if dx is not None:
+            ctx.xp.sum(dout, axis=alone(dout, number), out=dx)
+
+
+def cropped(attrs, x, shape, offsets):
+    """The Spec of a window of X; numbers that are not known yet are None."""
+    rank = len(x.shape)
+    if len(shape) != rank or len(offsets) != rank:
+        raise EnforceNotMet(f"shape and offsets must hold {rank} numbers for X {list(x.shape)}, got {shape} {offsets}")
+    sizes = []
+    for n, size, offset in zip(x.shape, shape, offsets, strict=True):
+        if size == -1 and n >= 0 and offset is not None:
+            size = n - offset
+        if None not in (size, offset) and n >= 0 and not (offset >= 0 and 0 < size <= n - offset):
+            raise EnforceNotMet(
+                f"a window of shape {shape} at {offsets} does not lie within X of shape {list(x.shape)}"
+            )
+        sizes.append(-1 if size is None else size)
+    return Spec(tuple(sizes), x.dtype)
+
+
+def infer_crop(attrs, x, y, offsets):
+    shape = list(attrs["shape"] if y is None else y.shape)
+    numbers = given(attrs["offsets"] or [0] * len(x.shape), offsets, None)
+    return cropped(attrs, x, shape, [None] * len(x.shape) if numbers is None else numbers)
+
+
+def infer_crop_tensor(attrs, x, shape, offsets, shape_tensors, offset_tensors):
+    unknown = [None] * len(x.shape)
+    # Beside tensors, what the attribute says of the sizes that they hold means nothing.
+    sizes = given([-1] * len(x.shape) if shape_tensors else attrs["shape"], shape, shape_tensors)
+    numbers = given([-1] * len(x.shape) if offset_tensors else attrs["offsets"], offsets, offset_tensors)
+    sizes = unknown if sizes is None else sizes or [-1] * len(x.shape)
+    return cropped(attrs, x, sizes, unknown if numbers is None else numbers or [0] * len(x.shape))
+
+
+def window(x, shape, attrs, offsets, offset_tensors=None):
+    """The view of X that a crop takes."""
+    if offsets is not None:
+        starts = offsets.tolist()
+    elif offset_tensors:
+        starts = [int(tensor.item()) for tensor in offset_tensors]
+    else:
+        starts = attrs["offsets"] or [0] * x.ndim
+    return x[tuple(slice(start, start + size) for start, size in zip(starts, shape, strict=True))]
+
+
+@operator(
+    "crop",
+    inputs="X, Y?!, Offsets?!",
+    outputs="Out",
+    attrs={"shape": [], "offsets": []},
+    infer=infer_crop,
+    shape_only="Y",
+)
+def crop(ctx, x, y, offsets, out):
+    ctx.xp.copyto(out, window(x, out.shape, ctx.attrs, offsets))
+
+
+@crop.gradient("Offsets", shapes="X", infer=lambda attrs, offsets, x, dout: x)
+def crop_grad(ctx, offsets, x, dout, dx):
+    dx.fill(0)
+    ctx.xp.copyto(window(dx, dout.shape, ctx.attrs, offsets), dout)
+
+
+@operator(
+    "crop_tensor",
+    inputs="X, Shape?!, Offsets?!, ShapeTensor*?!, OffsetsTensor*?!",
+    outputs="Out",
+    attrs={"shape": [], "offsets": []},
+    infer=infer_crop_tensor,
+)
+def crop_tensor(ctx, x, shape, offsets, shape_tensors, offset_tensors, out):
+    ctx.xp.copyto(out, window(x, out.shape, ctx.attrs, offsets, offset_tensors))
+
+
+@crop_tensor.gradient("Offsets, OffsetsTensor", shapes="X", infer=lambda attrs, offsets, tensors, x, dout: x)
+def crop_tensor_grad(ctx, offsets, offset_tensors, x, dout, dx):
+    dx.fill(0)
+    ctx.xp.copyto(window(dx, dout.shape, ctx.attrs, offsets, offset_tensors), dout)
+
+
+@operator("is_empty", inputs="X!", outputs="Out!", infer=lambda attrs, x: Spec((1,), np.dtype(bool)), shape_only="X")
+def is_empty(ctx, x, out):
+    out.fill(x.size == 0)
