@@ -251,8 +251,9 @@ def infer_crop(attrs, x, y, offsets):
 
 def infer_crop_tensor(attrs, x, shape, offsets, shape_tensors, offset_tensors):
     unknown = [None] * len(x.shape)
-    # Beside tensors, what the attribute says of the sizes that they hold means nothing.
-    sizes = given([-1] * len(x.shape) if shape_tensors else attrs["shape"], shape, shape_tensors)
+    # Beside tensors, 0 in the attribute says that a tensor holds the size; a size of -1 is what is left of X.
+    beside = [size or -1 for size in attrs["shape"] or [0] * len(x.shape)]
+    sizes = given(beside if shape_tensors else attrs["shape"], shape, shape_tensors)
     numbers = given([-1] * len(x.shape) if offset_tensors else attrs["offsets"], offsets, offset_tensors)
     sizes = unknown if sizes is None else sizes or [-1] * len(x.shape)
     return cropped(attrs, x, sizes, unknown if numbers is None else numbers or [0] * len(x.shape))
