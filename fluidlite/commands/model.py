@@ -349,7 +349,7 @@ def _read_pickle(model, folder, file):
         return
     for name, value in arrays.items():
         if hasattr(value, "dtype"):
-            model.stored.append(Stored(name, path, value.shape, value.dtype.name, value.nbytes))
+            model.stored.append(Stored(str(name), path, value.shape, value.dtype.name, value.nbytes))
 
 
 def itemsize(dtype):
