@@ -17,7 +17,7 @@ _CHANGING = re.compile(
 )
 _RUNNING = re.compile(
     r"os\.(system|exec|spawn|posix_spawn|fork|startfile|kill|putenv)|subprocess\.|pty\.|socket\.|urllib\.|ctypes\."
-    r"|pickle\.find_class|marshal\.|code\.__new__|webbrowser\.|import"
+    r"|pickle\.find_class|webbrowser\.|import"
 )
 
 _watched = None  # (folder, list of violations) while something is watched
