@@ -83,6 +83,9 @@ def readers(sample, folder, damaged):
             "load_inference_model",
             lambda: fluid.io.load_inference_model(folder, exe, sample.model, sample.params),
         )
+        if sample.params is not None:
+            contents = [Path(at(name)).read_bytes() for name in (sample.model, sample.params)]
+            yield "load_inference_model of bytes", lambda: fluid.io.load_inference_model(None, exe, *contents)
     elif sample.prefix is not None:
         path, program = at(sample.prefix), parsed_program()
         yield "fluid.load", lambda: fluid.load(program, path, exe)
@@ -93,6 +96,15 @@ def readers(sample, folder, damaged):
         wanted = [v for v in program.list_vars() if v.persistable and v.name == damaged]
         if wanted:
             yield "load_vars", lambda: fluid.io.load_vars(exe, folder, program, vars=wanted)
+        if sample.params is None:
+            yield "fluid.load of a folder", lambda: fluid.load(program, folder, exe)
+            yield "load_program_state of a folder", lambda: fluid.load_program_state(folder)
+        else:
+            variables = [
+                v for v in program.list_vars() if v.persistable and v.type == fluid.core.VarDesc.VarType.LOD_TENSOR
+            ]
+            file = at(sample.params)
+            yield "load_program_state of a file", lambda: fluid.load_program_state(file, variables)
     statuses = []
     yield "inspect", lambda: inspect(path, sample, statuses, [])
     yield "inspect --json", lambda: inspect(path, sample, statuses, ["--json"])
@@ -161,7 +173,7 @@ def _outcome(function, folder, name):
             raise guard.Found("asked for more memory than the file warrants") from None
         if "\n" in message or len(message) > LONGEST_MESSAGE:
             raise guard.Found(f"a message of {len(message):,} characters: {message[:120]!r}") from None
-        if not name.startswith("parse") and folder not in message:
+        if folder not in message and not name.startswith("parse") and not name.endswith("bytes"):
             raise guard.Found(f"the message does not name the file: {message[:200]!r}") from None
     except Refused:
         pass

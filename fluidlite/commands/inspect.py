@@ -2,8 +2,9 @@
 
 import json
 import os
+import sys
 
-from .text import clean, columns, counted, folded, size, table
+from .text import clean, columns, counted, dtype_name, folded, size, table
 
 _SHOWN = 10  # lines about files; --json has all
 
@@ -36,9 +37,7 @@ def declare(parser):
 
 def run(options):
     """Print the report; returns the exit status."""
-    import sys
-
-    from .model import read_model
+    from .model import read_model  # here, because --help needs no protobuf library
 
     model = read_model(options.path, options.model_filename, options.params_filename)
     if options.json:
@@ -95,8 +94,6 @@ def as_json(model):
 
 
 def _variable(variable):
-    from .model import dtype_name
-
     return {
         "name": variable.name,
         "shape": list(variable.shape),

@@ -163,8 +163,8 @@ def _joined(op, sources, variables):
         return None
     if op.type == "sum" and all(group.first in _PRODUCTS and len(group.ops) == 1 for group in sources):
         # fc of several inputs: a product for each
+        last.ops = [product for group in sources for product in group.ops]
         for group in others:
-            last.ops[:0] = group.ops
             group.ops = []
     elif others:
         return None

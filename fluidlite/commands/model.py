@@ -7,19 +7,18 @@ from dataclasses import dataclass, field
 
 from ..fluid.messages import did_you_mean
 from ..fluid.serialize import feeds_and_fetches, from_bytes, missing_operators
-from ..ops.dtypes import VarType, numpy_dtype
+from ..ops.dtypes import numpy_dtype
 from ..proto.files import ModelFileError, reading
 from ..proto.pickles import read_state
 from ..proto.tensor import read_header
 from .layers import is_parameter, layers, role
-from .text import counted
+from .text import counted, dtype_name
 
 _MODEL = "__model__"
 # What fluid.save appends to a prefix, and the combined parameters of the Paddle that followed.
 _PROGRAM, _PICKLES, _COMBINED = ".pdmodel", (".pdparams", ".pdopt"), ".pdiparams"
 _TENSOR, _PICKLE = b"\0", b"\x80"  # how files begin: with a tensor's version, a pickle's protocol
 _STEP = "@RANDOM_STEP@"  # what fluidlite saves beside the variables: see fluid/io.py
-_DIMS = 64  # as many as any NumPy allows
 
 
 @dataclass
@@ -229,9 +228,6 @@ def _read_program(model, folder, name):
         path = source.path
         model.files[path] = source.size
         program = from_bytes(source.take(source.size, "the program"), path)
-    for variable in program.list_vars():
-        if len(variable.shape) > _DIMS:
-            raise ModelFileError(f"{path} declares {variable.name[:80]!r} with {len(variable.shape):,} dimensions")
     model.program, model.program_file = program, path
     model.version = _version(program)
     model.layers = layers(program)
@@ -349,7 +345,7 @@ def _read_pickle(model, folder, file):
         return
     for name, value in arrays.items():
         if hasattr(value, "dtype"):
-            model.stored.append(Stored(name, path, value.shape, value.dtype.name, value.nbytes))
+            model.stored.append(Stored(str(name), path, value.shape, value.dtype.name, value.nbytes))
 
 
 def itemsize(dtype):
@@ -358,14 +354,6 @@ def itemsize(dtype):
         return numpy_dtype(dtype).itemsize
     except TypeError:
         return 0
-
-
-def dtype_name(dtype):
-    """'float32' for VarType.FP32; the number where it is the type of no array."""
-    try:
-        return numpy_dtype(dtype).name
-    except TypeError:
-        return dtype.name.lower() if isinstance(dtype, VarType) else str(dtype)
 
 
 def _names(folder):

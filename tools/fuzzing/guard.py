@@ -17,7 +17,7 @@ _CHANGING = re.compile(
 )
 _RUNNING = re.compile(
     r"os\.(system|exec|spawn|posix_spawn|fork|startfile|kill|putenv)|subprocess\.|pty\.|socket\.|urllib\.|ctypes\."
-    r"|pickle\.find_class|marshal\.|code\.__new__|webbrowser\.|import"
+    r"|pickle\.find_class|webbrowser\.|import"
 )
 
 _watched = None  # (folder, list of violations) while something is watched
@@ -33,6 +33,8 @@ def _hook(event, arguments):
             return  # a file or folder that was opened by its name before
         path = os.path.realpath(os.fsdecode(path if path is not None else "."))
         inside = path == folder or path.startswith(folder + os.sep)
+        if event == "open" and path == os.path.dirname(folder):
+            return  # a folder can only be opened to be locked
         if not inside and not path.startswith(_code_folders):
             seen.append(f"reads outside of the folder: {path}")
         if event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITING:

@@ -4,7 +4,10 @@ A function here gets a folder that holds a sound model (see `samples`) and spoil
 """
 
 import os
+import pickle
 import struct
+
+import numpy as np
 
 from fluidlite.proto import schema
 
@@ -464,6 +467,34 @@ PICKLES = [
         + b"tcnumpy\ndtype\nX\x02\0\0\0f4\x89\x88\x87R(K\x03X\x01\0\0\0<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb"
         b"\x89C\x04\0\0\0\0tbs.",
     ),
+]
+
+_ARRAY = np.ones(3, "float32")
+
+PICKLES += [
+    _steps("a_pickle_of_" + what, pickle.dumps(state, 2)[2:])
+    for what, state in {
+        "names_that_are_lists": {"a": _ARRAY, "StructuredToParameterName@@": {"a": []}},
+        "names_that_are_numbers": {"a": _ARRAY, 3: _ARRAY, "StructuredToParameterName@@": {"a": 4}},
+        "names_that_are_nothing": {"a": _ARRAY, "StructuredToParameterName@@": {"a": None}},
+        "pieces_that_are_to_fill_the_sky": {
+            "a": _ARRAY,
+            "UnpackBigParamInfor@@": {"b": {"OriginShape": (2**62, 2**62), "slices": ["a"]}},
+        },
+        "pieces_of_no_shape": {"a": _ARRAY, "UnpackBigParamInfor@@": {"b": {"OriginShape": ("x",), "slices": ["a"]}}},
+        "pieces_of_different_kinds": {
+            "a": _ARRAY,
+            "c": np.ones(3, "complex128"),
+            "UnpackBigParamInfor@@": {"b": {"OriginShape": (6,), "slices": ["a", "c"]}},
+        },
+        "pieces_that_are_not_there": {"UnpackBigParamInfor@@": {"b": {"OriginShape": (), "slices": ["a", "a"]}}},
+        "a_list_of_arrays": [_ARRAY],
+        "arrays_in_lists": {"fc_0.w_0": [_ARRAY]},
+        "a_step_that_is_text": {"@RANDOM_STEP@": "many"},
+        "a_step_beyond_all": {"@RANDOM_STEP@": np.array([2**63 - 1])},
+        "a_name_that_controls_the_terminal": {"\x1b[2J\r\n": _ARRAY},
+        "a_name_of_a_megabyte": {"n" * (1 << 20): _ARRAY},
+    }.items()
 ]
 
 _MODELS = [

@@ -1,6 +1,7 @@
 """Models and checkpoints to damage: made by fluidlite on the spot, and recorded from the real Paddle."""
 
 import os
+import pickle
 import tarfile
 import tempfile
 from dataclasses import dataclass
@@ -87,6 +88,7 @@ def _made_here():
             fluid.io.save_persistables(exe, within["state"], main)
             fluid.io.save_persistables(exe, within["one"], main, "everything")
             fluid.save(main, os.path.join(within["saved"], "m"))
+            state = fluid.load_program_state(os.path.join(within["saved"], "m"))
             files = {part: _files(path) for part, path in within.items()}
         program = main.desc.serialize_to_string()
         tensors = {n: "tensor" for n in files["separate"] if n != "__model__"}
@@ -99,6 +101,25 @@ def _made_here():
         yield Sample(f"{name}, persistables in one file", files["one"], kinds, params="everything", program=program)
         kinds = {"m.pdparams": "pickle", "m.pdopt": "pickle", "m.pdmodel": "program"}
         yield Sample(f"{name}, fluid.save", files["saved"], kinds, prefix="m", program=program)
+        later = _as_later_versions_pickle(state)
+        yield Sample(f"{name}, later pickles", later, {n: "pickle" for n in later}, prefix="m", program=program)
+
+
+def _as_later_versions_pickle(state):
+    """Values in pickles as Paddle 2 makes them: of later protocols, in pieces, under other names."""
+    state = dict(sorted(state.items()))
+    parameters = list(state)[: len(state) // 2]
+    first = state.pop(parameters[0])
+    pieces = np.array_split(first.reshape(-1), 2)
+    state.update({f"{parameters[0]}@@.{place}": piece for place, piece in enumerate(pieces)})
+    names = {f"layer.{name}": name for name in parameters[1:]}
+    there = {layer: state.pop(name) for layer, name in names.items()}
+    there["StructuredToParameterName@@"] = names
+    there.update({name: state.pop(name) for name in list(state) if name.startswith(parameters[0] + "@@")})
+    slices = [f"{parameters[0]}@@.{place}" for place in range(len(pieces))]
+    there["UnpackBigParamInfor@@"] = {parameters[0]: {"OriginShape": first.shape, "slices": slices}}
+    rest = {**state, "LR_Scheduler": {"last_epoch": 3, "last_lr": 0.1}}
+    return {"m.pdparams": pickle.dumps(there, 4), "m.pdopt": pickle.dumps(rest, 5)}
 
 
 def _recorded():
