@@ -16,8 +16,9 @@ from fluidlite.proto import schema
 
 
 @pytest.fixture
-def inspect(capsys):
+def inspect(capsys, monkeypatch):
     """Runs the command: (exit status, what it prints, what it says on the standard error)."""
+    monkeypatch.setenv("COLUMNS", "120")
 
     def run(*arguments):
         status = main(["inspect", *map(str, arguments)])

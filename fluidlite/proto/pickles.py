@@ -134,6 +134,8 @@ def read_state(source):
         except (ValueError, TypeError) as error:
             raise source.error(f"the pieces of {name!r} cannot be joined: {error}", 0) from None
     names = _dict(source, state, _PARAMETER_NAMES)
+    if not all(isinstance(name, str) for name in names.values()):
+        raise source.error(f"{_PARAMETER_NAMES} does not hold names", 0)
     return {names.get(name, name): value for name, value in state.items()}
 
 
