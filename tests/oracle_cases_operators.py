@@ -314,3 +314,90 @@ def _(t, **kwargs):
 @variants("logsumexp", {"dim": dict(dim=1), "keepdim": dict(dim=[0, 2], keepdim=True)})
 def _(t, **kwargs):
     return t.layers.logsumexp(t.x(3, 4, 2), **kwargs)
+
+
+def scale_of(t, name, value):
+    return t.feed(name, np.array([value], "float32"), [1])
+
+
+QUANTIZED = {
+    "moving_average": dict(type="fake_quantize_moving_average_abs_max"),
+    "and_back": dict(type="fake_quantize_dequantize_moving_average_abs_max"),
+    "range": dict(type="fake_quantize_range_abs_max", bit_length=4),
+}
+
+
+@variants("quantized", QUANTIZED, grad=False)
+def _(t, type, **attrs):
+    inputs = {"X": t.x(3, 4), "InScale": scale_of(t, "scale", 1.1)}
+    return t.op(type, inputs, "Out OutScale", is_test=True, **attrs)
+
+
+@variants(
+    "quantized_by_itself",
+    {"tensor": dict(type="fake_quantize_abs_max"), "filters": dict(type="fake_channel_wise_quantize_abs_max")},
+    grad=False,
+)
+def _(t, type):
+    x = t.feed("x", t.randn(4, 3, 2, 2), [4, 3, 2, 2])
+    block = t.fluid.default_main_program().global_block()
+    made = {slot: block.create_var(name=slot, dtype="float32") for slot in ("Out", "OutScale")}
+    block.append_op(type=type, inputs={"X": x}, outputs=made, attrs={"bit_length": 8})
+    return made["Out"], made["OutScale"]
+
+
+@case("quantized_in_training", grad=False)
+def _(t):
+    block = t.fluid.default_main_program().global_block()
+    inputs = {"X": t.x(3, 4), "InScale": scale_of(t, "scale", 1.1)}
+    inputs.update(InAccum=scale_of(t, "accum", 2.5), InState=scale_of(t, "state", 1.9))
+    slots = ("Out", "OutScale", "OutAccum", "OutState")
+    made = {slot: block.create_var(name=slot, dtype="float32") for slot in slots}
+    block.append_op(
+        type="fake_quantize_dequantize_moving_average_abs_max",
+        inputs=inputs,
+        outputs=made,
+        attrs={"moving_rate": 0.8, "bit_length": 8, "is_test": False},
+    )
+    return [made[slot] for slot in slots]
+
+
+@case("dequantized", grad=False)
+def _(t):
+    x = t.feed("x", np.round(t.randn(3, 4) * 50).astype("float32"))
+    return t.op("fake_dequantize_max_abs", {"X": x, "Scale": scale_of(t, "scale", 0.7)}, "Out", max_range=127.0)
+
+
+@variants("dequantized_channels", {"filters": dict(number=1), "images": dict(number=2)}, grad=False)
+def _(t, number):
+    shape = [3, 2, 2, 2] if number == 1 else [2, 3, 2, 2]
+    x = t.feed("x", np.round(t.randn(*shape) * 50).astype("float32"), shape)
+    scales = [t.feed("scales", np.array([0.5, 1.2, 0.9], "float32"), [3]), scale_of(t, "scale", 0.7)][:number]
+    bits = [8, 8][:number]
+    return t.op("fake_channel_wise_dequantize_max_abs", {"X": x, "Scales": scales}, "Out", quant_bits=bits)
+
+
+NORMS = {
+    "two": dict(porder=2.0, axis=1),
+    "one": dict(porder=1.0, axis=0),
+    "three": dict(porder=3.0, axis=-1, keepdim=True),
+}
+
+
+@variants("p_norm", NORMS)
+def _(t, **attrs):
+    return t.op("p_norm", {"X": t.feed("x", t.randn(3, 4, 2), [3, 4, 2])}, "Out", **attrs)
+
+
+@case("fusion_repeated_fc_relu", grad=False)
+def _(t):
+    sizes = [5, 4, 3, 2]
+    inputs = {"X": t.x(3, 5), "W": [], "Bias": []}
+    for number, (rows, columns) in enumerate(zip(sizes, sizes[1:])):  # noqa: B905
+        inputs["W"].append(t.feed("w%d" % number, t.randn(rows, columns), [rows, columns]))
+        inputs["Bias"].append(t.feed("b%d" % number, t.randn(columns), [columns]))
+    block = t.fluid.default_main_program().global_block()
+    outs = [block.create_var(name="out%d" % number, dtype="float32") for number in range(3)]
+    outputs = {"ReluOut": outs[:2], "Out": outs[2]}
+    block.append_op(type="fusion_repeated_fc_relu", inputs=inputs, outputs=outputs)
+    return outs[2]

@@ -237,3 +237,13 @@ def test_old_convolution_that_says_any_layout():
 
     old, new = run(build, x, w)
     np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize("order", [0.0, np.inf, -np.inf, 2.5])
+def test_norms_of_orders_that_came_later(order):
+    x = normal(3, 4)
+    x[1] = 0
+    (found,) = run(lambda x: append("p_norm", {"X": x}, "Out", porder=order, axis=1), x)
+    np.testing.assert_allclose(found, np.linalg.norm(x, order, axis=1), rtol=1e-5)
+    if order != 0:
+        check(lambda t: append("p_norm", {"X": t.apart(3, 4)}, "Out", "float64", porder=order, axis=1))

@@ -73,6 +73,34 @@ def fc_stages(inputs, outputs, attrs):
     )
 
 
+def infer_repeated_fc(attrs, x, ws, biases):
+    settings = {"in_num_col_dims": 1, "padding_weights": False}
+    for w, bias in zip(ws, biases, strict=True):
+        x = infer_fc(settings, x, w, bias)
+    return [None] * (len(ws) - 1), x
+
+
+repeated_fc = operator(
+    "fusion_repeated_fc_relu",
+    inputs="X, W*, Bias*",
+    outputs="ReluOut*, Out",
+    infer=infer_repeated_fc,
+)(None)
+
+
+@repeated_fc.stages
+def repeated_fc_stages(inputs, outputs, attrs):
+    """X = relu(X W + Bias) for each W and Bias in turn"""
+    source, made = inputs["X"], []
+    between = outputs.get("ReluOut") or [f"{outputs['Out'][0]}@{number}" for number in range(len(inputs["W"]) - 1)]
+    for w, bias, out in zip(inputs["W"], inputs["Bias"], [*between, *outputs["Out"]], strict=True):
+        layer = {"Input": source, "W": [w], "Bias": [bias]}
+        settings = {"in_num_col_dims": 1, "padding_weights": False, "activation_type": "relu"}
+        made += fc_stages(layer, {"Out": [out]}, settings)
+        source = [out]
+    return made
+
+
 def infer_conv_fusion(attrs, x, w, bias, residual):
     out = infer_conv(attrs, x, w)
     return out, []

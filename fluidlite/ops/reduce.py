@@ -1,5 +1,6 @@
 """Operators that reduce dimensions: sums, means, extremes, products, norms."""
 
+import math
 from functools import partial
 
 import numpy as np
@@ -240,6 +241,50 @@ def norm_grad(ctx, x, norm, dout, dx):
         xp.divide(dx, norm, out=dx)
 
     return step
+
+
+def infer_p_norm(attrs, x):
+    axis = axis_of(attrs, x)
+    if attrs["keepdim"]:
+        return Spec(kept_shape(x.shape, (axis,)), x.dtype)
+    return Spec(x.shape[:axis] + x.shape[axis + 1 :] or (1,), x.dtype)
+
+
+@operator(
+    "p_norm",
+    inputs="X",
+    outputs="Out",
+    attrs={"porder": 2.0, "axis": -1, "epsilon": 1e-12, "keepdim": False},
+    choices={"asvector": (False,)},
+    infer=infer_p_norm,
+)
+def p_norm(ctx, x, out):
+    xp, order, axis = ctx.xp, ctx.attrs["porder"], ctx.attrs["axis"]  # (sum of |X|^p)^(1/p) along `axis`
+    size = xp.absolute(x)
+    if order == 0:
+        found = (size != 0).sum(axis=axis)
+    elif math.isinf(order):
+        found = (xp.amax if order > 0 else xp.amin)(size, axis=axis)
+    else:
+        found = xp.power(xp.power(size, order).sum(axis=axis), 1 / order)
+    out[...] = found.reshape(out.shape)
+
+
+@p_norm.gradient("X, Out")
+def p_norm_grad(ctx, x, out, dout, dx):
+    # dX = dOut * sign(X) * |X|^(p-1) / Out^(p-1); for infinite p, all of it goes to the elements that are the norm.
+    xp, order = ctx.xp, ctx.attrs["porder"]
+    shape = kept_shape(x.shape, (ctx.attrs["axis"] % x.ndim,))
+    out, dout = out.reshape(shape), dout.reshape(shape)
+    size = xp.absolute(x)
+    if order == 0:
+        dx.fill(0)
+        return
+    if math.isinf(order):
+        share = size == out
+    else:
+        share = xp.power(size, order - 1) / (xp.power(out, order - 1) + ctx.attrs["epsilon"])
+    xp.multiply(dout * xp.sign(x), share, out=dx)
 
 
 def infer_cos_sim(attrs, x, y):
