@@ -216,10 +216,10 @@ def a_block_that_is_its_own_parent(folder):
     _change_program(folder, change)
 
 
-def ten_thousand_operators(folder):
+def five_thousand_operators(folder):
     def change(program):
         block = program.blocks[0]
-        for _ in range(10_000):
+        for _ in range(5_000):
             op = block.ops.add(type=b"relu")
             op.inputs.add(parameter=b"X", arguments=[b"image"])
             op.outputs.add(parameter=b"Out", arguments=[b"image"])
