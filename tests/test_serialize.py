@@ -172,6 +172,14 @@ def test_a_parsed_program_runs_without_what_old_files_lack(exe):
     np.testing.assert_allclose(z, [[0.5, 0.5]])
 
 
+def test_a_slot_with_too_many_variables_is_refused_when_the_program_runs(exe):
+    message = message_with([("relu", [])], [("x", [-1, 2]), ("y", [-1, 2])])
+    message.blocks[0].ops[0].inputs.add(parameter=b"X", arguments=[b"x"])
+    message.blocks[0].ops[0].outputs.add(parameter=b"Out", arguments=[b"y", b"x"])
+    with pytest.raises(fluid.core.EnforceNotMet, match=r"'Out' holds one variable, got \['y', 'x'\]\n.*relu"):
+        exe.run(parsed(message), feed={"x": np.zeros((1, 2), "float32")}, fetch_list=["y"])
+
+
 @pytest.mark.parametrize(
     ("ops", "listed"),
     [

@@ -66,6 +66,10 @@ def versioned(ops, variables, feeds):
                     newest[name] = f"{name}#{index}"
                 written.add(name)
                 outputs[slot].append(newest.get(name, name))
+        for slot in definition.inputs + definition.outputs:
+            names = op.inputs.get(slot.name) or op.outputs.get(slot.name) or ()
+            if len(names) > 1 and not slot.many:  # in a Program that was read from a file
+                raise EnforceNotMet(f"its slot {slot.name!r} holds one variable, got {names}\n{op.describe()}")
         for slot in definition.outputs:
             # Old Programs lack outputs that came later, and kernels write them.
             if not (slot.many or slot.optional or outputs.get(slot.name)):
