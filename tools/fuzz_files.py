@@ -294,8 +294,8 @@ class Worker:
         os.close(self.pipe)
         _, status = os.waitpid(self.pid, 0)
         code = os.waitstatus_to_exitcode(status)
-        if code == -signal.SIGXCPU:
-            return "it does not end: more than 4 s of processor time"
+        if code == -signal.SIGPROF:
+            return f"it does not end: more than {guard.ENDLESS} s of processor time"
         if code == BROKEN:
             return ITSELF
         return None if code == 0 else f"the process died: {signal.Signals(-code).name if code < 0 else code}"
