@@ -1,6 +1,7 @@
 """Saving and loading: inference models, parameters, checkpoints; files that are damaged or missing."""
 
 import os
+import pathlib
 import pickle
 import subprocess
 import sys
@@ -432,6 +433,44 @@ def test_a_missing_folder_is_named(exe, tmp_path):
         fluid.io.load_inference_model(str(tmp_path / "nowhere"), exe)
 
 
+@pytest.mark.parametrize("path", [str, pathlib.Path])
+def test_names_are_any_paths_and_no_folder_is_the_current_one(exe, tmp_path, monkeypatch, path):
+    classifier(exe)
+    monkeypatch.chdir(tmp_path)
+    value = fluid.global_scope().find_var("fc_0.b_0").get_tensor()
+    expected = np.array(value)
+    saves = {
+        "": (fluid.io.save_params, fluid.io.load_params, {}),
+        "folder": (fluid.io.save_persistables, fluid.io.load_persistables, {}),
+        "one": (fluid.io.save_params, fluid.io.load_params, {"filename": path("all")}),
+    }
+    for folder, (save, load, names) in saves.items():
+        save(exe, path(folder), **names)
+        value.set(np.zeros_like(expected))
+        load(exe, path(folder), **names)
+        np.testing.assert_array_equal(np.array(value), expected)
+    assert (tmp_path / "fc_0.b_0").exists()
+    fluid.save(fluid.default_main_program(), path("state/m"))
+    value.set(np.zeros_like(expected))
+    fluid.load(fluid.default_main_program(), path("state/m"))
+    np.testing.assert_array_equal(np.array(value), expected)
+    np.testing.assert_array_equal(fluid.load_program_state(path("state/m"))["fc_0.b_0"], expected)
+
+
+def test_a_state_of_another_kind_is_refused(exe):
+    classifier(exe)
+    value = fluid.global_scope().find_var("fc_0.b_0").get_tensor()
+    before = np.array(value)
+    for given, reason in [
+        (np.ones(4), r"shape \[4\] and dtype float64, but the program declares shape \[4\] and dtype float32"),
+        (np.ones(5, "float32"), r"shape \[5\] and dtype float32, but the program declares shape \[4\]"),
+        ([1.0, 2.0, 3.0, 4.0], r"holds list \[1.0, 2.0, 3.0, 4.0\], which is no array, for the variable fc_0.b_0"),
+    ]:
+        with pytest.raises(ModelFileError, match=reason):
+            fluid.set_program_state(fluid.default_main_program(), {"fc_0.b_0": given})
+    np.testing.assert_array_equal(np.array(value), before)
+
+
 def test_values_of_another_shape_are_refused(exe, tmp_path):
     classifier(exe)
     fluid.io.save_params(exe, str(tmp_path))
@@ -463,8 +502,9 @@ def test_a_failed_save_leaves_the_old_file_and_no_other(exe, tmp_path, monkeypat
 
     monkeypatch.setattr(os, "fsync", full)
     for save in (saved_again, fluid.io.save_params, fluid.io.save_persistables):
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(OSError, match="No space") as raised:
             save(exe, folder)
+        assert os.path.dirname(raised.value.filename) == folder  # not where it was being written to
     assert {name: (tmp_path / name).read_bytes() for name in os.listdir(folder)} == before
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import stat
 import sys
 import threading
@@ -85,6 +86,18 @@ def test_a_folder_may_be_a_link_itself(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "real")
     save(tmp_path / "link", OLD)
     assert load(tmp_path / "real") == OLD
+
+
+def test_a_folder_that_may_not_be_looked_into_is_named(tmp_path, monkeypatch):
+    save(tmp_path, OLD)
+
+    def denied(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "lstat", denied)  # modes do not keep out the superuser, who may run this
+    monkeypatch.setattr(os.path, "lexists", lambda path: False)
+    with pytest.raises(ModelFileError, match=f"^cannot read {re.escape(str(tmp_path))}: Permission denied$"):
+        load(tmp_path)
 
 
 def test_what_was_saved_is_read_and_other_files_are_left_alone(tmp_path):

@@ -188,6 +188,8 @@ def test_a_slot_with_too_many_variables_is_refused_when_the_program_runs(exe):
         ([("softmax", [("axis", "LONG", 1)])], []),
         ([("conv2d", [("fuse_relu", "BOOLEAN", True)])], ["conv2d (with fuse_relu=True)"]),
         ([("conv2d", [("use_cudnn", "BOOLEAN", True)])], []),
+        ([("conv2d", [("data_format", "STRING", b"NCDHW")])], ["conv2d (with data_format='NCDHW')"]),
+        ([("conv2d", [("data_format", "STRING", b"NHWC")])], []),
     ],
 )
 def test_what_fluidlite_lacks_is_listed(ops, listed):

@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 
-from ..ops.dtypes import VarType, var_type
+from ..ops.dtypes import VarType, numpy_dtype, var_type
 from ..proto import pickles, tensor
 from ..proto.files import ModelFileError, Source, reading, save_files
 from ..reader import (
@@ -196,8 +196,7 @@ def save_persistables(executor, dirname, main_program=None, filename=None):
         as `save_vars`.
     """
     _check_executor("save_persistables", executor)
-    step = {(filename or "") + _STEP: tensor.pack(np.array([global_scope().step], np.int64))}
-    return _save(dirname, filename, _chosen(main_program, None, is_persistable), step)
+    return _save(dirname, filename, _chosen(main_program, None, is_persistable), with_step=True)
 
 
 def load_vars(executor, dirname, main_program=None, vars=None, predicate=None, filename=None):
@@ -585,7 +584,8 @@ def _value_files(variables, filename):
     return {filename: [buffer for name in sorted(packed) for buffer in packed[name]]}
 
 
-def _save(dirname, filename, variables, step=None):
+def _save(dirname, filename, variables, with_step=False):
+    filename = filename if filename is None else os.fspath(filename)
     if not variables:
         warnings.warn("there are no variables to save", stacklevel=3)
         return None
@@ -594,7 +594,10 @@ def _save(dirname, filename, variables, step=None):
         return b"".join(buffers)
     if dirname is None:
         raise TypeError(f"the file {filename!r} needs a dirname to be saved in")
-    save_files(dirname, {**_value_files(variables, filename), **(step or {})})
+    files = _value_files(variables, filename)
+    if with_step:
+        files[(filename or "") + _STEP] = tensor.pack(np.array([global_scope().step], np.int64))
+    save_files(dirname, files)
     return None
 
 
@@ -614,6 +617,7 @@ def _opened(dirname):
 def _load(dirname, filename, variables, with_step=False):
     """Set variables in the global scope from files: all of them, or none where something is wrong."""
     step = None
+    filename = filename if filename is None else os.fspath(filename)
     with _opened(dirname) as folder:
         values = _read_values(folder, filename, {v.name: v for v in variables})
         name = (filename or "") + _STEP if dirname is not None else None
@@ -672,7 +676,7 @@ def _check_fits(variable, shape, dtype, origin):
     if not fits or found is None or variable._dtype not in (None, found):
         raise ModelFileError(
             f"{origin} holds {variable.name} with shape {list(shape)} and dtype {dtype}, but the program declares "
-            f"shape {list(wanted)} and dtype {variable.dtype.name.lower()}"
+            f"shape {list(wanted)} and dtype {numpy_dtype(variable.dtype)}"
         )
 
 
@@ -684,7 +688,7 @@ def _checked_step(array, origin):
 
 def _saved_as(model_path):
     """How the values at a path were saved: ("state", folder, prefix), ("folder", it, None), ("file", folder, name)."""
-    prefix = model_path
+    prefix = model_path = os.fspath(model_path)
     for suffix in (".pdparams", ".pdopt", ".pdmodel"):
         prefix = prefix.removesuffix(suffix)
     folder, name = os.path.split(prefix)
@@ -715,7 +719,8 @@ def _assign_state(variables, state, origin, with_step):
     for variable in variables:
         value = state.get(variable.name)
         if not isinstance(value, np.ndarray):
-            raise ModelFileError(f"{origin} holds no value for the variable {variable.name}")
+            found = "no value" if value is None else f"{described(value)}, which is no array,"
+            raise ModelFileError(f"{origin} holds {found} for the variable {variable.name}")
         _check_fits(variable, value.shape, value.dtype, origin)
         values[variable.name] = value, []
     step = _checked_step(state[_STEP], origin) if with_step and _STEP in state else None

@@ -347,9 +347,10 @@ def _lack(op):
     for slot, names in op.inputs.items():
         if names and slot not in known:
             return f"{op.type} (with the input {slot})"
-    for name, value in definition.fixed.items():
-        if op.attrs.get(name, value) != value:
-            return f"{op.type} (with {name}={op.attrs[name]!r})"
+    unsupported = definition.unsupported(op.attrs)
+    if unsupported is not None:
+        name, _ = unsupported
+        return f"{op.type} (with {name}={op.attrs[name]!r})"
     for attr in op.stored.attrs if op.stored is not None else ():
         name, wanted = attr.name.decode(errors="replace"), definition.types.get(attr.name.decode(errors="replace"))
         if attr.type not in _NAMES:

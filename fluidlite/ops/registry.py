@@ -232,13 +232,21 @@ class OperatorDef:
         """Every attribute of Paddle's operator with its default."""
         return {**self.unused, **self.fixed, **self.attrs}
 
-    def refusal(self, attrs):
-        """Why the operator cannot be what its attributes ask for (str), or None."""
+    def unsupported(self, attrs):
+        """The first attribute whose value is not supported: (its name, the values that are), or None."""
         for name, values in {**{name: (value,) for name, value in self.fixed.items()}, **self.choices}.items():
             if attrs.get(name, values[0]) not in values:
-                wanted = " or ".join(map(repr, values))
-                return f"its attribute {name} must be {wanted}, got {attrs[name]!r}: no other is supported"
+                return name, values
         return None
+
+    def refusal(self, attrs):
+        """Why the operator cannot be what its attributes ask for (str), or None."""
+        found = self.unsupported(attrs)
+        if found is None:
+            return None
+        name, values = found
+        wanted = " or ".join(map(repr, values))
+        return f"its attribute {name} must be {wanted}, got {attrs[name]!r}: no other is supported"
 
     def attr_type(self, name, value):
         """The type under which a saved program holds an attribute: the declared one, or else that of the value."""

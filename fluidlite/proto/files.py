@@ -175,7 +175,7 @@ def reading(folder):
     Raises:
         ModelFileError: there is no such folder, or it holds what no save leaves behind.
     """
-    folder = os.fspath(folder)
+    folder = os.fspath(folder) or os.curdir
     if not os.path.isdir(folder):
         raise ModelFileError(f"there is no folder {folder}")
     if os.path.lexists(os.path.join(folder, _COMMIT)):
@@ -197,7 +197,7 @@ def save_files(folder, files):
         ModelFileError: a name leads out of the folder, or is also that of another's folder.
         OSError: the files cannot be written.
     """
-    folder = os.fspath(folder)
+    folder = os.fspath(folder) or os.curdir
     names = {}
     for name in files:
         relative = os.path.relpath(path_inside(folder, name), folder)
@@ -211,7 +211,10 @@ def save_files(folder, files):
         with contextlib.ExitStack() as stack:
             stage = _make_stage(folder, stack)
             for relative, name in names.items():
-                _write(os.path.join(stage, relative), files[name])
+                try:
+                    _write(os.path.join(stage, relative), files[name])
+                except OSError as error:  # which often does not say what could not be written
+                    raise OSError(error.errno, error.strerror, os.path.join(folder, relative)) from None
             for inner in {os.path.dirname(os.path.join(stage, relative)) for relative in names} | {stage}:
                 _sync_folder(inner)
             with _locked(folder):
@@ -309,6 +312,8 @@ def _pending(folder):
         mode = os.lstat(path).st_mode
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise ModelFileError(f"cannot read {folder}: {error.strerror}") from None
     if not stat.S_ISDIR(mode):
         raise ModelFileError(f"{path} is not what a save leaves behind; remove it")
     return path
