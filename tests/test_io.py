@@ -12,6 +12,8 @@ from oracle_harness import load_json
 
 import fluidlite.fluid as fluid
 from fluidlite.fluid.io import ModelFileError
+from fluidlite.ops.dtypes import VarType
+from fluidlite.proto import schema
 
 SCRIPTS = os.path.join(os.path.dirname(__file__), "scripts")
 IMAGE = np.random.RandomState(0).rand(2, 1, 8, 8).astype("float32")
@@ -518,3 +520,14 @@ def test_saving_without_values_or_inputs_says_what_is_missing(exe, tmp_path):
     with pytest.raises(ValueError, match="no variable 'nope'"):
         fluid.io.save_inference_model(str(tmp_path), ["x", "z", "nope"], [y], exe)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_data_type_that_no_array_has_is_named(exe, tmp_path):
+    weight = fluid.layers.create_global_var([2], 1.0, "float32", persistable=True, name="w")
+    exe.run(fluid.default_startup_program())
+    fluid.io.save_vars(exe, str(tmp_path), vars=[weight])
+    message = schema.ProgramDesc.FromString(fluid.default_main_program().desc.serialize_to_string())
+    message.blocks[0].vars[0].type.lod_tensor.tensor.data_type = VarType.BF16
+    program = fluid.Program.parse_from_string(message.SerializeToString())
+    with pytest.raises(ModelFileError, match="w with shape .2. and dtype float32, but .* dtype bf16"):
+        fluid.io.load_vars(exe, str(tmp_path), program)

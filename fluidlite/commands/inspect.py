@@ -4,7 +4,8 @@ import json
 import os
 import sys
 
-from .text import clean, columns, counted, dtype_name, folded, size, table
+from ..ops.dtypes import dtype_name
+from .text import clean, columns, counted, folded, size, table
 
 _SHOWN = 10  # lines about files; --json has all
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from ..fluid.messages import did_you_mean
 from ..fluid.serialize import feeds_and_fetches, from_bytes, missing_operators
-from ..ops.dtypes import numpy_dtype
+from ..ops.dtypes import dtype_name, numpy_dtype
 from ..proto.files import ModelFileError, reading
 from ..proto.pickles import read_state
 from ..proto.tensor import read_header
 from .layers import is_parameter, layers, role
-from .text import counted, dtype_name
+from .text import counted
 
 _MODEL = "__model__"
 # What fluid.save appends to a prefix, and the combined parameters of the Paddle that followed.

@@ -2,8 +2,6 @@
 
 import shutil
 
-from ..ops.dtypes import numpy_dtype
-
 _GAP = "  "
 _LEAST = 24  # columns for a cell whose items are folded
 
@@ -31,14 +29,6 @@ def clean(text, most=100):
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def dtype_name(dtype):
-    """'float32' for VarType.FP32; what the format calls it where it is the type of no array."""
-    try:
-        return numpy_dtype(dtype).name
-    except TypeError:
-        return dtype.name.lower()
 
 
 def columns():

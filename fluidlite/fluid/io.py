@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 
-from ..ops.dtypes import VarType, numpy_dtype, var_type
+from ..ops.dtypes import VarType, dtype_name, var_type
 from ..proto import pickles, tensor
 from ..proto.files import ModelFileError, Source, reading, save_files
 from ..reader import (
@@ -676,7 +676,7 @@ def _check_fits(variable, shape, dtype, origin):
     if not fits or found is None or variable._dtype not in (None, found):
         raise ModelFileError(
             f"{origin} holds {variable.name} with shape {list(shape)} and dtype {dtype}, but the program declares "
-            f"shape {list(wanted)} and dtype {numpy_dtype(variable.dtype)}"
+            f"shape {list(wanted)} and dtype {dtype_name(variable.dtype)}"
         )
 
 

@@ -73,6 +73,11 @@ def numpy_dtype(dtype):
     raise TypeError(f"{dtype!r} is not a data type of Fluid; it has {', '.join(_NUMPY.values())}")
 
 
+def dtype_name(dtype):
+    """'float32' for VarType.FP32; what the format calls it where it is the type of no array."""
+    return _NUMPY.get(dtype) or dtype.name.lower()
+
+
 def var_type(dtype):
     """The VarType for anything that `numpy_dtype` understands."""
     if isinstance(dtype, VarType) and dtype in _TO_NUMPY:
