@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fluidlite.fluid as fluid
+from fluidlite.fluid import serialize
 from fluidlite.fluid.serialize import missing_operators
 from fluidlite.ops.dtypes import VarType
 from fluidlite.proto import schema, wire
@@ -178,6 +179,16 @@ def test_a_slot_with_too_many_variables_is_refused_when_the_program_runs(exe):
     message.blocks[0].ops[0].outputs.add(parameter=b"Out", arguments=[b"y", b"x"])
     with pytest.raises(fluid.core.EnforceNotMet, match=r"'Out' holds one variable, got \['y', 'x'\]\n.*relu"):
         exe.run(parsed(message), feed={"x": np.zeros((1, 2), "float32")}, fetch_list=["y"])
+
+
+def test_a_program_that_is_too_long_for_a_message_is_not_saved(monkeypatch, tmp_path):
+    x = fluid.data("x", [None, 2])
+    fluid.layers.assign(np.ones(1000, "float32"))
+    monkeypatch.setattr(serialize, "_LARGEST", 4000)  # 2 GB are more than a test should take
+    with pytest.raises(ValueError, match="more than the 4,000 bytes .* belong in persistable variables"):
+        fluid.default_main_program().desc.serialize_to_string()
+    exe = fluid.Executor(fluid.CPUPlace())
+    fluid.io.save_inference_model(str(tmp_path), ["x"], [x], exe)  # what it does not need is not in it
 
 
 @pytest.mark.parametrize(

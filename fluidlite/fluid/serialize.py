@@ -7,7 +7,7 @@ is written as that message with the changes made since.
 
 import re
 
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, EncodeError
 
 from ..ops import registry
 from ..ops.dtypes import VarType
@@ -33,13 +33,14 @@ _CALLSTACK = "op_callstack"
 # More than any Program has; a damaged file may claim anything.
 _MOST_BLOCKS, _MOST_DIMS = 10_000, 32
 _FEED, _FETCH = "feed", "fetch"
+_LARGEST = 2**31 - 1  # protobuf reads no longer message, and some versions write none
 
 
 def to_bytes(program):
     """A Program as a serialised ProgramDesc.
 
     Raises:
-        ValueError: the value of an attribute does not fit its type.
+        ValueError: the value of an attribute does not fit its type, or all of them take more than 2 GB.
     """
     message = schema.ProgramDesc()
     if program._stored is not None:
@@ -48,7 +49,16 @@ def to_bytes(program):
         message.version.version = VERSION
     for block in program.blocks:
         _write_block(block, message.blocks.add())
-    return message.SerializeToString()
+    try:
+        data = message.SerializeToString()
+    except EncodeError:  # every required field is there, so it is too long
+        data = None
+    if data is None or len(data) > _LARGEST:
+        raise ValueError(
+            f"the program takes more than the {_LARGEST:,} bytes that a message may have; large arrays belong in "
+            "persistable variables, not in attributes"
+        )
+    return data
 
 
 def _write_block(block, message):
