@@ -207,6 +207,12 @@ def test_what_fluidlite_lacks_is_listed(ops, listed):
     assert missing_operators(parsed(message_with(ops))) == listed
 
 
+def test_a_parsed_program_that_cannot_run_lists_what_is_missing(exe):
+    program = parsed(message_with([("relu", []), ("warp_ctc", []), ("while", []), ("while", [])]))
+    with pytest.raises(fluid.core.EnforceNotMet, match="no operator 'warp_ctc', 'while'\n.*in operator warp_ctc"):
+        exe.run(program)
+
+
 def test_an_input_that_fluidlite_lacks_is_listed():
     message = message_with([("relu", [])])
     message.blocks[0].ops[0].inputs.add(parameter=b"Slope", arguments=[b"x"])

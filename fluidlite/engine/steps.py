@@ -51,6 +51,10 @@ def versioned(ops, variables, feeds):
     several times, with different shapes even.  Each write but the first makes a version under a name of its own; a feed
     is a write.  Persistable variables keep their one place in the scope.
     """
+    missing = [op for op in ops if not registry.known(op.type)]  # in a Program that was read from a file
+    if missing:
+        types = ", ".join(sorted({repr(op.type) for op in missing}))
+        raise EnforceNotMet(f"fluidlite has no operator {types}\n{missing[0].describe()}")
     newest, written, steps = {}, set(feeds), []
     for index, op in enumerate(ops):
         definition = registry.find(op.type)
