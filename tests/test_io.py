@@ -370,7 +370,7 @@ def test_a_model_is_loaded_from_memory(exe, tmp_path):
         program, _, fetches = fluid.io.load_inference_model(None, exe, model, values)
         [got] = exe.run(program, feed={"img": IMAGE}, fetch_list=fetches)
         np.testing.assert_array_equal(got, expected)
-        with pytest.raises(ModelFileError, match="the given bytes: .*incomplete"):
+        with pytest.raises(ModelFileError, match="the given bytes, the variable fc_0.w_0: .*incomplete"):
             fluid.io.load_inference_model(None, exe, model, values[:-1])
     with pytest.raises(TypeError, match="as bytes"):
         fluid.io.load_inference_model(None, exe)
@@ -409,6 +409,17 @@ def test_a_file_of_other_variables_is_refused(exe, tmp_path):
     with pytest.raises(ModelFileError, match="ends after 9 variables; zzz should be the next"):
         fluid.io.load_persistables(exe, folder, filename="all")
     assert fluid.global_scope().local_var_names() == []
+
+
+def test_an_error_names_the_variable_of_the_one_file(exe, tmp_path):
+    recorded_network()
+    everything = REAL["combined"]
+    half = everything[: len(everything) // 4 * 2]  # hexadecimal
+    folder = write(tmp_path / "real", {"half": half, "junk": b"junk".hex() + everything[8:]})
+    with pytest.raises(ModelFileError, match=r"half, the variable fc_\S+: .* the file is incomplete \(at byte \d+\)"):
+        fluid.io.load_persistables(exe, folder, filename="half")
+    with pytest.raises(ModelFileError, match=r"junk, the variable fc_0.b_0: the LoDTensor is of version .*at byte 0"):
+        fluid.io.load_persistables(exe, folder, filename="junk")
 
 
 def test_what_values_must_be_loaded_from_is_said(exe, tmp_path):

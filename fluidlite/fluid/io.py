@@ -645,7 +645,9 @@ def _read_values(folder, filename, wanted):
             for name in sorted(wanted):
                 if not source.left:
                     raise source.error(f"the file ends after {len(values)} variables; {name} should be the next")
+                source.part = f"the variable {name}"
                 values[name] = _read_value(source, name, wanted[name])
+                source.part = None
             source.end(f"the last of {len(wanted)} variables; the file holds others")
         return values
     for name, variable in wanted.items():

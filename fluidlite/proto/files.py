@@ -60,11 +60,13 @@ class Source:
 
     Attributes:
         path (str): the file, for messages.
+        part (str): what is being read of it, for messages; None for the file as a whole.
         size, offset (int): its length, and how much of it was taken.
     """
 
     def __init__(self, file, size, path):
         self._file, self.size, self.path, self.offset = file, size, path, 0
+        self.part = None
 
     def __enter__(self):
         return self
@@ -79,7 +81,8 @@ class Source:
 
     def error(self, reason, offset=None):
         """The ModelFileError for what is wrong at an offset (that of the next byte)."""
-        return ModelFileError(f"{self.path}: {reason} (at byte {self.offset if offset is None else offset:,})")
+        where = self.path if self.part is None else f"{self.path}, {self.part}"
+        return ModelFileError(f"{where}: {reason} (at byte {self.offset if offset is None else offset:,})")
 
     def seek(self, offset):
         """Go to an offset."""
