@@ -264,8 +264,11 @@ def test_names_that_a_program_does_not_have_are_warned_of(exe, tmp_path):
     with pytest.warns(UserWarning, match="no variables .*'other'"):
         fluid.set_program_state(main, {**VALUES, "other": np.ones(1)})
     folder = write(tmp_path / "real", {**REAL["persistables"], "other": REAL["persistables"]["fc_0.w_0"]})
-    with pytest.warns(UserWarning, match="does not use .*'other'"):
+    with pytest.warns(UserWarning, match=r"no variables for the files \['other'\] of"):
         fluid.load(main, folder, exe)
+    fluid.save(main, str(tmp_path / "state" / "m"))
+    with pytest.warns(UserWarning, match=r"'m.pdparams'\] of .*; load '.*m' instead"):
+        fluid.load(main, str(tmp_path / "state"), exe)
 
 
 def test_parameters_have_values(exe):

@@ -293,3 +293,10 @@ def test_the_offset_is_where_the_part_lies():
 def test_only_bytes_are_parsed():
     with pytest.raises(TypeError, match="is bytes, got str"):
         fluid.Program.parse_from_string("text")
+
+
+def test_training_a_program_that_has_no_parameters_warns():
+    loss = fluid.layers.mean(fluid.layers.fc(fluid.data("x", [None, 3]), 1))
+    program = fluid.Program.parse_from_string(fluid.default_main_program().desc.serialize_to_string())
+    with pytest.warns(UserWarning, match="SGDOptimizer: the program has no Parameters, so nothing will be trained"):
+        fluid.optimizer.SGD(0.1).minimize(program.global_block().var(loss.name))

@@ -213,7 +213,7 @@ def load_vars(executor, dirname, main_program=None, vars=None, predicate=None, f
     Raises:
         TypeError: a wrong argument.
         ModelFileError: a file is missing, damaged, lacks a variable, or holds a value of another shape or dtype.
-            No variable is changed then.
+            No variable is changed then; for that, all values are held in memory beside the former ones.
     """
     _check_executor("load_vars", executor)
     _load(dirname, filename, _chosen(main_program, vars, predicate))
@@ -484,7 +484,9 @@ def load(program, model_path, executor=None, var_list=None):
         chosen = [v for v in chosen if v.name in names]
         unused = sorted(names.difference([_STEP], (v.name for v in chosen)))
         if unused:
-            warnings.warn(f"load: the program does not use all files in {folder}, not {unused}", stacklevel=2)
+            states = [name for name in unused if name.endswith(".pdparams")]
+            hint = f"; load {os.path.join(folder, states[0].removesuffix('.pdparams'))!r} instead" if states else ""
+            warnings.warn(f"load: the program has no variables for the files {unused} of {folder}{hint}", stacklevel=2)
     _load(folder, name, chosen, with_step=var_list is None)
 
 

@@ -120,6 +120,12 @@ class Optimizer:
         parameter_list = parameter_list or self._parameter_list
         if parameter_list is not None and not isinstance(parameter_list, (list, tuple, set)):
             raise TypeError(f"{name}: parameter_list must be a list, got {type(parameter_list).__name__}")
+        if parameter_list is None and not loss.block.program.all_parameters():
+            warnings.warn(
+                f"{name}: the program has no Parameters, so nothing will be trained (a loaded one has none: build the "
+                "network again and load its values)",
+                stacklevel=3,
+            )
         with program_guard(loss.block.program, startup_program):
             return append_backward(
                 loss,

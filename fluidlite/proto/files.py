@@ -31,8 +31,8 @@ class ModelFileError(ValueError):
         super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in message))
 
 
-def path_inside(folder, name):
-    """The path of the file `name` in `folder`.
+def path_inside(folder, name, link=False):
+    """The path of the file `name` in `folder`; with `link`, the file itself may be a link to one that lies elsewhere.
 
     Raises:
         ModelFileError: the name leads out of the folder, by itself or through a link, or is no name of a file.
@@ -47,10 +47,10 @@ def path_inside(folder, name):
         raise ModelFileError(f"{name!r} is no name for a file in the folder {folder}")
     path = os.path.join(folder, *parts)
     try:
-        root, real = os.path.realpath(folder), os.path.realpath(path)
+        root, real = os.path.realpath(folder), os.path.realpath(os.path.dirname(path) if link else path)
     except ValueError as error:  # characters that the file system cannot write
         raise ModelFileError(f"{name!r} is no name for a file in the folder {folder}: {error}") from None
-    if os.path.commonpath([root, real]) != root or real == root:
+    if os.path.commonpath([root, real]) != root or real == root and not link:
         raise ModelFileError(f"the name {name!r} leads out of the folder {folder}, through a link to {real}")
     return path
 
@@ -155,7 +155,7 @@ class Folder:
         self.path, self._layers = path, layers
 
     def _find(self, name):
-        paths = [path_inside(layer, name) for layer in self._layers]
+        paths = [path_inside(layer, name, link=True) for layer in self._layers]  # caches keep files elsewhere
         return next((path for path in paths[:-1] if os.path.lexists(path)), paths[-1])
 
     def has(self, name):

@@ -67,12 +67,6 @@ def a_parameter_called_after_a_device(folder):
     _rename(folder, b"/dev/zero")
 
 
-def a_parameter_that_is_a_link_out_of_the_folder(folder):
-    name = _parameter(folder)
-    os.unlink(os.path.join(folder, name))
-    os.symlink(os.path.join("..", "secret"), os.path.join(folder, name))
-
-
 def a_parameter_behind_a_linked_folder(folder):
     os.symlink("..", os.path.join(folder, "up"))
     _rename(folder, b"up/secret")

@@ -3,7 +3,8 @@
 import numpy as np
 
 from ...ops.dtypes import numpy_dtype
-from ..framework import Variable
+from ...ops.registry import EnforceNotMet
+from ..framework import UserFrame, Variable
 from ..layer_helper import LayerHelper
 from ..messages import described
 
@@ -142,3 +143,51 @@ def documented(name, doc, function):
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
     return function
+
+
+def positive(layer, argument, value):
+    """`value` as an int; raises TypeError unless it is one above 0."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
+        raise TypeError(f"{layer}: {argument} must be a positive integer, got {described(value)}")
+    return int(value)
+
+
+def pair(layer, argument, value):
+    """[height, width] of one or two positive integers."""
+    items = list(value) if isinstance(value, (list, tuple)) else [value, value]
+    if len(items) != 2:
+        raise ValueError(f"{layer}: {argument} must be an integer or two, got {described(value)}")
+    return [positive(layer, argument, item) for item in items]
+
+
+def channel_axis(layer, variable, data_format):
+    """The dimension of the channels of images; raises where they are no images."""
+    if data_format not in ("NCHW", "NHWC"):
+        raise ValueError(f'{layer}: data_format must be "NCHW" or "NHWC", got {data_format!r}')
+    if len(variable.shape) != 4:
+        raise EnforceNotMet(
+            f"{layer}: {variable.name} must have 4 dimensions, got shape {list(variable.shape)}\n"
+            f"  called at {UserFrame.current()}"
+        )
+    return 1 if data_format == "NCHW" else 3
+
+
+def paddings_of(layer, padding, data_format):
+    """(numbers, algorithm) of a `padding` argument."""
+    wanted = 'an int, 2 or 4 ints, a pair for each of the 4 dimensions, "SAME" or "VALID"'
+    if isinstance(padding, str):
+        if padding.upper() not in ("SAME", "VALID"):
+            raise ValueError(f"{layer}: padding must be {wanted}, got {padding!r}")
+        return [0, 0], padding.upper()
+    items = list(padding) if isinstance(padding, (list, tuple)) else [padding, padding]
+    if len(items) == 4 and all(isinstance(item, (list, tuple)) for item in items):
+        image = items[2:] if data_format == "NCHW" else items[1:3]
+        others = items[:2] if data_format == "NCHW" else [items[0], items[3]]
+        if any(list(pair) != [0, 0] for pair in others):
+            raise ValueError(f"{layer}: the batch and the channels cannot be padded, got {padding!r}")
+        items = [number for pair in image for number in pair]
+    if len(items) not in (2, 4) or not all(hasattr(item, "__index__") and item >= 0 for item in items):
+        raise ValueError(f"{layer}: padding must be {wanted}, got {padding!r}")
+    if len(items) == 4 and items[0] == items[1] and items[2] == items[3]:
+        items = [items[0], items[2]]
+    return [int(item) for item in items], "EXPLICIT"

@@ -3,8 +3,20 @@
 from ..framework import Variable
 from ..initializer import Constant
 from ..layer_helper import LayerHelper
-from .checks import append, check_dtype, check_variable, integer, integers, number, numbers_or_variables, truth
-from .nn import _channel_axis, _padding, _pair, _positive
+from .checks import (
+    append,
+    channel_axis,
+    check_dtype,
+    check_variable,
+    integer,
+    integers,
+    number,
+    numbers_or_variables,
+    paddings_of,
+    pair,
+    positive,
+    truth,
+)
 
 __all__ = [
     "conv2d_transpose",
@@ -67,13 +79,13 @@ def conv2d_transpose(
     """
     layer = "conv2d_transpose"
     check_dtype(layer, "input", input, "f")
-    axis = _channel_axis(layer, input, data_format)
+    axis = channel_axis(layer, input, data_format)
     channels = input.shape[axis]
-    num_filters = _positive(layer, "num_filters", num_filters)
-    groups = 1 if groups is None else _positive(layer, "groups", groups)
-    strides, dilations = _pair(layer, "stride", stride), _pair(layer, "dilation", dilation)
-    paddings, algorithm = _padding(layer, padding, data_format)
-    sizes = [] if output_size is None else _pair(layer, "output_size", output_size)
+    num_filters = positive(layer, "num_filters", num_filters)
+    groups = 1 if groups is None else positive(layer, "groups", groups)
+    strides, dilations = pair(layer, "stride", stride), pair(layer, "dilation", dilation)
+    paddings, algorithm = paddings_of(layer, padding, data_format)
+    sizes = [] if output_size is None else pair(layer, "output_size", output_size)
     if filter_size is None:
         if not sizes:
             raise ValueError(f"{layer}: one of filter_size and output_size must be given")
@@ -82,7 +94,7 @@ def conv2d_transpose(
         numbers = zip(sizes, image, strides, total, dilations, strict=True)
         window = [(out - (size - 1) * step + pad - 1) // apart + 1 for out, size, step, pad, apart in numbers]
     else:
-        window = _pair(layer, "filter_size", filter_size)
+        window = pair(layer, "filter_size", filter_size)
     depthwise = channels == num_filters == groups and not use_cudnn
     type = "depthwise_conv2d_transpose" if depthwise else layer
     helper = LayerHelper(
@@ -125,7 +137,7 @@ def adaptive_pool2d(input, pool_size, pool_type="max", require_index=False, name
         raise ValueError(f'{layer}: pool_type must be "max" or "avg", got {pool_type!r}')
     if truth(layer, "require_index", require_index) and pool_type == "avg":
         raise ValueError(f"{layer}: a mean has no index; require_index goes with pool_type 'max'")
-    attrs = {"ksize": _pair(layer, "pool_size", pool_size), "adaptive": True}
+    attrs = {"ksize": pair(layer, "pool_size", pool_size), "adaptive": True}
     if pool_type == "avg":
         return append("pool2d", {"X": input}, {**attrs, "pooling_type": "avg"}, name=name)
     helper = LayerHelper("max_pool2d_with_index", name=name)
@@ -167,7 +179,7 @@ def image_resize(
     if not isinstance(resample, str) or resample.upper() not in types:
         raise ValueError(f"image_resize: resample must be one of {list(types)}, got {resample!r}")
     check_dtype("image_resize", "input", input, "f")
-    _channel_axis("image_resize", input, data_format)
+    channel_axis("image_resize", input, data_format)
     if align_mode not in (0, 1):
         raise ValueError(f"image_resize: align_mode must be 0 or 1, got {align_mode!r}")
     type = types[resample.upper()]
@@ -264,7 +276,7 @@ def pad2d(input, paddings=(0, 0, 0, 0), mode="constant", pad_value=0.0, data_for
         EnforceNotMet: paddings that do not fit.
     """
     check_variable("pad2d", "input", input)
-    _channel_axis("pad2d", input, data_format)
+    channel_axis("pad2d", input, data_format)
     if mode not in ("constant", "reflect", "edge"):
         raise ValueError(f'pad2d: mode must be "constant", "reflect" or "edge", got {mode!r}')
     inputs, attrs = {"X": input}, {"mode": mode, "data_format": data_format}
@@ -315,7 +327,7 @@ def lrn(input, n=5, k=1.0, alpha=1e-4, beta=0.75, name=None, data_format="NCHW")
         EnforceNotMet: input has not 4 dimensions, or n is even.
     """
     check_dtype("lrn", "input", input, "f")
-    _channel_axis("lrn", input, data_format)
+    channel_axis("lrn", input, data_format)
     helper = LayerHelper("lrn", name=name)
     middle = helper.create_variable_for_type_inference(input.dtype, stop_gradient=True)
     out = helper.create_variable_for_type_inference(input.dtype)
@@ -357,7 +369,7 @@ def group_norm(input, groups, epsilon=1e-05, param_attr=None, bias_attr=None, ac
     mean, variance = (helper.create_variable(dtype=input.dtype, stop_gradient=True) for _ in range(2))
     out = helper.create_variable(dtype=input.dtype)
     attrs = {
-        "groups": _positive("group_norm", "groups", groups),
+        "groups": positive("group_norm", "groups", groups),
         "epsilon": number("group_norm", "epsilon", epsilon),
         "data_layout": data_layout,
     }
@@ -436,7 +448,7 @@ def shuffle_channel(x, group, name=None):
         EnforceNotMet: group does not divide the channels.
     """
     check_variable("shuffle_channel", "x", x)
-    return append("shuffle_channel", {"X": x}, {"group": _positive("shuffle_channel", "group", group)}, name=name)
+    return append("shuffle_channel", {"X": x}, {"group": positive("shuffle_channel", "group", group)}, name=name)
 
 
 def pixel_shuffle(x, upscale_factor):
@@ -452,7 +464,7 @@ def pixel_shuffle(x, upscale_factor):
         EnforceNotMet: r^2 does not divide the channels.
     """
     check_variable("pixel_shuffle", "x", x)
-    factor = _positive("pixel_shuffle", "upscale_factor", upscale_factor)
+    factor = positive("pixel_shuffle", "upscale_factor", upscale_factor)
     return append("pixel_shuffle", {"X": x}, {"upscale_factor": factor})
 
 
@@ -474,7 +486,7 @@ def maxout(x, groups, name=None, axis=1):
     check_dtype("maxout", "x", x, "f")
     if axis not in (1, -1, 3):
         raise ValueError(f"maxout: axis must be 1, 3 or -1, got {axis!r}")
-    attrs = {"groups": _positive("maxout", "groups", groups), "axis": 3 if axis == -1 else axis}
+    attrs = {"groups": positive("maxout", "groups", groups), "axis": 3 if axis == -1 else axis}
     return append("maxout", {"X": x}, attrs, name=name)
 
 
@@ -492,7 +504,7 @@ def space_to_depth(x, blocksize, name=None):
         EnforceNotMet: the shape does not fit.
     """
     check_variable("space_to_depth", "x", x)
-    attrs = {"blocksize": _positive("space_to_depth", "blocksize", blocksize)}
+    attrs = {"blocksize": positive("space_to_depth", "blocksize", blocksize)}
     return append("space_to_depth", {"X": x}, attrs, name=name)
 
 
@@ -512,7 +524,7 @@ def temporal_shift(x, seg_num, shift_ratio=0.25, name=None):
     """
     check_dtype("temporal_shift", "x", x, "f")
     attrs = {
-        "seg_num": _positive("temporal_shift", "seg_num", seg_num),
+        "seg_num": positive("temporal_shift", "seg_num", seg_num),
         "shift_ratio": number("temporal_shift", "shift_ratio", shift_ratio),
     }
     return append("temporal_shift", {"X": x}, attrs, name=name)

@@ -9,7 +9,7 @@ from ..initializer import Constant, Normal
 from ..layer_helper import LayerHelper
 from ..messages import described
 from ..param_attr import ParamAttr
-from .checks import append, check_dtype, check_variable
+from .checks import append, channel_axis, check_dtype, check_variable, paddings_of, pair, positive
 
 __all__ = ["fc", "conv2d", "pool2d", "batch_norm", "dropout", "softmax", "log_softmax"]
 
@@ -35,7 +35,7 @@ def fc(input, size, num_flatten_dims=1, param_attr=None, bias_attr=None, act=Non
     for variable in helper.multiple_input():
         check_dtype("fc", "input", variable, "f")
     dtype = helper.input_dtype()
-    size = _positive("fc", "size", size)
+    size = positive("fc", "size", size)
     products = []
     for variable, attr in helper.iter_inputs_and_params():
         rank = len(variable.shape)
@@ -108,18 +108,18 @@ def conv2d(
         EnforceNotMet: the filter does not fit the input.
     """
     check_variable("conv2d", "input", input)
-    channels = input.shape[_channel_axis("conv2d", input, data_format)]
+    channels = input.shape[channel_axis("conv2d", input, data_format)]
     if channels == -1:
         raise ValueError(f"conv2d: the channels of {input.name} must be known, got shape {list(input.shape)}")
-    num_filters = _positive("conv2d", "num_filters", num_filters)
-    groups = 1 if groups is None else _positive("conv2d", "groups", groups)
+    num_filters = positive("conv2d", "num_filters", num_filters)
+    groups = 1 if groups is None else positive("conv2d", "groups", groups)
     if channels % groups or num_filters % groups:
         raise ValueError(
             f"conv2d: groups={groups} must divide both the channels of {input.name} (shape {list(input.shape)}) and "
             f"num_filters={num_filters}"
         )
-    height, width = _pair("conv2d", "filter_size", filter_size)
-    paddings, algorithm = _padding("conv2d", padding, data_format)
+    height, width = pair("conv2d", "filter_size", filter_size)
+    paddings, algorithm = paddings_of("conv2d", padding, data_format)
     depthwise = groups == channels and num_filters % channels == 0 and not use_cudnn
     type = "depthwise_conv2d" if depthwise else "conv2d"
     helper = LayerHelper(
@@ -138,16 +138,16 @@ def conv2d(
         inputs={"Input": input, "Filter": weight},
         outputs={"Output": out},
         attrs={
-            "strides": _pair("conv2d", "stride", stride),
+            "strides": pair("conv2d", "stride", stride),
             "paddings": paddings,
-            "dilations": _pair("conv2d", "dilation", dilation),
+            "dilations": pair("conv2d", "dilation", dilation),
             "groups": groups,
             "use_cudnn": bool(use_cudnn),
             "padding_algorithm": algorithm,
             "data_format": data_format,
         },
     )
-    axis = _channel_axis("conv2d", out, data_format)
+    axis = channel_axis("conv2d", out, data_format)
     return helper.append_activation(helper.append_bias_op(out, dim_start=axis, dim_end=axis + 1))
 
 
@@ -188,8 +188,8 @@ def pool2d(
         raise ValueError(f'pool2d: pool_type must be "max" or "avg", got {pool_type!r}')
     if not global_pooling and pool_size == -1:
         raise ValueError("pool2d: pool_size must be given unless global_pooling is True")
-    _channel_axis("pool2d", input, data_format)
-    paddings, algorithm = _padding("pool2d", pool_padding, data_format)
+    channel_axis("pool2d", input, data_format)
+    paddings, algorithm = paddings_of("pool2d", pool_padding, data_format)
     helper = LayerHelper("pool2d", input=input, name=name)
     out = helper.create_variable_for_type_inference(helper.input_dtype())
     helper.append_op(
@@ -198,9 +198,9 @@ def pool2d(
         outputs={"Out": out},
         attrs={
             "pooling_type": pool_type,
-            "ksize": [-1, -1] if global_pooling and pool_size == -1 else _pair("pool2d", "pool_size", pool_size),
+            "ksize": [-1, -1] if global_pooling and pool_size == -1 else pair("pool2d", "pool_size", pool_size),
             "global_pooling": bool(global_pooling),
-            "strides": _pair("pool2d", "pool_stride", pool_stride),
+            "strides": pair("pool2d", "pool_stride", pool_stride),
             "paddings": paddings,
             "padding_algorithm": algorithm,
             "use_cudnn": bool(use_cudnn),
@@ -394,48 +394,3 @@ def log_softmax(input, axis=None, dtype=None, name=None):
         input = append("cast", {"X": input}, dtypes, dtypes["out_dtype"], helper=helper)
     shares = append("softmax", {"X": input}, {"axis": -1 if axis is None else axis}, helper=helper)
     return append("log", {"X": shares}, helper=helper)
-
-
-def _positive(layer, argument, value):
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
-        raise TypeError(f"{layer}: {argument} must be a positive integer, got {described(value)}")
-    return int(value)
-
-
-def _pair(layer, argument, value):
-    items = list(value) if isinstance(value, (list, tuple)) else [value, value]
-    if len(items) != 2:
-        raise ValueError(f"{layer}: {argument} must be an integer or two, got {described(value)}")
-    return [_positive(layer, argument, item) for item in items]
-
-
-def _channel_axis(layer, variable, data_format):
-    if data_format not in ("NCHW", "NHWC"):
-        raise ValueError(f'{layer}: data_format must be "NCHW" or "NHWC", got {data_format!r}')
-    if len(variable.shape) != 4:
-        raise EnforceNotMet(
-            f"{layer}: {variable.name} must have 4 dimensions, got shape {list(variable.shape)}\n"
-            f"  called at {UserFrame.current()}"
-        )
-    return 1 if data_format == "NCHW" else 3
-
-
-def _padding(layer, padding, data_format):
-    """(numbers, algorithm) of a `padding` argument."""
-    wanted = 'an int, 2 or 4 ints, a pair for each of the 4 dimensions, "SAME" or "VALID"'
-    if isinstance(padding, str):
-        if padding.upper() not in ("SAME", "VALID"):
-            raise ValueError(f"{layer}: padding must be {wanted}, got {padding!r}")
-        return [0, 0], padding.upper()
-    items = list(padding) if isinstance(padding, (list, tuple)) else [padding, padding]
-    if len(items) == 4 and all(isinstance(item, (list, tuple)) for item in items):
-        image = items[2:] if data_format == "NCHW" else items[1:3]
-        others = items[:2] if data_format == "NCHW" else [items[0], items[3]]
-        if any(list(pair) != [0, 0] for pair in others):
-            raise ValueError(f"{layer}: the batch and the channels cannot be padded, got {padding!r}")
-        items = [number for pair in image for number in pair]
-    if len(items) not in (2, 4) or not all(hasattr(item, "__index__") and item >= 0 for item in items):
-        raise ValueError(f"{layer}: padding must be {wanted}, got {padding!r}")
-    if len(items) == 4 and items[0] == items[1] and items[2] == items[3]:
-        items = [items[0], items[2]]
-    return [int(item) for item in items], "EXPLICIT"
