@@ -83,7 +83,7 @@ class CheckpointConfig:
     """When and where a Trainer saves checkpoints.
 
     One is saved after every step whose number in its epoch is a multiple of `step_interval` (0 is one), in every epoch
-    whose number is a multiple of `epoch_interval`.
+    whose number is a multiple of `epoch_interval`.  What the handler of the step's EndStepEvent changes is in it.
 
     Args:
         checkpoint_dir (str): the folder; it should be used by one training run only.  None for the working folder.
