@@ -42,40 +42,75 @@ monkey_patch_variable()
 __getattr__, __dir__ = on_demand(
     __name__,
     {
+        "average": [],
         "backward": ["append_backward", "gradients"],
         "clip": ["set_gradient_clip"],
+        "contrib": [],
         "data_feeder": ["DataFeeder"],
+        "inferencer": ["Inferencer"],
         "io": ["load", "load_program_state", "save", "set_program_state"],
+        "metrics": [],
         "nets": [],
         "optimizer": [],
         "parallel_executor": ["ParallelExecutor"],
         "profiler": [],
         "reader": ["DataLoader", "PyReader"],
         "regularizer": [],
+        "trainer": [
+            "BeginEpochEvent",
+            "BeginStepEvent",
+            "CheckpointConfig",
+            "EndEpochEvent",
+            "EndStepEvent",
+            "Trainer",
+        ],
     },
 )
 
 if TYPE_CHECKING:  # for editors, which do not look behind __getattr__
-    from . import backward, clip, data_feeder, io, nets, optimizer, profiler, reader, regularizer
+    from . import (
+        average,
+        backward,
+        clip,
+        contrib,
+        data_feeder,
+        inferencer,
+        io,
+        metrics,
+        nets,
+        optimizer,
+        profiler,
+        reader,
+        regularizer,
+        trainer,
+    )
     from .backward import append_backward, gradients
     from .clip import set_gradient_clip
     from .data_feeder import DataFeeder
+    from .inferencer import Inferencer
     from .io import load, load_program_state, save, set_program_state
     from .parallel_executor import ParallelExecutor
     from .reader import DataLoader, PyReader
+    from .trainer import BeginEpochEvent, BeginStepEvent, CheckpointConfig, EndEpochEvent, EndStepEvent, Trainer
 
 Tensor = LoDTensor
 
 __all__ = [
+    "BeginEpochEvent",
+    "BeginStepEvent",
     "BuildStrategy",
     "CPUPlace",
     "CUDAPinnedPlace",
     "CUDAPlace",
+    "CheckpointConfig",
     "CompiledProgram",
     "DataFeeder",
     "DataLoader",
+    "EndEpochEvent",
+    "EndStepEvent",
     "ExecutionStrategy",
     "Executor",
+    "Inferencer",
     "LoDTensor",
     "LoDTensorArray",
     "ParallelExecutor",
@@ -85,11 +120,14 @@ __all__ = [
     "PyReader",
     "Scope",
     "Tensor",
+    "Trainer",
     "Variable",
     "append_backward",
+    "average",
     "backward",
     "clip",
     "compiler",
+    "contrib",
     "core",
     "cpu_places",
     "create_lod_tensor",
@@ -107,6 +145,7 @@ __all__ = [
     "global_scope",
     "gradients",
     "in_dygraph_mode",
+    "inferencer",
     "initializer",
     "io",
     "is_compiled_with_cuda",
@@ -114,6 +153,7 @@ __all__ = [
     "load",
     "load_program_state",
     "memory_optimize",
+    "metrics",
     "name_scope",
     "nets",
     "one_hot",
@@ -129,6 +169,7 @@ __all__ = [
     "scope_guard",
     "set_gradient_clip",
     "set_program_state",
+    "trainer",
     "unique_name",
 ]
 
