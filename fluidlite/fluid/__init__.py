@@ -45,7 +45,9 @@ __getattr__, __dir__ = on_demand(
         "backward": ["append_backward", "gradients"],
         "clip": ["set_gradient_clip"],
         "data_feeder": ["DataFeeder"],
+        "debugger": [],
         "io": ["load", "load_program_state", "save", "set_program_state"],
+        "net_drawer": [],
         "nets": [],
         "optimizer": [],
         "parallel_executor": ["ParallelExecutor"],
@@ -56,7 +58,7 @@ __getattr__, __dir__ = on_demand(
 )
 
 if TYPE_CHECKING:  # for editors, which do not look behind __getattr__
-    from . import backward, clip, data_feeder, io, nets, optimizer, profiler, reader, regularizer
+    from . import backward, clip, data_feeder, debugger, io, net_drawer, nets, optimizer, profiler, reader, regularizer
     from .backward import append_backward, gradients
     from .clip import set_gradient_clip
     from .data_feeder import DataFeeder
@@ -98,6 +100,7 @@ __all__ = [
     "cuda_places",
     "data",
     "data_feeder",
+    "debugger",
     "default_main_program",
     "default_startup_program",
     "device_guard",
@@ -115,6 +118,7 @@ __all__ = [
     "load_program_state",
     "memory_optimize",
     "name_scope",
+    "net_drawer",
     "nets",
     "one_hot",
     "optimizer",
