@@ -23,11 +23,13 @@ def units(chain, links):
         list of lists of Box
     """
     place = {box: number for number, box in enumerate(chain)}
-    uses = {}  # (box, variable) -> last place where it is read
+    uses = {}  # (box, variable) -> the places where it is read
     for (tail, head), names in links.items():
-        if tail in place and head in place:
+        if head in place and (tail in place or tail.kind == "input"):
             for name in names:
-                uses.setdefault((place[tail], name), []).append(place[head])
+                uses.setdefault((place.get(tail), name), []).append(place[head])
+    # What is fed counts from where it is first read.
+    uses = {(min(heads) if made is None else made, name): heads for (made, name), heads in uses.items()}
     return [[chain[i] for i in range(*span)] for span in _cut((0, len(chain)), uses)] if chain else []
 
 
@@ -42,13 +44,13 @@ def _cut(span, uses):
     cuts = [start, *(start + 1 + place for place, number in enumerate(crossing) if number <= 1), stop]
     for piece in zip(cuts, cuts[1:], strict=False):
         if piece[1] - piece[0] > _LONG:
-            # A value in use along most of a long piece is no part of its chain.
+            # What a long piece gets from before, or uses along most of its length, is no part of its chain.
             used = {
                 key: heads
                 for key, heads in uses.items()
                 if max(heads) - key[0] <= 0.6 * (piece[1] - piece[0]) or not piece[0] <= key[0] < piece[1]
             }
-            if len(used) < len(uses):
+            if len(used) < len(uses) or piece != span:
                 yield from _cut(piece, used)
                 continue
         yield piece

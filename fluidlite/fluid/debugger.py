@@ -113,10 +113,10 @@ def _variable(variable):
 
 
 def _operator(op):
-    outputs = [_listed(names) for names in op.outputs.values()]
+    outputs = [_listed(names) for _, names in sorted(op.outputs.items()) if names]
     if op.type == "fill_constant":
         return f"{','.join(outputs)} = {op.attrs.get('value')} [shape={op.attrs.get('shape')}]"
-    inputs = ", ".join(f"{slot}={_listed(names)}" for slot, names in op.inputs.items())
+    inputs = ", ".join(f"{slot}={_listed(names)}" for slot, names in sorted(op.inputs.items()) if names)
     attrs = ",".join(f"{name}={value}" for name, value in op.attrs.items() if name != "op_callstack")
     return f"{', '.join(outputs)} = {op.type}({inputs}) [{{{attrs}}}]"
 
