@@ -5,7 +5,7 @@ from fluidlite.drawing import draw, write
 write(draw(fluid.default_main_program()), "network.svg")
 """
 
-from .boxes import Item, Variables, items_of
+from .boxes import BACKWARD, UPDATE, Item, Variables, items_of
 from .folding import fold
 from .levels import LEVELS, initial_boxes, picture_of
 from .render import graph_of, rendered, write
@@ -111,6 +111,7 @@ def _picture(program, level=None, feeds=None, fetched=(), every=False):
 
 def _graph(picture, level, direction="TB", name=None):
     column_of = None
-    if level == "layers" and direction == "TB":
+    trains = any(box.group in (BACKWARD, UPDATE) for box in picture.boxes)
+    if direction == "TB" and (level == "layers" or (level == "ops" and not trains)):
         column_of = columns(picture, lambda box: len(details(box, picture.variables, level)) + 1)
     return graph_of(picture, level, direction, name=name, column_of=column_of)

@@ -182,13 +182,16 @@ def _tooltip(text):
 
 
 def _add_links(graph, picture, ids, level, column_of):
-    inputs = Counter(head for _, head in picture.links)
+    inputs, met = Counter(head for _, head in picture.links), set()
     bridges = {}
     for (tail, head), names in picture.links.items():
         back = level == "all" and (head, tail) in picture.links
         if back and tail.names:
             continue  # drawn once, with two heads
-        style = _style(tail, head, names, level, inputs[head] == 1)
+        # The way to where branches meet may be longer; of the branches, that of the first operand is the main one.
+        weight = 3 if inputs[head] == 1 else 1 if head in met else 2
+        met.add(head)
+        style = _style(tail, head, names, level, weight)
         if style is None:
             continue
         if back:
@@ -208,8 +211,8 @@ def _add_links(graph, picture, ids, level, column_of):
             graph.edge(ids[box.partner], ids[box], tooltip="what the forward pass has kept", **style)
 
 
-def _style(tail, head, names, level, alone):
-    """The attributes of a link; None where it is not drawn.  `alone`: it is the only one to its head."""
+def _style(tail, head, names, level, weight):
+    """The attributes of a link; None where it is not drawn.  The more `weight`, the shorter and straighter it is."""
     groups = tail.group or FORWARD, head.group or FORWARD
     if groups == (BACKWARD, BACKWARD):
         # Gradients flow back: upwards, beside what they are the gradients of.
@@ -219,8 +222,7 @@ def _style(tail, head, names, level, alone):
             return None
         return {"constraint": "false", **_SAVED}
     if UPDATE not in groups:
-        # What leads to where branches meet may be longer and bent.
-        return {"label": "shapes", "weight": "3" if alone else "1"}
+        return {"label": "shapes", "weight": str(weight)}
     shared = tail.partner is None or head.partner is None
     if level == "layers":
         if head.group == UPDATE and (tail.group == UPDATE or shared):

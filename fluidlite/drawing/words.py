@@ -102,9 +102,12 @@ def _updated(box, variables):
     lines = [(line, "parameter") for line in found[:_MOST]]
     if len(found) > _MOST:
         lines.append((f"and {len(found) - _MOST} more", "about"))
-    others = list(dict.fromkeys(item.purpose for item in box.items if not item.inputs.get("Param")))
-    if names and others:
-        lines.append(("after " + ", ".join(others), "about"))
+    places = [place for place, item in enumerate(box.items) if item.inputs.get("Param")]
+    if names:
+        for word, others in (("after", box.items[: places[-1]]), ("then", box.items[places[0] :])):
+            found = dict.fromkeys(item.purpose for item in others if not item.inputs.get("Param"))
+            if found:
+                lines.append((f"{word} {', '.join(found)}", "about"))
     if len(box.items) == 1 and box.items[0].purpose != box.items[0].type:
         lines.append((box.items[0].purpose, "about"))
     elif box.partner is None and len(box.items) > 1 and not names:
