@@ -11,6 +11,7 @@ FORWARD, BACKWARD, UPDATE, STARTUP = "forward", "backward", "update", "startup"
 
 # A state that more operators read, such as the learning rate, is drawn without its links.
 _SHARED = 2
+_DEEPEST = 12  # name scopes inside each other that become frames
 # What an inference model has to say how it is fed and fetched; the picture has ends for that.
 _PLUMBING = frozenset(["feed", "fetch"])
 
@@ -72,7 +73,7 @@ class Item:
     @property
     def scopes(self):
         """The name scopes around it, outermost first."""
-        return [name for name in str(self.attrs.get("op_namescope", "")).split("/") if name]
+        return [name for name in str(self.attrs.get("op_namescope", "")).split("/") if name][:_DEEPEST]
 
 
 @dataclass(eq=False)
