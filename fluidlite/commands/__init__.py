@@ -7,6 +7,6 @@ returns the exit status.  A `ModelFileError` that leaves `run` becomes one line 
 
 # Name -> what it does, in the words of the help.
 COMMANDS = {
-    "draw": "a picture of a model, or of the program that a script runs",
     "inspect": "what a saved model holds: inputs, outputs, layers, parameters, operators, files",
+    "draw": "a picture of a model, or of the program that a script runs",
 }
