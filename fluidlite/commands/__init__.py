@@ -8,4 +8,5 @@ returns the exit status.  A `ModelFileError` that leaves `run` becomes one line 
 # Name -> what it does, in the words of the help.
 COMMANDS = {
     "inspect": "what a saved model holds: inputs, outputs, layers, parameters, operators, files",
+    "draw": "a picture of a model, or of the program that a script runs",
 }

@@ -139,7 +139,7 @@ class _Group:
         parameters = {name: variable for name, variable in read if variable is not None}
         written = {name for op in self.ops for name in op.output_arg_names}
         last = self.ops[-1]
-        outputs = [v for name in _main_output(last) if (v := variables.find(last, name)) is not None]
+        outputs = [v for name in main_output(last) if (v := variables.find(last, name)) is not None]
         type = "fc" if self.first in _PRODUCTS and parameters else self.first
         return Layer(type, list(self.ops), outputs, list(parameters.values()), written.intersection(parameters))
 
@@ -159,7 +159,7 @@ def _joined(op, sources, variables):
         return None
     [*others, last] = sources
     ends_in = set(op.input_arg_names)
-    if not ends_in.intersection(_main_output(last.ops[-1])):
+    if not ends_in.intersection(main_output(last.ops[-1])):
         return None
     if op.type == "sum" and all(group.first in _PRODUCTS and len(group.ops) == 1 for group in sources):
         # fc of several inputs: a product for each
@@ -182,7 +182,8 @@ def _adds_bias(op, group, variables):
     return any(variables.parameter(op, name) is not None for name in op.input("Y"))
 
 
-def _main_output(op):
+def main_output(op):
+    """The names in the slot of an operator's main output (list of str)."""
     for slot in _MAIN_OUTPUTS:
         if op.outputs.get(slot):
             return op.outputs[slot]

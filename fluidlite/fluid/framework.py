@@ -178,12 +178,20 @@ class Variable:
         self.error_clip = error_clip
 
     def to_string(self, throw_on_error=False, with_details=False):
-        """A line that describes the variable; `with_details` adds its flags."""
+        """A line that describes the variable; `with_details` adds what matters to few."""
         kind = "persist " if self.persistable else ""
-        kind += type(self).__name__.lower() if isinstance(self, Parameter) else "var"
-        text = f"{kind} {self.name} : {self.type.name}.shape{self.shape}.dtype({self.dtype.name.lower()})"
-        if with_details:
-            text += f".stop_gradient({self.stop_gradient}).lod_level({self.lod_level})"
+        if isinstance(self, Parameter):
+            kind += "trainable param" if self.trainable else "param"
+        else:
+            kind += "var"
+        text = f"{kind} {self.name} : {self.type.name}"
+        if self._shape is not None or self._dtype is not None:
+            text += f".shape({', '.join(map(str, self.shape))}).dtype({_dtype_name(self.dtype)})"
+        text += f".stop_gradient({self.stop_gradient})"
+        if self.lod_level or with_details:
+            text += f".lod_level({self.lod_level})"
+        if with_details and self.error_clip is not None:
+            text += f".error_clip({self.error_clip})"
         return text
 
     def __str__(self):
@@ -226,6 +234,14 @@ class Parameter(Variable):
         self.need_clip = kwargs.pop("need_clip", True)
         self.is_distributed = False
         super().__init__(block, type=type, shape=shape, dtype=dtype, persistable=True, **kwargs)
+
+
+def _dtype_name(dtype):
+    """'float32' for VarType.FP32; the type's own name where it is that of no array."""
+    try:
+        return numpy_dtype(dtype).name
+    except TypeError:
+        return dtype.name.lower()
 
 
 def _checked_shape(shape, name):
@@ -398,12 +414,36 @@ class Operator:
         return "\n".join(lines)
 
     def to_string(self, throw_on_error=False, skip_op_callstack=True):
-        """The operator as a line of pseudo-code."""
+        """The operator as a line of pseudo-code, with all its attributes.
+
+        Args:
+            throw_on_error (bool): without effect; kept for Fluid's scripts.
+            skip_op_callstack (bool): whether to leave out the user's line that asked for it.
+        Returns:
+            str
+        """
+        text = self._code(self.attrs.items() if self.attrs else ())
+        return text if skip_op_callstack or self.callstack is None else f"{text}  // {self.callstack}"
+
+    def _code(self, attrs):
         outs = ", ".join(f"{slot}={names}" for slot, names in self.outputs.items())
         ins = ", ".join(f"{slot}={names}" for slot, names in self.inputs.items())
-        skipped = {"op_callstack"} if skip_op_callstack else ()
-        attrs = ", ".join(f"{name}={value!r}" for name, value in sorted(self.attrs.items()) if name not in skipped)
-        return f"{{{outs}}} = {self.type}(inputs={{{ins}}}, {attrs})"
+        words = [f"inputs={{{ins}}}"]
+        words += [f"{name} = {value!r}" for name, value in sorted(attrs) if name != "op_callstack"]
+        return f"{{{outs}}} = {self.type}({', '.join(words)})"
+
+    def _telling_attrs(self):
+        """The attributes (name, value) that say more than that nothing special was asked for."""
+        hidden, defaults = set(registry.COMMON_ATTRS), {}
+        if registry.known(self.type):
+            definition = registry.find(self.type)
+            hidden.update(definition.unused)
+            defaults = definition.all_attrs()
+        return [
+            (name, value)
+            for name, value in self.attrs.items()
+            if name not in hidden and not (name in defaults and defaults[name] == value)
+        ]
 
     __str__ = to_string
 
@@ -579,17 +619,37 @@ class Block:
         )
 
     def to_string(self, throw_on_error=False, with_details=False):
-        """The block's variables and operators, a line each."""
+        """The block's variables and operators, a line each.
+
+        Args:
+            throw_on_error (bool): without effect; kept for Fluid's scripts.
+            with_details (bool): with every attribute, default or not, and the user's line of each operator.
+        Returns:
+            str
+        """
         lines = [f"{{ // block {self.idx}"]
         lines += ["    " + v.to_string(throw_on_error, with_details) for v in self.vars.values()]
-        lines += [""] if self.vars else []
-        lines += ["    " + op.to_string() for op in self.ops]
+        part = None
+        for op in self.ops:
+            role = op.attrs.get(OpRole.attr_name, 0)
+            before, part = part, _part(role if isinstance(role, int) else 0)
+            if part != before:
+                lines += ["", f"    // {part}"]
+            code = op.to_string(throw_on_error, False) if with_details else op._code(op._telling_attrs())
+            lines.append("    " + code)
         return "\n".join(lines + ["}"])
 
     __str__ = to_string
 
     def __repr__(self):
         return self.to_string()
+
+
+def _part(role):
+    """Which part of training an operator with this role belongs to."""
+    if role & OpRole.LRSched:
+        return "learning rate"
+    return "update" if role & OpRole.Optimize else "backward" if role & OpRole.Backward else "forward"
 
 
 @functools.cache
@@ -795,7 +855,14 @@ class Program:
         return from_bytes(binary_str)
 
     def to_string(self, throw_on_error=False, with_details=False):
-        """The Program as text: each block's variables and operators."""
+        """The Program as text: each block's variables and operators, a line each.
+
+        Args:
+            throw_on_error (bool): without effect; kept for Fluid's scripts.
+            with_details (bool): with every attribute, default or not, and the user's line of each operator.
+        Returns:
+            str
+        """
         return "\n".join(block.to_string(throw_on_error, with_details) for block in self.blocks)
 
     def __str__(self):
@@ -803,6 +870,12 @@ class Program:
 
     def __repr__(self):
         return f"<Program of {sum(len(block.ops) for block in self.blocks)} operators>"
+
+    def _repr_svg_(self):
+        """The picture of its layers, for Jupyter; None where it cannot be drawn, and Jupyter shows the text."""
+        from ..drawing import as_svg
+
+        return as_svg(self)
 
 
 def _copied(variable, block):

@@ -1,0 +1,225 @@
+"""The words of a picture: what boxes and links are called, and which details of an operator readers look for."""
+
+from ..commands.text import clean
+from ..ops.dtypes import numpy_dtype
+from ..ops.registry import GRAD
+from .boxes import BACKWARD, STARTUP, UPDATE
+
+_LONGEST = 44  # characters of a name
+_MOST = 6  # lines of a kind in a box
+
+_PLAIN_NAMES = {
+    "mul": "matrix product",
+    "cross_entropy2": "cross entropy",
+    "softmax_with_cross_entropy": "softmax + cross entropy",
+    "elementwise_add": "add",
+    "elementwise_sub": "subtract",
+    "elementwise_mul": "multiply",
+    "elementwise_div": "divide",
+    "lookup_table": "embedding",
+    "lookup_table_v2": "embedding",
+}
+
+
+def sizes(shape):
+    """'N×784' for (-1, 784): N is the batch, ? another size that is known only at run time."""
+    if shape is None:
+        return "?"
+    if not shape:
+        return "scalar"
+    return "×".join(("N" if place == 0 else "?") if size < 0 else str(size) for place, size in enumerate(shape))
+
+
+def short(name):
+    """A name that fits into a box: a long one without its middle, and none with control characters."""
+    name = clean(name)
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST // 2]}…{name[-_LONGEST // 2 + 1 :]}"
+
+
+def title(box):
+    """The words at the top of a box."""
+    if box.names:
+        return short(box.names[0]) if len(box.names) == 1 else f"{len(box.names)} variables"
+    types = list(dict.fromkeys(item.type for item in box.items))
+    if box.layers:
+        words = [_PLAIN_NAMES.get(layer.type, layer.type) for layer in box.layers]
+        activation = box.layers[-1].activation
+        return " + ".join([*words, activation] if activation else words)
+    if box.group == STARTUP and len(box.items) > 1:
+        return short(box.items[0].writes[0].partition(".")[0])
+    if box.group == UPDATE:
+        if all(item.schedules for item in box.items) and len(box.items) > 1:
+            return "learning rate schedule"
+        updates = [item.type for item in box.items if item.inputs.get("Param")]
+        if len(box.items) > 1:
+            return ", ".join(dict.fromkeys(updates or [item.purpose for item in box.items]))
+    if box.group == BACKWARD and box.partner is not None and box.partner.layers:
+        return f"gradient of {title(box.partner)}"
+    return short(", ".join(types))
+
+
+def details(box, variables, level):
+    """The lines below the title: pairs (text, kind), of the kind "about", "parameter" or "note"."""
+    if len(box.names) == 1:
+        return [(_with_dtype(box.names[0], variables), "about")]
+    if box.names:
+        return [(f"{short(name)}  {_with_dtype(name, variables)}", "about") for name in box.names]
+    lines = []
+    if box.group == BACKWARD:
+        if level == "layers":
+            lines += _gradients(box, variables)
+    elif box.group == UPDATE:
+        lines += _updated(box, variables)
+    elif box.group == STARTUP:
+        lines += _initialised(box, variables)
+    else:
+        about = [words for item in box.items if (words := _details_of(item, variables))]
+        lines += [(words, "about") for words in (about[:1] if len(box.layers) > 1 else about)]
+        if level != "all":
+            names = dict.fromkeys(name for item in box.items for name in item.reads if variables.lasts(name))
+            lines += [(line, "parameter") for line in _by_owner(names, variables)]
+    lines += [(item.note, "note") for item in box.items if item.note]
+    return lines
+
+
+def _with_dtype(name, variables):
+    variable = variables.find(name)
+    dtype = "float32" if variable is None else _dtype(variable)
+    return sizes(variables.shape(name)) + ("" if dtype == "float32" else f" {dtype}")
+
+
+def _gradients(box, variables):
+    names = dict.fromkeys(name for item in box.items for name in item.writes)
+    of = [name.removesuffix(GRAD) for name in names if name.endswith(GRAD)]
+    lines = _by_owner(_in_order([name for name in of if variables.lasts(name)], box.partner))
+    return [("→ " + line, "parameter") for line in lines]
+
+
+def _updated(box, variables):
+    names = dict.fromkeys(name for item in box.items for name in item.inputs.get("Param", ()))
+    names = _in_order(names, box.partner and (box.partner.partner or box.partner))
+    found = _by_owner(names, variables)
+    lines = [(line, "parameter") for line in found[:_MOST]]
+    if len(found) > _MOST:
+        lines.append((f"and {len(found) - _MOST} more", "about"))
+    places = [place for place, item in enumerate(box.items) if item.inputs.get("Param")]
+    if names:
+        for word, others in (("after", box.items[: places[-1]]), ("then", box.items[places[0] :])):
+            found = dict.fromkeys(item.purpose for item in others if not item.inputs.get("Param"))
+            if found:
+                lines.append((f"{word} {', '.join(found)}", "about"))
+    if len(box.items) == 1 and box.items[0].purpose != box.items[0].type:
+        lines.append((box.items[0].purpose, "about"))
+    elif box.partner is None and len(box.items) > 1 and not names:
+        lines.append(("of all parameters", "about"))
+    return lines
+
+
+def _in_order(names, box):
+    """Parameters in the order in which the box that they belong to reads them."""
+    order = [name for item in box.items for name in item.reads] if box is not None else []
+    return sorted(names, key=lambda name: order.index(name) if name in order else len(order))
+
+
+def _by_owner(names, variables=None):
+    """Lines such as 'fc_0: w_0 784×10, b_0 10' for variables whose names begin alike; without sizes if None."""
+    owners = {}
+    for name in names:
+        stem, dot, rest = name.rpartition(".")
+        owners.setdefault(stem + dot, []).append((rest, sizes(variables.shape(name)) if variables else ""))
+    lines = []
+    for stem, members in owners.items():
+        words = []
+        for place, (rest, size) in enumerate(members):
+            last = place + 1 == len(members) or members[place + 1][1] != size
+            words.append(f"{rest} {size}".rstrip() if last else rest)
+        lines.append(short(stem.removesuffix(".")) + ": " + ", ".join(words) if stem else short(", ".join(words)))
+    return lines
+
+
+def _initialised(box, variables):
+    names = {name: item for item in box.items for name in item.writes}
+    # What an optimizer keeps for a parameter is called after it.
+    own = {name: item for name, item in names.items() if not any(name.startswith(other + "_") for other in names)}
+    lines = []
+    for name, item in sorted(own.items()):
+        how = f"  {item.type}" if len(box.items) > 1 else ""
+        lines.append((f"{short(name)}  {sizes(variables.shape(name))}{how}", "parameter"))
+    if len(names) > len(own):
+        lines.append((f"and {len(names) - len(own)} of the optimizer", "about"))
+    return lines
+
+
+def _details_of(item, variables):
+    """The details of an operator that readers look for, or ''."""
+    try:
+        return _about(item, variables)
+    except (TypeError, ValueError, KeyError):  # a file may hold any attributes
+        return ""
+
+
+def _about(item, variables):
+    attrs, kind = item.attrs, item.type
+    words = []
+    if kind.endswith("conv2d") or kind.startswith("conv2d"):
+        filters = variables.shape((item.inputs.get("Filter") or [""])[0])
+        if filters is not None and len(filters) == 4:
+            words.append(f"{filters[0]} filters {sizes(filters[2:])}")
+        words += _unless("stride", attrs.get("strides"), 1) + _unless("padding", attrs.get("paddings"), 0)
+        words += _unless("dilation", attrs.get("dilations"), 1) + _unless("groups", [attrs.get("groups", 1)], 1)
+    elif kind.startswith("pool2d"):
+        if attrs.get("global_pooling"):
+            words.append(f"{attrs.get('pooling_type', '')} of the whole image")
+        else:
+            words.append(f"{attrs.get('pooling_type', '')} {sizes(attrs.get('ksize', []))}")
+            words += _unless("stride", attrs.get("strides"), 1) + _unless("padding", attrs.get("paddings"), 0)
+    elif kind.startswith("dropout"):
+        words.append(f"probability {attrs.get('dropout_prob')}")
+        words += ["off (test)"] if attrs.get("is_test") else []
+    elif kind.startswith("batch_norm") and (attrs.get("is_test") or attrs.get("use_global_stats")):
+        words.append("by running statistics")
+    elif kind == "scale":
+        words.append(f"× {attrs.get('scale', 1.0):g} + {attrs.get('bias', 0.0):g}")
+    elif kind in ("concat", "softmax") and attrs.get("axis", -1) != -1:
+        words.append(f"axis {attrs['axis']}")
+    elif kind in ("reshape", "reshape2"):
+        words.append("to " + sizes(attrs.get("shape", [])))
+    elif kind in ("transpose", "transpose2"):
+        words.append("axes " + ", ".join(map(str, attrs.get("axis", []))))
+    elif kind == "top_k":
+        words.append(f"k = {attrs.get('k', 1)}")
+    return ", ".join(words)
+
+
+def _unless(word, values, default):
+    if not values or all(value == default for value in values):
+        return []
+    same = len(set(values)) == 1
+    return [f"{word} {values[0] if same else '×'.join(map(str, values))}"]
+
+
+def tooltip(box, variables):
+    """What shows when the pointer rests on a box: the operators, their attributes and the user's line."""
+    if box.names:
+        found = [variables.find(name) for name in box.names]
+        return "\n".join(clean(name if v is None else str(v)) for name, v in zip(box.names, found, strict=True))
+    lines = []
+    for item in box.items[:8]:
+        ins = ", ".join(f"{slot}={_listed(names)}" for slot, names in item.inputs.items() if names)
+        outs = ", ".join(f"{slot}={_listed(names)}" for slot, names in item.outputs.items() if names)
+        lines.append(f"{outs} = {item.type}({ins})")
+    if len(box.items) > 8:
+        lines.append(f"and {len(box.items) - 8} more")
+    places = dict.fromkeys(str(item.op.callstack) for item in box.items if item.op.callstack is not None)
+    return "\n".join(clean(line) for line in [*lines, *places])
+
+
+def _listed(names):
+    return names[0] if len(names) == 1 else "[" + ", ".join(names[:4]) + (", ...]" if len(names) > 4 else "]")
+
+
+def _dtype(variable):
+    try:
+        return numpy_dtype(variable.dtype).name
+    except TypeError:
+        return str(variable.dtype)
