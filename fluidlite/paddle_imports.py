@@ -67,6 +67,14 @@ def install_as_paddle():
             f"call {_PACKAGE}.install_as_paddle() before anything imports paddle"
         )
     _install(_paddle)
+    _install(_v2)
+
+
+def uninstall():
+    """Take back what `install_as_paddle` did."""
+    sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not _paddle]
+    for name in [name for name in sys.modules if name.partition(".")[0] == "paddle"]:
+        del sys.modules[name]
 
 
 def install_v2():

@@ -17,7 +17,7 @@ _SYNTAX = [
     (r"`[^`]+`", "a repr in backticks", "repr(...)"),
     (r"<>", "`<>`", "`!=`"),
     (r"\b(0[xX][0-9a-fA-F]+|\d+)[lL]\b", "a long integer", "a number without L"),
-    (r"\b0[0-7]+\b", "an octal number with a bare 0", "0o..."),
+    (r"(?<![\w.])0[0-7]+(?![\w.])", "an octal number with a bare 0", "0o..."),
     (r"\b[uU][rR]['\"]", "a ur'...' string", "r'...'"),
     (r"\b(def\s+\w+\s*\(|lambda\s)[^:]*\(", "a tuple among parameters", "one name, unpacked in the body"),
 ]
@@ -50,6 +50,11 @@ def hint(error):
         return _python_2(name, _NAMES, "name")
     if isinstance(error, AttributeError):
         return _of_attribute(error)
+    if isinstance(error, TypeError) and "0-dimensional arrays can be converted" in str(error):
+        return (
+            "NumPy 2.4 and newer make a number only of an array without dimensions. Write a.item() for the array a, or "
+            "install an older one: pip install 'numpy<2.4'"
+        )
     return None
 
 

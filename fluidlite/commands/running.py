@@ -8,7 +8,7 @@ from importlib.machinery import SourceFileLoader
 from types import ModuleType
 
 from .. import paddle_imports
-from . import Stopped, hints, removed_names
+from . import Stopped, hints, one_element, removed_names
 
 # Processes that a script spawns get its sys.path; there `import paddle` means fluidlite, too.
 _FOR_SPAWNED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "spawned")
@@ -54,14 +54,14 @@ def run_file(path, arguments):
         Stopped: there is no such file.
         Failed: an error has ended it, SystemExit aside.
     """
-    full = os.path.abspath(path)
+    full = os.path.join(os.getcwd(), path)  # not abspath: Python keeps the dots, too
     try:
         with open(full, "rb") as file:
             source = file.read()
     except OSError as error:
         raise Stopped(f"cannot read {path}: {error.strerror}{_instead(path)}") from None
     _prepare([path, *arguments], os.path.dirname(os.path.realpath(path)))
-    _execute(lambda: compile(source, full, "exec", dont_inherit=True), full, SourceFileLoader("__main__", full))
+    _execute(source, full, SourceFileLoader("__main__", full))
 
 
 def run_module(name, arguments):
@@ -70,10 +70,11 @@ def run_module(name, arguments):
     spec = _found(name)
     if spec is not None and spec.submodule_search_locations is not None:
         spec = _found(name + ".__main__")
-    if not hasattr(getattr(spec, "loader", None), "get_code"):
-        raise Stopped(f"there is no module {name} that can be run")
+    source = spec.loader.get_source(spec.name) if hasattr(getattr(spec, "loader", None), "get_source") else None
+    if source is None:
+        raise Stopped(f"there is no module {name} of Python code")
     sys.argv[0] = spec.origin
-    _execute(lambda: spec.loader.get_code(spec.name), spec.origin, spec.loader, spec)
+    _execute(source, spec.origin, spec.loader, spec)
 
 
 def _found(name):
@@ -94,14 +95,15 @@ def _prepare(argv, folder):
     paddle_imports.install_as_paddle()
 
 
-def _execute(compiled, file, loader, spec=None):
+def _execute(source, file, loader, spec=None):
     module = ModuleType("__main__")
     module.__file__, module.__loader__, module.__spec__, module.__cached__ = file, loader, spec, None
     module.__package__ = spec.parent if spec else None
     module.__builtins__ = builtins
+    module.__dict__.update(one_element.NAMES)
     sys.modules["__main__"] = module
     try:
-        exec(compiled(), module.__dict__)
+        exec(one_element.compiled(source, file), module.__dict__)
     except (SystemExit, Reached):
         raise
     except BaseException as error:
@@ -113,12 +115,13 @@ class Reached(BaseException):
 
 
 def _without_ends(traceback):
-    """A traceback without what lies before the script, and without the search for a module behind it."""
-    while traceback is not None and traceback.tb_frame.f_code.co_filename == __file__:
+    """A traceback without what lies before the script, and without what the script knows nothing of behind it."""
+    ours = {module.__file__ for module in (sys.modules[__name__], one_element, paddle_imports)}
+    while traceback is not None and traceback.tb_frame.f_code.co_filename in ours:
         traceback = traceback.tb_next
     last = entry = traceback
     while entry is not None:
-        if entry.tb_frame.f_code.co_filename != paddle_imports.__file__:
+        if entry.tb_frame.f_code.co_filename not in ours:
             last = entry
         entry = entry.tb_next
     if last is not None:

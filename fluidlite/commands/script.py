@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .. import paddle_imports
 from ..fluid import framework
 from ..fluid.compiler import CompiledProgram
 from ..fluid.executor import Executor
@@ -75,15 +76,15 @@ def program_of(path, arguments=()):
 @contextlib.contextmanager
 def _restored():
     """Afterwards, the process is what it was before a script ran in it."""
-    argv, path, finders, main = sys.argv, list(sys.path), list(sys.meta_path), sys.modules["__main__"]
+    argv, path, main, was_paddle = sys.argv, list(sys.path), sys.modules["__main__"], "paddle" in sys.modules
     names = removed_names.put_back()
     try:
         yield
     finally:
-        sys.argv, sys.path[:], sys.meta_path[:], sys.modules["__main__"] = argv, path, finders, main
+        sys.argv, sys.path[:], sys.modules["__main__"] = argv, path, main
         removed_names.remove(names)
-        for name in [name for name in sys.modules if name.partition(".")[0] == "paddle"]:
-            del sys.modules[name]
+        if not was_paddle:
+            paddle_imports.uninstall()
 
 
 def _initialises(program):
