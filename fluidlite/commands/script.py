@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .. import paddle_imports
-from ..fluid import framework
+from ..engine.scope import Scope
+from ..fluid import framework, unique_name
 from ..fluid.compiler import CompiledProgram
-from ..fluid.executor import Executor
+from ..fluid.executor import Executor, scope_guard
 from . import removed_names
 from .running import Reached, run_file
 
@@ -56,9 +57,10 @@ def program_of(path, arguments=()):
         found.append(Found(wanted, _shapes(feed), _names(fetch_list)))
         raise Reached
 
+    program = framework.Program()
     Executor.run = run
     try:
-        with _restored(), contextlib.redirect_stdout(sys.stderr):
+        with _new_process(program), contextlib.redirect_stdout(sys.stderr):
             run_file(path, list(arguments))
     except Reached:
         pass
@@ -69,17 +71,21 @@ def program_of(path, arguments=()):
         Executor.run = original
     if found:
         return found[0]
-    program = framework.default_main_program()
     return Found(program) if program.global_block().ops else None
 
 
 @contextlib.contextmanager
-def _restored():
-    """Afterwards, the process is what it was before a script ran in it."""
+def _new_process(program):
+    """What a script finds and leaves behind in this process is what it would in a new one; it builds `program`."""
     argv, path, main, was_paddle = sys.argv, list(sys.path), sys.modules["__main__"], "paddle" in sys.modules
     names = removed_names.put_back()
     try:
-        yield
+        with (
+            framework.program_guard(program, framework.Program()),
+            unique_name.guard(),
+            scope_guard(Scope()),
+        ):
+            yield
     finally:
         sys.argv, sys.path[:], sys.modules["__main__"] = argv, path, main
         removed_names.remove(names)
