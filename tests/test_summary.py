@@ -73,6 +73,11 @@ def test_products_of_matrices():
     assert found == [("matmul", 3 * 4 * 6 * 2 * 5), ("matmul", 3 * 5 * 2 * 2 * 4)]
 
 
+def test_a_bilinear_product():
+    fluid.layers.bilinear_tensor_product(fluid.data("x", [None, 3]), fluid.data("y", [None, 4]), 5)
+    assert flops() == [("bilinear_tensor_product", 5 * (2 * 3 * 4 + 2 * 4 + 1))]
+
+
 def test_what_works_element_by_element_and_what_only_moves_numbers():
     x = fluid.data("x", [None, 3, 4])
     fluid.layers.elementwise_add(x, x)

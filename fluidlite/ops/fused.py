@@ -89,11 +89,17 @@ def infer_repeated_fc(attrs, x, ws, biases):
     return [None] * (len(ws) - 1), x
 
 
+def flops_of_repeated_fc(attrs, shapes):
+    rows = shapes["X"][0][0]
+    return rows * sum(columns * (2 * size + 2) for size, columns in shapes["W"])
+
+
 repeated_fc = operator(
     "fusion_repeated_fc_relu",
     inputs="X, W*, Bias*",
     outputs="ReluOut*, Out",
     infer=infer_repeated_fc,
+    flops=flops_of_repeated_fc,
 )(None)
 
 

@@ -287,7 +287,19 @@ def infer_bilinear(attrs, x, y, w, bias):
     return Spec((x.shape[0], w.shape[0]), x.dtype)
 
 
-@operator("bilinear_tensor_product", inputs="X, Y, Weight, Bias?", outputs="Out", infer=infer_bilinear)
+def flops_of_bilinear(attrs, shapes):
+    """For each output element, X times a matrix of Weight, and that times Y."""
+    (w,), (out,) = shapes["Weight"], shapes["Out"]
+    return math.prod(out) * (2 * w[1] * w[2] + 2 * w[2] + bool(shapes.get("Bias")))
+
+
+@operator(
+    "bilinear_tensor_product",
+    inputs="X, Y, Weight, Bias?",
+    outputs="Out",
+    infer=infer_bilinear,
+    flops=flops_of_bilinear,
+)
 def bilinear_tensor_product(ctx, x, y, w, bias, out):
     xp = ctx.xp  # Out[:, k] = sum of X (W[k] Y) over the columns, + Bias[k]
     for number, matrix in enumerate(w):
