@@ -35,7 +35,7 @@ def write(tmp_path):
 
 
 def python(folder, *arguments, **options):
-    environment = {**os.environ, "PYTHONPATH": ROOT}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([ROOT, os.environ.get("PYTHONPATH", "")])}
     return subprocess.run(
         [sys.executable, *map(str, arguments)], cwd=folder, env=environment, capture_output=True, text=True, **options
     )
@@ -275,6 +275,7 @@ def put_back():
     removed_names.remove(new)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_names_that_numpy_and_pillow_removed_are_there_again(put_back):
     assert np.zeros(2, np.int).dtype == int and np.float is float and np.object is object
     assert Image.ANTIALIAS == Image.LANCZOS and Image.LINEAR == Image.BILINEAR
@@ -319,6 +320,7 @@ def test_only_run_puts_names_back():
         assert ended.stdout == f"{there}\n", ended.stderr
 
 
+@pytest.mark.filterwarnings("ignore:Conversion of an array:DeprecationWarning")
 def test_arrays_of_one_element_are_numbers_in_a_script():
     names = dict(one_element.NAMES, np=np)
     code = """
