@@ -17,9 +17,9 @@ from .paddle_imports import install_as_paddle
 from .reader import batch
 from .version import __version__
 
-__all__ = ["__version__", "batch", "dataset", "fluid", "install_as_paddle", "reader", "utils"]
+__all__ = ["__version__", "batch", "compat", "dataset", "fluid", "install_as_paddle", "reader", "utils", "v2"]
 
-__getattr__, __dir__ = on_demand(__name__, {"dataset": [], "utils": []})
+__getattr__, __dir__ = on_demand(__name__, {"compat": [], "dataset": [], "utils": [], "v2": []})
 
 if TYPE_CHECKING:  # for editors, which do not look behind __getattr__
-    from . import dataset, utils
+    from . import compat, dataset, utils, v2

@@ -5,7 +5,7 @@ import importlib
 import os
 import sys
 
-from .commands import COMMANDS
+from .commands import COMMANDS, Stopped
 from .proto.files import ModelFileError
 from .version import __version__
 
@@ -30,8 +30,9 @@ def main(arguments=None):
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt:  # the process ends as shells expect of an interrupted one, without a traceback of ours
+        sys.excepthook = lambda *error: None
+        raise
 
 
 def _run(arguments):
@@ -70,6 +71,9 @@ def _subcommand(name, arguments):
 
         print(f"{parser.prog}: {clean(str(error), 4000)}", file=sys.stderr)
         return 2
+    except Stopped as end:
+        end.show(parser.prog)
+        sys.exit(end.status)
 
 
 def _nearest(name):

@@ -8,14 +8,24 @@ from importlib.machinery import ModuleSpec
 _PACKAGE = __name__.partition(".")[0]
 
 
-class _PaddleImports:
-    """Finds and loads `paddle` and `paddle.x.y` as the very modules `fluidlite` and `fluidlite.x.y`."""
+class _SecondNames:
+    """Finds and loads modules under second names: `paddle` and `paddle.x.y` are `fluidlite` and `fluidlite.x.y`.
+
+    Args:
+        meant (dict): second name -> module; what lies below the first lies below the second.
+    """
+
+    def __init__(self, meant):
+        self._meant = meant
 
     def find_spec(self, name, path=None, target=None):
-        top, dot, rest = name.partition(".")
-        if top != "paddle":
-            return None
-        meant = _PACKAGE + dot + rest
+        top, below = name, ""
+        while top not in self._meant:
+            top, dot, last = top.rpartition(".")
+            if not dot:
+                return None
+            below = dot + last + below
+        meant = self._meant[top] + below
         if importlib.util.find_spec(meant) is None:
             raise ModuleNotFoundError(
                 f"No module named {name!r}: {_PACKAGE} stands for paddle and has no {meant}", name=name
@@ -32,7 +42,13 @@ class _PaddleImports:
         module.__spec__ = module.__spec__.loader_state
 
 
-_finder = _PaddleImports()
+_paddle = _SecondNames({"paddle": _PACKAGE})
+_v2 = _SecondNames(
+    {
+        f"{_PACKAGE}.v2.{name}": f"{_PACKAGE}.{meant}"
+        for name, meant in {"dataset": "dataset", "fluid": "fluid", "plot": "utils.plot", "reader": "reader"}.items()
+    }
+)
 
 
 def install_as_paddle():
@@ -50,5 +66,22 @@ def install_as_paddle():
             f"install_as_paddle: the real paddle is already imported, from {getattr(imported, '__file__', '?')}; "
             f"call {_PACKAGE}.install_as_paddle() before anything imports paddle"
         )
-    if _finder not in sys.meta_path:
-        sys.meta_path.insert(0, _finder)
+    _install(_paddle)
+    _install(_v2)
+
+
+def uninstall():
+    """Take back what `install_as_paddle` did."""
+    sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not _paddle]
+    for name in [name for name in sys.modules if name.partition(".")[0] == "paddle"]:
+        del sys.modules[name]
+
+
+def install_v2():
+    """Make `fluidlite.v2.dataset` and the like the modules that they name; see `fluidlite.v2`."""
+    _install(_v2)
+
+
+def _install(finder):
+    if finder not in sys.meta_path:
+        sys.meta_path.insert(0, finder)

@@ -43,7 +43,7 @@ def test_a_mistyped_command_names_the_nearest(capsys):
 
 def test_a_command_unlike_all_others_lists_them(capsys):
     assert main(["xyzzy"]) == 2
-    assert "; there are inspect" in capsys.readouterr().err
+    assert f"; there are {', '.join(COMMANDS)}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["--nonsense"], ["inspect"], ["inspect", "model", "--nonsense"]])

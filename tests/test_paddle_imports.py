@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import fluidlite
+from fluidlite import paddle_imports
 
 
 @pytest.fixture
@@ -15,8 +16,7 @@ def as_paddle(monkeypatch):
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
     fluidlite.install_as_paddle()
     yield
-    for name in [name for name in sys.modules if name.partition(".")[0] == "paddle"]:
-        del sys.modules[name]
+    paddle_imports.uninstall()
 
 
 def test_imports_of_paddle_get_the_modules_of_fluidlite(as_paddle):
@@ -37,6 +37,35 @@ def test_imports_of_paddle_get_the_modules_of_fluidlite(as_paddle):
     assert mnist is fluidlite.dataset.mnist
     assert ParamAttr is fluidlite.fluid.ParamAttr
     assert Ploter is fluidlite.utils.plot.Ploter
+
+
+def test_imports_of_paddle_v2_get_the_same_modules(as_paddle):
+    import paddle.v2
+    import paddle.v2.dataset.uci_housing as uci_housing
+    import paddle.v2.fluid.layers as layers
+    from paddle.v2.dataset import mnist
+    from paddle.v2.plot import Ploter
+    from paddle.v2.reader import shuffle
+
+    assert uci_housing is fluidlite.dataset.uci_housing
+    assert layers is fluidlite.fluid.layers
+    assert mnist is fluidlite.dataset.mnist
+    assert Ploter is fluidlite.utils.plot.Ploter
+    assert shuffle is fluidlite.reader.shuffle
+    assert paddle.v2.batch is fluidlite.batch
+    assert paddle.v2 is fluidlite.v2
+
+
+def test_a_port_of_a_script_finds_v2_in_fluidlite():
+    script = (
+        "import fluidlite.v2 as paddle\n"
+        "import fluidlite.v2.dataset.mnist\n"
+        "from fluidlite.v2.plot import Ploter\n"
+        "import fluidlite\n"
+        "print(paddle.dataset is fluidlite.dataset, Ploter is fluidlite.utils.plot.Ploter)"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert ended.stdout == "True True\n", ended.stderr
 
 
 def test_the_modules_keep_their_own_names(as_paddle):

@@ -61,23 +61,10 @@ def as_json(model):
         "loads": model.loads,
         "inputs": [_variable(v) for v in model.inputs],
         "outputs": [_variable(v) for v in model.outputs],
-        "layers": [
-            {
-                "type": layer.type,
-                "operators": [op.type for op in layer.operators],
-                "activation": layer.activation,
-                "outputs": [_variable(v) for v in layer.outputs],
-                "parameters": [
-                    {**_variable(v), "statistic": v.name in layer.statistics, "count": model.count(v)}
-                    for v in layer.parameters
-                ],
-                "count": sum(model.count(v) for v in layer.parameters),
-            }
-            for layer in model.layers
-        ],
-        "parameters": _totals(model, model.parameters),
-        "statistics": _totals(model, model.statistics),
-        "other_state": _totals(model, model.other_state),
+        "layers": [layer_json(model, layer) for layer in model.layers],
+        "parameters": totals(model, model.parameters),
+        "statistics": totals(model, model.statistics),
+        "other_state": totals(model, model.other_state),
         "operators": dict(_by_count(model.operators)),
         "operator_roles": model.roles,
         "missing_operators": model.lacking,
@@ -94,6 +81,20 @@ def as_json(model):
     }
 
 
+def layer_json(model, layer):
+    """A layer as a dict of dicts, lists, strings and numbers."""
+    return {
+        "type": layer.type,
+        "operators": [op.type for op in layer.operators],
+        "activation": layer.activation,
+        "outputs": [_variable(v) for v in layer.outputs],
+        "parameters": [
+            {**_variable(v), "statistic": v.name in layer.statistics, "count": model.count(v)} for v in layer.parameters
+        ],
+        "count": sum(model.count(v) for v in layer.parameters),
+    }
+
+
 def _variable(variable):
     return {
         "name": variable.name,
@@ -103,7 +104,8 @@ def _variable(variable):
     }
 
 
-def _totals(model, names):
+def totals(model, names):
+    """How many variables `names` there are, how many numbers they hold and in how many bytes, by data type."""
     by_dtype = {}
     for name in names:
         dtype, count, bytes = model.extent(name)
@@ -139,7 +141,7 @@ def as_text(model):
         for title, variables in (("input", model.inputs), ("output", model.outputs)):
             rows = [[clean(v["name"]), _shape(v["shape"]), _type(v)] for v in map(_variable, variables)]
             lines += ["", *table([title, "shape", "dtype"], rows)] if rows else []
-        lines += ["", *_layer_lines(model)] if model.layers else []
+        lines += ["", *layer_lines(model)] if model.layers else []
     lines += ["", *_total_lines(model), *_operator_lines(model)]
     return lines + _problem_lines(model)
 
@@ -163,10 +165,17 @@ def _type(variable):
     return variable["dtype"] + (f", LoD level {variable['lod_level']}" if variable["lod_level"] else "")
 
 
-def _layer_lines(model):
+def layer_lines(model, sizes=None, work=None):
+    """The layers as lines of a table.
+
+    Args:
+        model (Model)
+        sizes (dict): name -> shape of outputs, where it is known better than the program declares it.
+        work (list of int): what each layer costs, for a column of its own.
+    """
     rows, seen = [], set()
     for layer in model.layers:
-        shapes = [_shape(v.shape) for v in layer.outputs]
+        shapes = [_shape((sizes or {}).get(v.name, v.shape)) for v in layer.outputs]
         if len(shapes) > 2:
             shapes = [f"{len(shapes):,} x {shapes[0]}"] if len(set(shapes)) == 1 else [*shapes[:2], "..."]
         count = sum(model.count(v) for v in layer.parameters)
@@ -180,7 +189,11 @@ def _layer_lines(model):
                 f"{count:,}" if layer.parameters else "",
             ]
         )
-    return table(["layer", "output", "parameters", "number"], rows, right={3}, fold=2)
+    head = ["layer", "output", "parameters", "number"]
+    if work is not None:
+        head.append("FLOPs")
+        rows = [[*row, f"{flops:,}" if flops else ""] for row, flops in zip(rows, work, strict=True)]
+    return table(head, rows, right={3, 4}, fold=2)
 
 
 def _parameters(variables, remark):
@@ -204,8 +217,7 @@ def _total_lines(model):
         ("running statistics", model.statistics),
         ("other state" if model.program is not None else "values", model.other_state),
     ):
-        totals = _totals(model, names)
-        for dtype, found in totals["by_dtype"].items():
+        for dtype, found in totals(model, names)["by_dtype"].items():
             rows.append([title, dtype, f"{found['count']:,}", size(found["bytes"])])
     files = sum(model.files.values())
     rows.append([counted(len(model.files), "file"), "", "", size(files)])

@@ -228,8 +228,20 @@ def _read_program(model, folder, name):
         path = source.path
         model.files[path] = source.size
         program = from_bytes(source.take(source.size, "the program"), path)
-    model.program, model.program_file = program, path
+    model.program_file = path
     model.version = _version(program)
+    _describe(model, program)
+
+
+def model_of(program, path):
+    """The Model of a Program without files, such as the one that the script `path` builds."""
+    model = Model(path)
+    _describe(model, program)
+    return model
+
+
+def _describe(model, program):
+    model.program = program
     model.layers = layers(program)
     model.lacking = missing_operators(program)
     for block in program.blocks:
@@ -243,7 +255,7 @@ def _read_program(model, folder, name):
     model.inputs = [variables[name] for name in feeds if name in variables]
     model.outputs = [variables[name] for name in fetches if name in variables]
     model.different += [
-        f"{path} feeds or fetches the variable {name!r}, which it does not declare"
+        f"{model.program_file} feeds or fetches the variable {name!r}, which it does not declare"
         for name in [*feeds, *fetches]
         if name not in variables
     ]

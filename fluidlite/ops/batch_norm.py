@@ -7,7 +7,7 @@ import math
 from functools import partial
 
 from .geometry import LAYOUTS
-from .registry import EMPTY, MKLDNN, STORED, EnforceNotMet, Spec, fusion, operator
+from .registry import EMPTY, MKLDNN, STORED, EnforceNotMet, Spec, fusion, one_for_each, operator
 from .strides import in_sequence, sum_into
 
 # Elements that are worked on at a time, so that one pass finds in the cache what the one before it left there.
@@ -349,6 +349,7 @@ for _type in ("batch_norm", "sync_batch_norm"):
         unused=MKLDNN,
         choices={"data_layout": LAYOUTS["data_format"], "fuse_with_relu": (False,)},
         infer=_infer,
+        flops=lambda attrs, shapes: 2 * one_for_each(attrs, shapes),  # with known statistics: a factor and a shift
     )(None)
     _definition.stages(batch_norm_stages)
     _gradient = _definition.gradient(

@@ -5,6 +5,8 @@ Algorithms work on logical (N, C, H, W) arrays with any strides, and make the st
 nanoseconds a forward pass (or the gradient of the input) takes.
 """
 
+import math
+
 from .conv_rows import Rows
 from .conv_winograd import Winograd
 from .geometry import LAYOUTS, ConvGeometry, as_nchw, from_nchw_shape, is_channels_last
@@ -57,6 +59,12 @@ def infer_conv(attrs, x, w, *_):
     return Spec(from_nchw_shape(ConvGeometry(attrs, x.shape, w.shape).out_shape, attrs), x.dtype)
 
 
+def flops_of_conv(attrs, shapes):
+    """Each output element is a sum of products, one for each weight of its filter."""
+    (w,), (out,) = shapes["Filter"], shapes["Output"]
+    return math.prod(out) * (2 * math.prod(w[1:]) + bool(shapes.get("Bias")))
+
+
 def _conv2d(ctx, x, w, bias, out):
     g = ConvGeometry(ctx.attrs, x.shape, w.shape)
     return choose(g).forward(ctx, g, as_nchw(x, ctx.attrs), w, bias, as_nchw(out, ctx.attrs))
@@ -90,6 +98,7 @@ for _type in ("conv2d", "depthwise_conv2d"):
         bind=True,
         image="Input Output",
         rows="Input Output",
+        flops=flops_of_conv,
     )(_conv2d)
     _definition.gradient("Input Filter Bias", bind=True, image="Input Output@GRAD Input@GRAD")(_conv2d_grad)
 

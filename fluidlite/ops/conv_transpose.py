@@ -3,6 +3,7 @@
 Its Filter [channels, filters / groups, height, width] is that of the convolution which turns Output back into Input.
 """
 
+import math
 from functools import partial
 
 from .conv import choose
@@ -76,6 +77,12 @@ def conv_transpose_grad(ctx, x, w, bias, dout, dx, dw, dbias):
     return in_sequence(steps)
 
 
+def flops_of_conv_transpose(attrs, shapes):
+    """Each input element is multiplied by each weight of its filter, and the products are summed where they meet."""
+    (x,), (w,), (out,) = shapes["Input"], shapes["Filter"], shapes["Output"]
+    return 2 * math.prod(x) * math.prod(w[1:]) + (math.prod(out) if shapes.get("Bias") else 0)
+
+
 for _type in ("conv2d_transpose", "depthwise_conv2d_transpose"):
     _definition = operator(
         _type,
@@ -98,5 +105,6 @@ for _type in ("conv2d_transpose", "depthwise_conv2d_transpose"):
         bind=True,
         image="Input Output",
         rows="Input Output",
+        flops=flops_of_conv_transpose,
     )(conv_transpose)
     _definition.gradient("Input Filter Bias", bind=True, image="Input Output@GRAD Input@GRAD")(conv_transpose_grad)

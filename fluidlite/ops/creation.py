@@ -5,7 +5,7 @@ from functools import partial
 
 from .dtypes import VALUE_LISTS, numpy_dtype
 from .manipulation import given, known_values
-from .registry import EnforceNotMet, Spec, operator
+from .registry import EnforceNotMet, Spec, none, operator
 
 
 def infer_given_shape(attrs, shape_tensor=None, shape_tensors=()):
@@ -71,7 +71,7 @@ def fill_constant_batch_size_like(ctx, like, out):
     out.fill(constant(ctx.attrs, out.dtype))
 
 
-@operator("fill_zeros_like", inputs="X!", outputs="Out!", shape_only="X", elementwise=True)
+@operator("fill_zeros_like", inputs="X!", outputs="Out!", shape_only="X", elementwise=True, flops=none)
 def fill_zeros_like(ctx, x, out):
     out.fill(0)
 

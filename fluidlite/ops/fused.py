@@ -1,9 +1,11 @@
 """Operators that stand for several others: what passes over a finished program make of them to save time."""
 
-from .conv import CONV_ATTRS, infer_conv
+import math
+
+from .conv import CONV_ATTRS, flops_of_conv, infer_conv
 from .elementwise import broadcast_shape
 from .linalg import size_of
-from .registry import MKLDNN, EnforceNotMet, Spec, operator
+from .registry import MKLDNN, EnforceNotMet, Spec, one_for_each, operator
 
 
 def in_line(source, target, *stages):
@@ -42,6 +44,12 @@ def infer_fc(attrs, x, w, bias):
     return Spec((*x.shape[:split], columns), x.dtype)
 
 
+def flops_of_fc(attrs, shapes):
+    (x,), (out,) = shapes["Input"], shapes["Out"]
+    products = 2 * math.prod(x[attrs["in_num_col_dims"] :])
+    return math.prod(out) * (products + bool(shapes.get("Bias")) + bool(attrs["activation_type"]))
+
+
 fc = operator(
     "fc",
     inputs="Input, W, Bias?",
@@ -51,6 +59,7 @@ fc = operator(
     fixed={"Scale_in": 1.0, "Scale_weights": [1.0], "Scale_out": 1.0, "force_fp32_output": False},
     choices={"activation_type": ("", "relu")},
     infer=infer_fc,
+    flops=flops_of_fc,
 )(None)
 
 
@@ -80,11 +89,17 @@ def infer_repeated_fc(attrs, x, ws, biases):
     return [None] * (len(ws) - 1), x
 
 
+def flops_of_repeated_fc(attrs, shapes):
+    rows = shapes["X"][0][0]
+    return rows * sum(columns * (2 * size + 2) for size, columns in shapes["W"])
+
+
 repeated_fc = operator(
     "fusion_repeated_fc_relu",
     inputs="X, W*, Bias*",
     outputs="ReluOut*, Out",
     infer=infer_repeated_fc,
+    flops=flops_of_repeated_fc,
 )(None)
 
 
@@ -106,6 +121,11 @@ def infer_conv_fusion(attrs, x, w, bias, residual):
     return out, []
 
 
+def flops_of_conv_fusion(attrs, shapes):
+    more = bool(shapes.get("ResidualData")) + (attrs["activation"] != "identity")
+    return flops_of_conv(attrs, shapes) + more * math.prod(shapes["Output"][0])
+
+
 conv2d_fusion = operator(
     "conv2d_fusion",
     inputs="Input, Filter, Bias, ResidualData?",
@@ -113,6 +133,7 @@ conv2d_fusion = operator(
     attrs={**CONV_ATTRS, "activation": "relu", "split_channels": []},
     choices={"activation": ("relu", "identity", "relu6", "sigmoid", "tanh"), "split_channels": ([],)},
     infer=infer_conv_fusion,
+    flops=flops_of_conv_fusion,
 )(None)
 
 
@@ -150,6 +171,7 @@ fused_elementwise = operator(
     attrs={"functor_list": [], "axis": -1, "scale": 0.0, "save_intermediate_out": False},
     types={"functor_list": "STRINGS"},
     infer=infer_fused_elementwise,
+    flops=lambda attrs, shapes: 2 * one_for_each(attrs, shapes),
 )(None)
 
 

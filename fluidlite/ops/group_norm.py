@@ -5,6 +5,7 @@ instance normalization (Ulyanov et al., https://arxiv.org/abs/1607.08022).
 """
 
 from .geometry import LAYOUTS, is_channels_last
+from .layer_norm import flops_of_normalization
 from .registry import EnforceNotMet, Spec, operator
 
 
@@ -116,6 +117,7 @@ def infer_group_norm(attrs, x, scale, bias):
     infer=infer_group_norm,
     bind=True,
     rows="X Y Mean Variance",
+    flops=flops_of_normalization,
 )
 def group_norm(ctx, x, scale, bias, y, mean, variance):
     groups = Groups(ctx, x, ctx.attrs["groups"])
@@ -166,6 +168,7 @@ def infer_instance_norm(attrs, x, scale, bias):
     attrs={"epsilon": 1e-5},
     infer=infer_instance_norm,
     bind=True,
+    flops=flops_of_normalization,
 )
 def instance_norm(ctx, x, scale, bias, y, mean, inverse):
     """SavedVariance holds 1 / sqrt(variance + epsilon)."""

@@ -28,6 +28,11 @@ def as_rows(ctx, *arrays):
     return [array.reshape(math.prod(array.shape[:start]), -1) for array in arrays]
 
 
+def flops_of_normalization(attrs, shapes):
+    """For each element: the mean (1), the variance (3), dividing by its root (1), and a factor and a shift."""
+    return (5 + bool(shapes.get("Scale")) + bool(shapes.get("Bias"))) * math.prod(shapes["X"][0])
+
+
 @operator(
     "layer_norm",
     inputs="X, Scale?, Bias?",
@@ -36,6 +41,7 @@ def as_rows(ctx, *arrays):
     infer=infer_layer_norm,
     bind=True,
     rows="X Y Mean Variance",
+    flops=flops_of_normalization,
 )
 def layer_norm(ctx, x, scale, bias, y, mean, variance):
     xp = ctx.xp  # Y = Scale * (X - Mean) / sqrt(Variance + epsilon) + Bias

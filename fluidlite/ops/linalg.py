@@ -33,6 +33,17 @@ def infer_mul(attrs, x, y):
     return Spec(x.shape[:x_split] + y.shape[y_split:], x.dtype)
 
 
+def flops_of_mul(attrs, shapes):
+    """Each output element is a sum of products along a row of X."""
+    (x,), (out,) = shapes["X"], shapes["Out"]
+    return 2 * math.prod(out) * math.prod(x[attrs["x_num_col_dims"] :])
+
+
+def flops_of_matmul(attrs, shapes):
+    (x,), (out,) = shapes["X"], shapes["Out"]
+    return 2 * math.prod(out) * matrix_shape(x, -1, transpositions(attrs)[0])[-1]
+
+
 @operator(
     "mul",
     inputs="X, Y",
@@ -43,6 +54,7 @@ def infer_mul(attrs, x, y):
     infer=infer_mul,
     bind=True,
     rows="X Out",
+    flops=flops_of_mul,
 )
 def mul(ctx, x, y, out):
     a, fill_a, _ = matrix_of(ctx, x, ctx.attrs["x_num_col_dims"])
@@ -226,7 +238,9 @@ _MATMUL_V2 = {"attrs": {"trans_x": False, "trans_y": False}, "infer": infer_matm
 _BMM = {"infer": infer_bmm, "rows": "X Y Out"}
 
 for _type, _traits in (("matmul", _MATMUL), ("matmul_v2", _MATMUL_V2), ("bmm", _BMM)):
-    _definition = operator(_type, inputs="X, Y", outputs="Out", bind=True, **_traits)(matmul_kernel)
+    _definition = operator(_type, inputs="X, Y", outputs="Out", bind=True, flops=flops_of_matmul, **_traits)(
+        matmul_kernel
+    )
     _definition.gradient("X, Y", bind=True)(matmul_grad_kernel)
 
 
@@ -242,7 +256,15 @@ def rows_of_dot(attrs, shapes):
     return {"X", "Y", "Out"} if len(shapes["X"][0]) == 2 else None
 
 
-@operator("dot", inputs="X, Y", outputs="Out", infer=infer_dot, bind=True, rows=rows_of_dot)
+@operator(
+    "dot",
+    inputs="X, Y",
+    outputs="Out",
+    infer=infer_dot,
+    bind=True,
+    rows=rows_of_dot,
+    flops=lambda attrs, shapes: 2 * math.prod(shapes["X"][0]),
+)
 def dot(ctx, x, y, out):
     whole = scratch_like(ctx, x)
     return in_sequence([partial(ctx.xp.multiply, x, y, out=whole), sum_into(ctx, whole, out)])
@@ -265,7 +287,19 @@ def infer_bilinear(attrs, x, y, w, bias):
     return Spec((x.shape[0], w.shape[0]), x.dtype)
 
 
-@operator("bilinear_tensor_product", inputs="X, Y, Weight, Bias?", outputs="Out", infer=infer_bilinear)
+def flops_of_bilinear(attrs, shapes):
+    """For each output element, X times a matrix of Weight, and that times Y."""
+    (w,), (out,) = shapes["Weight"], shapes["Out"]
+    return math.prod(out) * (2 * w[1] * w[2] + 2 * w[2] + bool(shapes.get("Bias")))
+
+
+@operator(
+    "bilinear_tensor_product",
+    inputs="X, Y, Weight, Bias?",
+    outputs="Out",
+    infer=infer_bilinear,
+    flops=flops_of_bilinear,
+)
 def bilinear_tensor_product(ctx, x, y, w, bias, out):
     xp = ctx.xp  # Out[:, k] = sum of X (W[k] Y) over the columns, + Bias[k]
     for number, matrix in enumerate(w):

@@ -8,7 +8,7 @@ import numpy as np
 from .dtypes import numpy_dtype
 from .linalg import size_of
 from .reduce import axis_of
-from .registry import MKLDNN, EnforceNotMet, Spec, operator, parse_slots
+from .registry import MKLDNN, EnforceNotMet, Spec, none, operator, parse_slots
 from .strides import in_sequence, sum_into
 
 
@@ -720,6 +720,7 @@ def infer_cast(attrs, x):
     infer=infer_cast,
     elementwise=True,
     constant=True,
+    flops=none,
 )
 def cast(ctx, x, out):
     ctx.xp.copyto(out, x, casting="unsafe")
@@ -731,7 +732,7 @@ def cast_grad(inputs, outputs, attrs):
     return [("cast", *names, {"in_dtype": attrs["out_dtype"], "out_dtype": attrs["in_dtype"]})]
 
 
-@operator("assign", inputs="X", outputs="Out", elementwise=True, inplace={"Out": "X"})
+@operator("assign", inputs="X", outputs="Out", elementwise=True, inplace={"Out": "X"}, flops=none)
 def assign(ctx, x, out):
     if out is not x:
         ctx.xp.copyto(out, x)

@@ -5,6 +5,7 @@ Each element of the window (a "tap") is one strided slice of the image.  Where w
 `_Planes` makes every tap a contiguous piece of memory.
 """
 
+import math
 from functools import partial
 
 import numpy as np
@@ -339,6 +340,13 @@ def _is_a_choice(attrs):
     return attrs["pooling_type"] == "max" and plain
 
 
+def _flops(attrs, shapes):
+    """One for each element of each window."""
+    (x,), (out,) = shapes["X"], shapes["Out"]
+    whole = attrs["global_pooling"] or attrs["adaptive"]
+    return math.prod(x) if whole else math.prod(out) * math.prod(attrs["ksize"])
+
+
 @operator(
     "pool2d",
     inputs="X",
@@ -351,6 +359,7 @@ def _is_a_choice(attrs):
     image="X Out",
     rows="X Out",
     selects=_is_a_choice,
+    flops=_flops,
 )
 def pool2d(ctx, x, out):
     xp, attrs = ctx.xp, ctx.attrs
@@ -460,6 +469,7 @@ def _infer_with_index(attrs, x):
     infer=_infer_with_index,
     bind=True,
     rows="X Out Mask",
+    flops=_flops,
 )
 def max_pool2d_with_index(ctx, x, out, mask):
     """The maximum of each window, and where in the image it is: row * W + column."""

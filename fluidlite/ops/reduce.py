@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from .registry import EnforceNotMet, Spec, operator
+from .registry import EnforceNotMet, Spec, one_for_each, operator
 from .strides import in_sequence, scratch_like, sum_into
 
 
@@ -47,6 +47,7 @@ def rows_or_sums(attrs, shapes):
 def reduction(type, infer=infer_reduced, rows=rows_if_kept, **traits):
     """An operator that reduces the dimensions `dim` of X, or all of them."""
     attrs = {"dim": [0], "keep_dim": False, "reduce_all": False, "in_dtype": -1, "out_dtype": -1}
+    traits = {"flops": one_for_each, **traits}
     return operator(type, inputs="X", outputs="Out", attrs=attrs, infer=infer, bind=True, rows=rows, **traits)
 
 
@@ -164,7 +165,7 @@ def infer_mean(attrs, x):
     return Spec((1,), x.dtype)
 
 
-@operator("mean", inputs="X", outputs="Out", infer=infer_mean, bind=True, rows="X", sums="Out")
+@operator("mean", inputs="X", outputs="Out", infer=infer_mean, bind=True, rows="X", sums="Out", flops=one_for_each)
 def mean(ctx, x, out):
     out = out.reshape((1,) * x.ndim)
     return in_sequence([sum_into(ctx, x, out), partial(ctx.xp.divide, out, ctx.in_batch(x.size), out=out)])

@@ -96,6 +96,16 @@ def same_rows(attrs, shapes):
     return {name for name, slot in shapes.items() if all(len(s) == rank and s[0] == batch for s in slot)}
 
 
+def one_for_each(attrs, shapes):
+    """An operation for each element of the largest output, which has the size of the largest tensor."""
+    return max(math.prod(shape) for slot in shapes.values() for shape in slot)
+
+
+def none(attrs, shapes):
+    """No operation: numbers are only moved, or it is not worth counting them."""
+    return 0
+
+
 def like_first(attrs, first, *_):
     """Shape inference of most operators: the output is like the first input."""
     return first[0] if isinstance(first, list) else first
@@ -134,6 +144,7 @@ class OperatorDef:
         flat="",
         packed="",
         pointwise=False,
+        flops=None,
     ):
         self.type = type
         self.inputs = inputs
@@ -163,6 +174,7 @@ class OperatorDef:
         self.flat = _words(flat)
         self.packed = _words(packed)
         self.pointwise = pointwise
+        self.flops = flops or (one_for_each if elementwise else none)
         self.make_gradient = None
         self.gradient_of = None
         self.make_stages = None
@@ -438,6 +450,9 @@ def operator(type, inputs="", outputs="", **traits):
             as one over their concatenated tensors.  Of `packed` slots each has a number of its own (`Context.spread`);
             what else they read must be the same for all.
         pointwise: the kernel may be bound to the same slice of all its arrays, if they have one shape or one element.
+        flops: `flops(attrs, shapes)`: the floating point operations it takes, given slot name -> list of shapes.  A
+            multiply-add is two of them, a function of one element is one.  Without it, operators take one for each
+            element if they are elementwise, and none otherwise.
     """
 
     def declare(kernel):

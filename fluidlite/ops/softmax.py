@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from .reduce import axis_of, kept_shape
-from .registry import LIBRARIES, EnforceNotMet, Spec, operator
+from .registry import LIBRARIES, EnforceNotMet, Spec, one_for_each, operator
 
 # A block of the generator is four words of 64 bits, or sixteen draws of so many levels.
 _WORDS, _DRAWS, _LEVELS = 4, 16, 1 << 16
@@ -33,6 +33,7 @@ def _rows_of_softmax(attrs, shapes):
     bind=True,
     inplace={"Out": "X"},
     rows=_rows_of_softmax,
+    flops=lambda attrs, shapes: 5 * one_for_each(attrs, shapes),  # maximum, difference, exp, sum, quotient
 )
 def softmax(ctx, x, out):
     """Out = exp(X - max) / sum(exp(X - max)) along `axis`."""
