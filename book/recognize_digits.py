@@ -20,6 +20,7 @@ import time
 
 import numpy
 from PIL import Image, UnidentifiedImageError
+from support import add_common_options, choose_data, make_executor, positive
 from tqdm import tqdm
 
 import fluidlite as paddle
@@ -72,22 +73,6 @@ def optimizer_program():
     return fluid.optimizer.Adam(learning_rate=0.001)
 
 
-def choose_data(wanted):
-    """The module to read samples from: real MNIST, or the digits that fluidlite renders itself."""
-    if wanted == "synthetic":
-        return paddle.dataset.digits
-    try:
-        paddle.dataset.mnist.train()
-        paddle.dataset.mnist.test()
-        return paddle.dataset.mnist
-    except paddle.dataset.DatasetError as error:
-        if wanted == "mnist":
-            sys.exit(str(error))
-        banner = "*" * 78
-        print(f"{banner}\nNO MNIST: {error}\n\nTraining on synthetic digits instead, rendered by fluidlite.\n{banner}")
-        return paddle.dataset.digits
-
-
 def train_test(exe, program, feeder, reader, fetch_list):
     """The mean loss and accuracy over all batches of a reader."""
     results = [exe.run(program=program, feed=feeder.feed(test_data), fetch_list=fetch_list) for test_data in reader()]
@@ -113,11 +98,7 @@ def infer(exe, save_dirname, file):
 
 
 def train(args):
-    place = fluid.CUDAPlace(0) if args.use_gpu else fluid.CPUPlace()
-    try:
-        exe = fluid.Executor(place)
-    except RuntimeError as error:
-        sys.exit(str(error))
+    exe = make_executor(args.use_gpu)
     data = choose_data(args.data)
     random.seed(0)  # the order in which the reader shuffles: the same at every run
     train_reader = paddle.batch(paddle.reader.shuffle(data.train(), buf_size=500), batch_size=args.batch_size)
@@ -131,7 +112,7 @@ def train(args):
     # A constant learning rate leaves the parameters' last values noisy.  What is tested and saved is their average.
     average = fluid.optimizer.ExponentialMovingAverage(0.998)
     average.update()
-    feeder = fluid.DataFeeder(feed_list=["img", "label"], place=place)
+    feeder = fluid.DataFeeder(feed_list=["img", "label"], place=exe.place)
     exe.run(startup_program)
 
     lists = []
@@ -161,28 +142,13 @@ def train(args):
     print(f"Inference result of {os.path.relpath(args.image)} is: {infer(exe, args.save_dir, args.image)}")
 
 
-def positive(text):
-    """A whole number of at least 1, for argparse."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return number
-
-
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--model", choices=MODELS, default="cnn", help="the classifier (default: cnn)")
-    parser.add_argument("--epochs", type=positive, default=5, help="passes over the training images (default: 5)")
+    add_common_options(parser, epochs=5)
     parser.add_argument("--batch-size", type=positive, default=64, help="images per step (default: 64)")
-    parser.add_argument("--use-gpu", action="store_true", help="train on GPU 0 (needs CuPy)")
-    parser.add_argument(
-        "--data",
-        choices=["mnist", "synthetic", "auto"],
-        default="auto",
-        help="mnist: the real one; synthetic: digits that fluidlite renders; auto: mnist if it can be had (default)",
-    )
     parser.add_argument(
         "--save-dir", default="recognize_digits.inference.model", help="where to save the inference model"
     )

@@ -8,10 +8,13 @@ import sys
 
 import pytest
 from conftest import has_mnist
+from PIL import Image
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BOOK = os.path.join(ROOT, "book", "recognize_digits.py")
 TRAINER = os.path.join(ROOT, "book", "recognize_digits_trainer.py")
+MXNET = os.path.join(ROOT, "book", "mxnet_digits.py")
+PYTORCH = os.path.join(ROOT, "book", "pytorch_digits.py")
 IMAGE = os.path.join(ROOT, "book", "image", "infer_3.png")
 DOCUMENTS = os.environ.get("FLUIDLITE_DOCUMENTS", "")
 
@@ -100,6 +103,85 @@ def test_on_real_mnist_it_is_as_accurate_as_the_tutorial_promises(tmp_path, mode
     accuracies = re.findall(r"Test with Epoch \d, avg_cost: .*, acc: (\S+) ", done.stdout)
     assert len(accuracies) == 5 and 100 * max(map(float, accuracies)) >= promised
     assert done.stdout.splitlines()[-1].endswith("infer_3.png is: 3")
+
+
+def test_mxnets_tutorial_trains_both_networks_and_predicts(tmp_path):
+    done = run(tmp_path, MXNET, "--data", "synthetic", "--epochs", "3")
+    assert done.returncode == 0, done.stderr
+    for name in ("mlp", "lenet"):
+        assert f"Predicted {name}: probabilities of shape (1000, 10)" in done.stdout
+        [accuracy] = re.findall(rf"Tested {name}: accuracy=(.*)", done.stdout)
+        assert float(accuracy) > 0.9
+    reports = re.findall(r"Epoch\[2\] (Train-accuracy|Time cost|Validation-accuracy)=", done.stdout)
+    assert reports == ["Train-accuracy", "Time cost", "Validation-accuracy"] * 2
+
+
+def test_pytorchs_tutorial_trains_its_three_networks(tmp_path):
+    done = run(tmp_path, PYTORCH, "--data", "synthetic", "--epochs", "2")
+    assert done.returncode == 0, done.stderr
+    trained = re.findall(r"Training (\w+)\nEpoch 0: .*\nEpoch 1: model accuracy (.*)%", done.stdout)
+    assert [name for name, accuracy in trained] == ["baseline", "cnn", "lenet5"]
+    assert all(float(accuracy) > least for (name, accuracy), least in zip(trained, (75, 90, 90), strict=True))
+
+
+@pytest.mark.parametrize(
+    "script, arguments", [(MXNET, ["--model", "mlp"]), (PYTORCH, ["--model", "lenet5"])], ids=["mxnet", "pytorch"]
+)
+def test_a_seed_makes_every_run_the_same(tmp_path, script, arguments):
+    def accuracies():
+        done = run(tmp_path, script, *arguments, "--data", "synthetic", "--epochs", "1")
+        return re.findall(r"accuracy.*", done.stdout)
+
+    first = accuracies()
+    assert first and first == accuracies()
+
+
+@pytest.mark.parametrize(
+    "script, arguments", [(MXNET, ["--model", "mlp"]), (PYTORCH, ["--model", "baseline"])], ids=["mxnet", "pytorch"]
+)
+def test_a_picture_of_16_digits(tmp_path, script, arguments):
+    pytest.importorskip("matplotlib", reason="matplotlib draws the digits")
+    arguments = [*arguments, "--data", "synthetic", "--epochs", "1"]
+    run(tmp_path, script, *arguments, "--picture", "digits.png")
+    assert Image.open(tmp_path / "digits.png").size == (400, 400)
+    refused = run(tmp_path, script, *arguments, "--picture", "digits.docx")
+    assert refused.returncode == 1 and "docx" in refused.stderr and "Traceback" not in refused.stderr
+
+    (tmp_path / "matplotlib.py").write_text("raise ImportError('not here')")
+    without = run(tmp_path, script, *arguments, PYTHONPATH=os.pathsep.join([str(tmp_path), ROOT]))
+    assert without.returncode == 0, without.stderr
+    assert "pip install matplotlib" in without.stdout and "accuracy" in without.stdout
+
+
+@pytest.mark.parametrize("script", [MXNET, PYTORCH], ids=["mxnet", "pytorch"])
+def test_the_other_tutorials_say_what_they_lack(tmp_path, script):
+    nowhere = {"FLUIDLITE_DATA_HOME": str(tmp_path / "data"), "HTTPS_PROXY": "http://127.0.0.1:9"}
+    for arguments, code, word in (
+        (["--use-gpu"], 1, "CUDAPlace(0)"),
+        (["--data", "mnist"], 1, "train-images-idx3-ubyte"),
+        (["--model", "lenett"], 2, "lenett"),
+        (["--epochs", "none"], 2, "none"),
+    ):
+        done = run(tmp_path, script, *arguments, **nowhere)
+        assert done.returncode == code and word in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not has_mnist(), reason="FLUIDLITE_DATA_HOME has no mnist/")
+@pytest.mark.parametrize("model, printed", [("baseline", [84.11]), ("lenet5", [89.46, 93.14])])
+def test_as_printed_it_learns_as_pytorch_did_in_the_tutorial(tmp_path, model, printed):
+    done = run(tmp_path, PYTORCH, "--model", model, "--as-printed", "--epochs", str(len(printed)), "--data", "mnist")
+    assert done.returncode == 0, done.stderr
+    accuracies = [float(accuracy) for accuracy in re.findall(r"model accuracy (.*)%", done.stdout)]
+    assert accuracies == pytest.approx(printed, abs=1)
+
+
+@pytest.mark.skipif(not has_mnist(), reason="FLUIDLITE_DATA_HOME has no mnist/")
+def test_mxnets_tutorial_reports_its_speed(tmp_path):
+    done = run(tmp_path, MXNET, "--model", "mlp", "--epochs", "1", "--data", "mnist")
+    assert done.returncode == 0, done.stderr
+    progress = re.findall(r"Epoch\[0\] Batch \[(\d+)\]\tSpeed: [\d.]+ samples/sec\taccuracy=[\d.]+", done.stdout)
+    assert progress == ["100", "200", "300", "400", "500", "600"]
+    assert "probabilities of shape (10000, 10)" in done.stdout
 
 
 @pytest.mark.skipif(not has_mnist(), reason="FLUIDLITE_DATA_HOME has no mnist/")

@@ -1,5 +1,6 @@
 """What scripts use beside the framework itself."""
 
 from . import plot
+from .plot import Ploter
 
-__all__ = ["plot"]
+__all__ = ["Ploter", "plot"]
