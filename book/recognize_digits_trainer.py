@@ -17,6 +17,7 @@ import sys
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from support import add_common_options, choose_data
 
 import fluidlite as paddle
 import fluidlite.fluid as fluid
@@ -80,22 +81,6 @@ def load_image(file):
     im = np.array(im).reshape(1, 1, 28, 28).astype(np.float32)
     im = im / 255.0 * 2.0 - 1.0
     return im
-
-
-def choose_data(wanted):
-    """The module to read samples from: real MNIST, or the digits that fluidlite renders itself."""
-    if wanted == "synthetic":
-        return paddle.dataset.digits
-    try:
-        paddle.dataset.mnist.train()
-        paddle.dataset.mnist.test()
-        return paddle.dataset.mnist
-    except paddle.dataset.DatasetError as error:
-        if wanted == "mnist":
-            sys.exit(str(error))
-        banner = "*" * 78
-        print(f"{banner}\nNO MNIST: {error}\n\nTraining on synthetic digits instead, rendered by fluidlite.\n{banner}")
-        return paddle.dataset.digits
 
 
 def main(args):
@@ -195,28 +180,13 @@ def main(args):
     print("Label of %s is: %d" % (os.path.relpath(args.image), lab[0][0][-1]))
 
 
-def positive(text):
-    """A whole number of at least 1, for argparse."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return number
-
-
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--model", choices=MODELS, default="cnn", help="the classifier (default: cnn)")
-    parser.add_argument("--epochs", type=positive, default=5, help="passes over the training images (default: 5)")
     parser.add_argument("--plot", metavar="FILE", help="draw the costs into this file instead of printing them")
-    parser.add_argument("--use-gpu", action="store_true", help="train on GPU 0 (needs CuPy)")
-    parser.add_argument(
-        "--data",
-        choices=["mnist", "synthetic", "auto"],
-        default="auto",
-        help="mnist: the real one; synthetic: digits that fluidlite renders; auto: mnist if it can be had (default)",
-    )
+    add_common_options(parser, epochs=5)
     parser.add_argument(
         "--save-dir", default="recognize_digits_network.inference.model", help="where to save the parameters"
     )

@@ -1,5 +1,6 @@
 """Trainer and Inferencer: events, metrics, saved parameters, and checkpoints that survive a kill."""
 
+import errno
 import json
 import os
 import random
@@ -388,7 +389,7 @@ def test_a_failing_save_leaves_the_checkpoints_that_are_there(reader, config, mo
     folder = interrupted(config, reader)
 
     def full(*_):
-        raise OSError("no space left")
+        raise OSError(errno.ENOSPC, "no space left")
 
     monkeypatch.setattr("fluidlite.proto.files._write", full)
     with pytest.raises(OSError, match="no space left"):
