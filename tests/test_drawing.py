@@ -528,11 +528,17 @@ def test_a_model_without_dot(model, tmp_path, capsys, monkeypatch):
         (["nothing"], "there is no file or folder nothing"),
         (["model", "--feed", "img=1x1x28x28"], "needs --fused"),
         (["model", "--fused", "--level", "layers"], "use --level ops or all"),
+        (["train.py", "--level", "ops", "--every"], "--every is for --level layers"),
+        (["train.py", "--fused", "--feed", "x=-16x4"], "is not of the form img=64x1x28x28"),
+        (["train.py", "--model-filename", "net"], "train.py is a script"),
+        (["empty.py"], "empty.py neither runs nor builds a program"),
+        (["model", "--args", "7"], "--args are for scripts"),
         (["model", "-o", "picture"], "is no format of a picture"),
         (["model", "-o", "nowhere/net.dot"], "cannot write nowhere/net.dot"),
     ],
 )
-def test_mistakes(model, tmp_path, monkeypatch, capsys, arguments, message):
+def test_mistakes(script, model, tmp_path, monkeypatch, capsys, arguments, message):
+    (tmp_path / "empty.py").write_text("")
     monkeypatch.chdir(tmp_path)
     try:
         status = main(["draw", *arguments])

@@ -197,7 +197,10 @@ def test_sizes_given_for_an_input(tmp_path, capsys):
     "arguments, words",
     [
         (["{script}", "--feed", "image=1x3x12x22"], "'image', which is no input; there are img, label"),
-        (["{script}", "--feed", "img=1by3"], "not of the form img=1x3x512x512"),
+        (["{script}", "--feed", "img=1by3"], "not of the form img=64x1x28x28"),
+        (["{script}", "--feed", "img=64x1"], "[64, 1] does not fit img, which is declared as [-1, 1, 28, 28]"),
+        (["{script}", "--feed", "img=64x1x32x32"], "[64, 1, 32, 32] does not fit img"),
+        (["{script}", "--model-filename", "net"], "--model-filename is for saved models"),
         (["nothing.py"], "cannot read nothing.py"),
         (["{folder}", "--args", "x"], "--args are for scripts"),
         (["{folder}/empty.py"], "neither runs nor builds a program"),

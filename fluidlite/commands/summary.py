@@ -1,9 +1,8 @@
 """`python -m fluidlite summary`: a network's layers, their output shapes, parameters and costs."""
 
-import argparse
 import json
 
-from . import Stopped
+from . import Stopped, source
 from .inspect import layer_json, layer_lines, totals
 from .text import clean, columns, folded, size, table
 
@@ -29,31 +28,12 @@ def declare(parser):
         "shapes, parameters and floating point operations."
     )
     parser.epilog = _EXAMPLES
-    parser.add_argument("path", metavar="SCRIPT.py|DIR", help="a script, or a saved model as for `inspect`")
-    parser.add_argument(
-        "--feed",
-        metavar="NAME=SIZES",
-        type=_feed,
-        action="append",
-        default=[],
-        help="the shape of an input whose sizes the program leaves open (default: what the script feeds)",
-    )
-    parser.add_argument("--model-filename", metavar="F", help="the program's file in the folder (default: __model__)")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
-    parser.add_argument(
-        "--args", nargs=argparse.REMAINDER, default=[], help="the script's own arguments: all that follows"
+    source.declare(
+        parser,
+        "SCRIPT.py|DIR",
+        "the shape of an input whose sizes the program leaves open (default: what the script feeds)",
     )
-
-
-def _feed(text):
-    name, equals, words = text.rpartition("=")
-    try:
-        shape = tuple(int(word) for word in words.lower().split("x"))
-    except ValueError:
-        shape = ()
-    if not name or not shape or min(shape) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form img=1x3x512x512")
-    return name, shape
 
 
 def run(options):
@@ -62,10 +42,8 @@ def run(options):
 
     model, feeds = _model(options)
     feeds.update(options.feed)
-    unknown = [name for name, _ in options.feed if name not in {v.name for v in model.inputs}]
-    if unknown:
-        known = ", ".join(clean(v.name) for v in model.inputs)
-        raise Stopped(f"--feed names {unknown[0]!r}, which is no input; there are {known or 'none'}")
+    for name, shape in options.feed:
+        _check_feed(model, name, shape)
     costs = Costs(model.program, feeds)
     if options.json:
         print(json.dumps(as_json(model, costs), indent=2))
@@ -76,21 +54,20 @@ def run(options):
 
 def _model(options):
     """The Model, and the shapes that the script feeds to it."""
-    from .model import model_of, read_model
+    from .model import model_of
 
-    if options.path.endswith(".py"):
-        from .script import program_of
+    script, model = source.found(options)
+    return (model, {}) if script is None else (model_of(script.program, options.path), dict(script.feeds))
 
-        found = program_of(options.path, options.args)
-        if found is None:
-            raise Stopped(f"{clean(options.path)} neither runs nor builds a program")
-        return model_of(found.program, options.path), found.feeds
-    if options.args:
-        raise Stopped(f"--args are for scripts, and {clean(options.path)} is none: it does not end in .py")
-    model = read_model(options.path, options.model_filename)
-    if model.program is None:
-        raise Stopped(f"{clean(options.path)} holds parameters, and no program")
-    return model, {}
+
+def _check_feed(model, name, shape):
+    declared = {variable.name: variable.shape for variable in model.inputs}
+    if name not in declared:
+        known = ", ".join(map(clean, declared))
+        raise Stopped(f"--feed names {name!r}, which is no input; there are {known or 'none'}")
+    wanted = list(declared[name])
+    if len(shape) != len(wanted) or any(a not in (b, -1) for a, b in zip(wanted, shape, strict=True)):
+        raise Stopped(f"--feed: the shape {list(shape)} does not fit {clean(name)}, which is declared as {wanted}")
 
 
 def as_json(model, costs):
