@@ -339,6 +339,8 @@ def test_draw_graph(tmp_path):
     assert len(drawn.named("adam")) == 6
     fluid.net_drawer.draw_graph(net.startup, net.main, filename=str(tmp_path / "mlp.png"))
     assert Image.open(tmp_path / "mlp.png").format == "PNG"
+    with pytest.raises(TypeError, match="needs two Programs, startup and main, got Block"):
+        fluid.net_drawer.draw_graph(fluid.Program(), fluid.Program().global_block())
     with pytest.raises(TypeError, match="no argument 'file', only filename"):
         fluid.net_drawer.draw_graph(net.startup, net.main, file="mlp.gv")
 

@@ -50,6 +50,8 @@ def test_append_takes_fetched_losses(ploter, tmp_path):
     ploter.plot(tmp_path / "cost.png")
     with pytest.raises(ValueError, match=r"value .* shape \(2,\)"):
         ploter.append("Test cost", 5, np.array([0.5, 0.6]))
+    with pytest.raises(ValueError, match="value must be a number, got 'nan, probably'"):
+        ploter.append("Test cost", 5, "nan, probably")
 
 
 def test_append_knows_its_curves(ploter):

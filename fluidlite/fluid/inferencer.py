@@ -4,7 +4,7 @@ from . import core, framework, io, unique_name
 from .executor import Executor, scope_guard
 from .framework import Program, Variable
 from .messages import described
-from .trainer import _default_place
+from .trainer import _check_callable, _default_place
 
 __all__ = ["Inferencer"]
 
@@ -25,11 +25,12 @@ class Inferencer:
         inference_program (Program): what was built, as for tests: dropout and batch normalisation do not train.
         scope (Scope): the parameters.
     Raises:
-        TypeError: `infer_func` returned no Variable.
+        TypeError: `infer_func` is no function or returned no Variable.
         ModelFileError: param_path lacks a parameter, or one does not fit or is damaged.
     """
 
     def __init__(self, infer_func, param_path, place=None, parallel=False):
+        _check_callable("Inferencer", "infer_func", infer_func)
         self.param_path = param_path
         self.place = _default_place() if place is None else place
         self.parallel = parallel

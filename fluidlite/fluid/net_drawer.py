@@ -1,5 +1,8 @@
 """The drawing of a network as Fluid's scripts ask for it."""
 
+from .framework import Program
+from .messages import described
+
 __all__ = ["draw_graph"]
 
 _PICTURES = (".svg", ".png", ".pdf")
@@ -19,11 +22,14 @@ def draw_graph(startup_program, main_program, **kwargs):
     Returns:
         graphviz.Digraph: has `render`, `view` and `source`.
     Raises:
-        TypeError: there is no such argument.
+        TypeError: an argument is no Program, or there is no such argument.
         ImportError: the package graphviz is missing.
     """
     from ..drawing import draw, write
 
+    for program in (startup_program, main_program):
+        if not isinstance(program, Program):
+            raise TypeError(f"draw_graph needs two Programs, startup and main, got {described(program)}")
     filename, level, name = (kwargs.pop(word, default) for word, default in _DEFAULTS.items())
     attributes = [(kind, kwargs.pop(word, None)) for kind, word in _ATTRIBUTES.items()]
     if kwargs:

@@ -139,6 +139,8 @@ class Trainer:
             raise TypeError(
                 f"Trainer: checkpoint_config must be a CheckpointConfig, got {described(checkpoint_config)}"
             )
+        _check_callable("Trainer", "train_func", train_func)
+        _check_callable("Trainer", "optimizer_func", optimizer_func)
         self.place = _default_place() if place is None else place
         self.parallel = parallel
         self.checkpoint_cfg = checkpoint_config
@@ -182,8 +184,10 @@ class Trainer:
             TypeError: an argument has another type.
             ValueError: a name in feed_order is not known, or the reader ends before the checkpoint's step.
         """
-        _check_callable("train", "event_handler", event_handler)
-        _check_callable("train", "reader", reader)
+        _check_callable("Trainer.train", "event_handler", event_handler)
+        _check_callable("Trainer.train", "reader", reader)
+        if isinstance(num_epochs, bool) or not isinstance(num_epochs, (int, np.integer)):
+            raise TypeError(f"Trainer.train: num_epochs must be a whole number, got {described(num_epochs)}")
         self._stopped = False
         start, self._position = self._position, None
         if start is not None and start.epoch_id >= num_epochs:
@@ -217,7 +221,7 @@ class Trainer:
             TypeError: an argument has another type.
             ValueError: a name in feed_order is not known, or there are no minibatches.
         """
-        _check_callable("test", "reader", reader)
+        _check_callable("Trainer.test", "reader", reader)
         feeder = DataFeeder(_feed_variables(self.test_program, feed_order), self.place)
         names = [variable.name for variable in self.train_func_outputs]
         sums, count = [0.0] * len(names), 0
@@ -346,9 +350,9 @@ def _feed_variables(program, feed_order):
     return [block.var(name) for name in feed_order]
 
 
-def _check_callable(method, argument, value):
+def _check_callable(caller, argument, value):
     if not callable(value):
-        raise TypeError(f"Trainer.{method}: {argument} must be a function, got {described(value)}")
+        raise TypeError(f"{caller}: {argument} must be a function, got {described(value)}")
 
 
 def _positive(argument, value):

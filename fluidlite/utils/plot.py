@@ -36,7 +36,7 @@ class Ploter:
             value (number or array of one element): what it is.
 
         Raises:
-            ValueError: there is no such curve, or ``step`` or ``value`` has not exactly one element.
+            ValueError: there is no such curve, or ``step`` or ``value`` is not exactly one number.
         """
         if title not in self._curves:
             raise ValueError(f"no curve is called {title!r}; this Ploter was made for {', '.join(self._curves)}")
@@ -90,6 +90,8 @@ def _number(name, value):
     array = np.asarray(value)
     if array.size != 1:
         raise ValueError(f"Ploter.append takes one {name} at a time, but got an array of shape {array.shape}")
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"Ploter.append: {name} must be a number, got {value!r}")
     return array.item()
 
 
