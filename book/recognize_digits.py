@@ -20,7 +20,7 @@ import time
 
 import numpy
 from PIL import Image, UnidentifiedImageError
-from support import add_common_options, choose_data, make_executor, positive
+from support import add_common_options, check_save_dir, choose_data, make_executor, positive
 from tqdm import tqdm
 
 import fluidlite as paddle
@@ -160,6 +160,7 @@ def parse_args(argv=None):
         load_image(args.image)
     except (OSError, UnidentifiedImageError) as error:
         parser.error(f"cannot read the picture {args.image}: {error}")
+    check_save_dir(parser, args.save_dir)
     return args
 
 

@@ -17,7 +17,7 @@ import sys
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
-from support import add_common_options, choose_data
+from support import add_common_options, check_save_dir, choose_data
 
 import fluidlite as paddle
 import fluidlite.fluid as fluid
@@ -198,6 +198,7 @@ def parse_args(argv=None):
         load_image(args.image)
     except (OSError, UnidentifiedImageError) as error:
         parser.error(f"cannot read the picture {args.image}: {error}")
+    check_save_dir(parser, args.save_dir)
     return args
 
 

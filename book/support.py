@@ -1,6 +1,7 @@
 """What the book's scripts share: where the digits come from, a picture of some of them, and options."""
 
 import argparse
+import os
 import sys
 
 import fluidlite as paddle
@@ -74,3 +75,11 @@ def add_common_options(parser, epochs):
         default="auto",
         help="mnist: the real one; synthetic: digits that fluidlite renders; auto: mnist if it can be had (default)",
     )
+
+
+def check_save_dir(parser, folder):
+    """Make the folder to save into, before the time for training is spent; ends the script where that cannot be."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        parser.error(f"cannot save into {folder}: {error.strerror}")

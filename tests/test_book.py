@@ -90,6 +90,7 @@ def test_mistyped_arguments_are_explained(tmp_path, script):
         (["--epochs", "0"], ["--epochs", "0"]),
         (["--image", "nowhere.png"], ["nowhere.png"]),
         (["--image", BOOK], ["recognize_digits.py"]),
+        (["--save-dir", os.path.join(BOOK, "model")], ["cannot save into", "Not a directory"]),
     ):
         done = run(tmp_path, script, *arguments)
         assert done.returncode == 2 and all(word in done.stderr for word in words), done.stderr
