@@ -80,6 +80,7 @@ ONE = np.ones((1, 1))
         (lambda: metrics.Recall().update(np.ones((3, 2)), np.ones((3, 1))), r"preds must be .* got \[3, 2\]"),
         (lambda: metrics.Recall().update(np.ones((3, 1)), ONE), "there are 3 preds, but 1 labels"),
         (lambda: metrics.Auc("a", curve="PR"), "the only curve is 'ROC'"),
+        (lambda: metrics.Auc("a", num_thresholds=0), "num_thresholds must be at least 1, got 0"),
         (lambda: metrics.Auc("a").update(np.ones((2, 1)), np.ones((2, 1))), r"preds must be .* of shape \[2, 2\]"),
         (lambda: metrics.Auc("a").update(np.array([[0, 1.5]]), ONE), "numbers from 0 to 1"),
         (lambda: metrics.Auc("a").update(np.array([[0, np.nan]]), ONE), "numbers from 0 to 1"),

@@ -326,13 +326,15 @@ class Auc(MetricBase):
         curve (str): must be "ROC"; Paddle computes no other, either, whatever is asked for.
         num_thresholds (int): how many bins there are between 0 and 1, beside that of exactly 1.
     Raises:
-        ValueError: another curve.
+        ValueError: another curve, or no bins.
     """
 
     def __init__(self, name, curve="ROC", num_thresholds=4095):
         super().__init__(name)
         if curve != "ROC":
             raise ValueError(f"Auc: the only curve is 'ROC', in Paddle, too; got {curve!r}")
+        if num_thresholds < 1:
+            raise ValueError(f"Auc: num_thresholds must be at least 1, got {num_thresholds}")
         self._num_thresholds = num_thresholds
         self.reset()
 
