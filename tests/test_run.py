@@ -248,6 +248,23 @@ def test_what_python_2_and_the_time_before_fluid_had_is_explained(line, words):
     assert words in hints.hint(raised.value)
 
 
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ("import paddle.v2.layer", "paddle.v2.layer belongs to the API that Paddle had before Fluid"),
+        pytest.param(
+            "from paddle.v2 import layer",
+            "paddle.layer belongs to the API that Paddle had before Fluid",
+            marks=pytest.mark.skipif(sys.version_info < (3, 12), reason="ImportError does not name what is imported"),
+        ),
+    ],
+)
+def test_imports_of_the_time_before_fluid_are_explained(write, line, words):
+    script = write("old.py", line)
+    ended = run(script.parent, script.name)
+    assert ended.returncode == 1 and words in ended.stderr
+
+
 def test_what_is_wrong_with_the_command_is_said_in_a_line(write, capsys):
     folder = write("train.py", "").parent
     for arguments, words in (

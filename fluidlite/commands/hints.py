@@ -45,6 +45,11 @@ def hint(error):
         return _of_syntax(error)
     name = getattr(error, "name", None)
     if isinstance(error, ImportError):
+        package, _, last = (name or "").rpartition(".")
+        if package in ("paddle", "paddle.v2"):
+            return _before_fluid(package, last)
+        if name in (_PACKAGE, f"{_PACKAGE}.v2"):
+            return _before_fluid("paddle", getattr(error, "name_from", None))  # Python 3.12 and newer
         return _python_2(name, _MODULES, "module")
     if isinstance(error, NameError):
         return _python_2(name, _NAMES, "name")
@@ -62,12 +67,18 @@ def _of_attribute(error):
     owner = getattr(error.obj, "__name__", None) if isinstance(error.obj, ModuleType) else None
     if owner is None:
         return _python_2(error.name, _METHODS, "method")
-    if owner in (_PACKAGE, f"{_PACKAGE}.v2") and error.name in _BEFORE_FLUID:
-        return (
-            f"paddle.{error.name} belongs to the API that Paddle had before Fluid, and fluidlite does not have it.\n"
-            "Write the network with fluid.layers, and train it with fluid.Executor."
-        )
+    if owner in (_PACKAGE, f"{_PACKAGE}.v2"):
+        return _before_fluid("paddle", error.name)
     return None
+
+
+def _before_fluid(package, name):
+    if name not in _BEFORE_FLUID:
+        return None
+    return (
+        f"{package}.{name} belongs to the API that Paddle had before Fluid, and fluidlite does not have it.\n"
+        "Write the network with fluid.layers, and train it with fluid.Executor."
+    )
 
 
 def _of_syntax(error):
