@@ -19,14 +19,12 @@ import sys
 import time
 
 import numpy
-from PIL import Image, UnidentifiedImageError
-from support import add_common_options, check_save_dir, choose_data, make_executor, positive
+from PIL import Image
+from support import add_common_options, choose_data, make_executor, parse_with_picture, positive
 from tqdm import tqdm
 
 import fluidlite as paddle
 import fluidlite.fluid as fluid
-
-HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def softmax_regression(img):
@@ -152,16 +150,7 @@ def parse_args(argv=None):
     parser.add_argument(
         "--save-dir", default="recognize_digits.inference.model", help="where to save the inference model"
     )
-    parser.add_argument(
-        "--image", default=os.path.join(HERE, "image", "infer_3.png"), help="a picture of a digit, white on black"
-    )
-    args = parser.parse_args(argv)
-    try:
-        load_image(args.image)
-    except (OSError, UnidentifiedImageError) as error:
-        parser.error(f"cannot read the picture {args.image}: {error}")
-    check_save_dir(parser, args.save_dir)
-    return args
+    return parse_with_picture(parser, argv, load_image)
 
 
 if __name__ == "__main__":

@@ -16,14 +16,12 @@ import random
 import sys
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
-from support import add_common_options, check_save_dir, choose_data
+from PIL import Image
+from support import add_common_options, choose_data, parse_with_picture
 
 import fluidlite as paddle
 import fluidlite.fluid as fluid
 from fluidlite.utils.plot import Ploter
-
-HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def softmax_regression():
@@ -190,16 +188,7 @@ def parse_args(argv=None):
     parser.add_argument(
         "--save-dir", default="recognize_digits_network.inference.model", help="where to save the parameters"
     )
-    parser.add_argument(
-        "--image", default=os.path.join(HERE, "image", "infer_3.png"), help="a picture of a digit, white on black"
-    )
-    args = parser.parse_args(argv)
-    try:
-        load_image(args.image)
-    except (OSError, UnidentifiedImageError) as error:
-        parser.error(f"cannot read the picture {args.image}: {error}")
-    check_save_dir(parser, args.save_dir)
-    return args
+    return parse_with_picture(parser, argv, load_image)
 
 
 if __name__ == "__main__":

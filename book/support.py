@@ -4,8 +4,12 @@ import argparse
 import os
 import sys
 
+from PIL import UnidentifiedImageError
+
 import fluidlite as paddle
 import fluidlite.fluid as fluid
+
+HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def choose_data(wanted):
@@ -75,6 +79,20 @@ def add_common_options(parser, epochs):
         default="auto",
         help="mnist: the real one; synthetic: digits that fluidlite renders; auto: mnist if it can be had (default)",
     )
+
+
+def parse_with_picture(parser, argv, load_image):
+    """The arguments of a script that saves into --save-dir and reads a digit; both are tried before it trains."""
+    parser.add_argument(
+        "--image", default=os.path.join(HERE, "image", "infer_3.png"), help="a picture of a digit, white on black"
+    )
+    args = parser.parse_args(argv)
+    try:
+        load_image(args.image)
+    except (OSError, UnidentifiedImageError) as error:
+        parser.error(f"cannot read the picture {args.image}: {error}")
+    check_save_dir(parser, args.save_dir)
+    return args
 
 
 def check_save_dir(parser, folder):

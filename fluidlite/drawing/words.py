@@ -1,7 +1,7 @@
 """The words of a picture: what boxes and links are called, and which details of an operator readers look for."""
 
 from ..commands.text import clean
-from ..ops.dtypes import numpy_dtype
+from ..ops.dtypes import dtype_name
 from ..ops.registry import GRAD
 from .boxes import BACKWARD, STARTUP, UPDATE
 
@@ -84,7 +84,7 @@ def details(box, variables, level):
 
 def _with_dtype(name, variables):
     variable = variables.find(name)
-    dtype = "float32" if variable is None else _dtype(variable)
+    dtype = "float32" if variable is None else dtype_name(variable.dtype)
     return sizes(variables.shape(name)) + ("" if dtype == "float32" else f" {dtype}")
 
 
@@ -216,10 +216,3 @@ def tooltip(box, variables):
 
 def _listed(names):
     return names[0] if len(names) == 1 else "[" + ", ".join(names[:4]) + (", ...]" if len(names) > 4 else "]")
-
-
-def _dtype(variable):
-    try:
-        return numpy_dtype(variable.dtype).name
-    except TypeError:
-        return str(variable.dtype)

@@ -4,7 +4,7 @@ import os
 import re
 import warnings
 
-from ..ops.dtypes import VarType, numpy_dtype
+from ..ops.dtypes import VarType, dtype_name
 from ..ops.registry import GRAD
 from .framework import Block, Program
 
@@ -95,11 +95,7 @@ def _is_backward(op):
 
 
 def _variable(variable):
-    try:
-        dtype = numpy_dtype(variable.dtype).name
-    except TypeError:
-        dtype = str(variable.dtype)
-    tensor = f"tensor(type={dtype}, shape={list(variable.shape)})"
+    tensor = f"tensor(type={dtype_name(variable.dtype)}, shape={list(variable.shape)})"
     if variable.type is VarType.SELECTED_ROWS:
         return f"SelectedRows {variable.name} ({tensor})"
     level = f"level={variable.lod_level}, "

@@ -13,7 +13,7 @@ import sys
 import numpy as np
 
 from ..ops import registry
-from ..ops.dtypes import VarType, numpy_dtype, var_type
+from ..ops.dtypes import VarType, dtype_name, numpy_dtype, var_type
 from ..ops.registry import EMPTY, GRAD, EnforceNotMet, Spec
 from . import unique_name
 
@@ -186,7 +186,7 @@ class Variable:
             kind += "var"
         text = f"{kind} {self.name} : {self.type.name}"
         if self._shape is not None or self._dtype is not None:
-            text += f".shape({', '.join(map(str, self.shape))}).dtype({_dtype_name(self.dtype)})"
+            text += f".shape({', '.join(map(str, self.shape))}).dtype({dtype_name(self.dtype)})"
         text += f".stop_gradient({self.stop_gradient})"
         if self.lod_level or with_details:
             text += f".lod_level({self.lod_level})"
@@ -234,14 +234,6 @@ class Parameter(Variable):
         self.need_clip = kwargs.pop("need_clip", True)
         self.is_distributed = False
         super().__init__(block, type=type, shape=shape, dtype=dtype, persistable=True, **kwargs)
-
-
-def _dtype_name(dtype):
-    """'float32' for VarType.FP32; the type's own name where it is that of no array."""
-    try:
-        return numpy_dtype(dtype).name
-    except TypeError:
-        return dtype.name.lower()
 
 
 def _checked_shape(shape, name):

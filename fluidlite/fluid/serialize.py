@@ -362,7 +362,8 @@ def _lack(op):
         name, _ = unsupported
         return f"{op.type} (with {name}={op.attrs[name]!r})"
     for attr in op.stored.attrs if op.stored is not None else ():
-        name, wanted = attr.name.decode(errors="replace"), definition.types.get(attr.name.decode(errors="replace"))
+        name = attr.name.decode(errors="replace")
+        wanted = definition.types.get(name)
         if attr.type not in _NAMES:
             return f"{op.type} (with the attribute {name} of a later type)"
         if wanted and not _serves_as(_NAMES[attr.type], wanted):

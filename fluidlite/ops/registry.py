@@ -154,6 +154,8 @@ class OperatorDef:
         self.unused = dict(unused or {})
         self.fixed = dict(fixed or {})
         self.choices = dict(choices or {})
+        # Attribute name -> the values that are supported, the default first.
+        self.supported = {name: (value,) for name, value in self.fixed.items()} | self.choices
         self.types = {name: _type_of(value) for name, value in self.all_attrs().items()} | dict(types or {})
         self.infer = infer
         self.bind = bind
@@ -246,7 +248,7 @@ class OperatorDef:
 
     def unsupported(self, attrs):
         """The first attribute whose value is not supported: (its name, the values that are), or None."""
-        for name, values in {**{name: (value,) for name, value in self.fixed.items()}, **self.choices}.items():
+        for name, values in self.supported.items():
             if attrs.get(name, values[0]) not in values:
                 return name, values
         return None
