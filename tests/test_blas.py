@@ -44,14 +44,14 @@ def test_omp_num_threads_may_name_a_number_for_each_level(unlimited, monkeypatch
 
 
 def test_cores_respect_the_quota_of_every_control_group_around(tmp_path):
-    (tmp_path / "work" / "job").mkdir(parents=True)
-    (tmp_path / "membership").write_text("0::/work/job\n")
+    (tmp_path / "jobs" / "one").mkdir(parents=True)
+    (tmp_path / "membership").write_text("0::/jobs/one\n")
     arguments = str(tmp_path), str(tmp_path / "membership")
-    limits = {"work/job": "max 100000", "work": "150000 50000"}
+    limits = {"jobs/one": "max 100000", "jobs": "150000 50000"}
     for folder, text in limits.items():
         (tmp_path / folder / "cpu.max").write_text(text)
     assert blas._quota.__wrapped__(*arguments) == 3
-    (tmp_path / "work/job/cpu.max").write_text("20000 100000")
+    (tmp_path / "jobs/one/cpu.max").write_text("20000 100000")
     assert blas._quota.__wrapped__(*arguments) == 1
     assert blas._quota.__wrapped__(str(tmp_path), str(tmp_path / "nowhere")) is None
 
