@@ -110,14 +110,19 @@ def save_in_turn(form, models, folder):
 
 
 def killed_after(seconds, work, *arguments):
-    """Run `work` in a child process and kill it."""
+    """Run `work` in a child process and kill it so long after it has begun, which takes a while on a busy machine."""
+    begun, started = os.pipe()
     child = os.fork()
     if child == 0:
         try:
+            os.write(started, b"!")
             work(*arguments)
         except BaseException:
             traceback.print_exc()
         os._exit(1)
+    os.read(begun, 1)
+    os.close(begun)
+    os.close(started)
     time.sleep(seconds)
     ended, _ = os.waitpid(child, os.WNOHANG)
     if ended:
