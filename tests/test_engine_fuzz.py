@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import fluidlite.fluid as fluid
-from fluidlite.engine.context import Context
+from fluidlite.engine.context import Context, Setting
 from fluidlite.engine.memory import Pool
 from fluidlite.fluid import layers
 from fluidlite.ops import registry
@@ -83,7 +83,7 @@ def reference(program, feed, state, fetches):
                 arrays.append(None if name == EMPTY else memory.array(spec.shape, spec.dtype)[0])
                 results[name] = arrays[-1]
             arguments.append(arrays if slot.many else arrays[0] if arrays else None)
-        call = definition.kernel(Context(np, attrs, memory), *arguments)
+        call = definition.kernel(Context(Setting(), attrs, memory), *arguments)
         if definition.bind:
             with np.errstate(all="ignore"):
                 call()
@@ -300,7 +300,7 @@ def test_gradients_agree_with_finite_differences(rng, moves):
 @settings(max_examples=200, **FUZZ)
 @given(st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 30)), max_size=60), st.integers(0, 40000))
 def test_the_pool_never_hands_out_memory_twice(requests, expected):
-    pool = Pool(np)
+    pool = Pool()
     pool.begin(expected)
     live = []
     for size, victim in requests:
@@ -318,7 +318,7 @@ def test_the_pool_never_hands_out_memory_twice(requests, expected):
 
 @pytest.mark.parametrize("sizes", [range(1, 200), range(200, 0, -1), [1, 200] * 50])
 def test_the_pool_is_bounded_by_what_the_largest_plan_needs(sizes):
-    pool = Pool(np)
+    pool = Pool()
     for size in sizes:
         pool.begin(3 * size * 1000)
         blocks = [pool.array([size * 1000], np.uint8)[1] for _ in range(3)]
@@ -328,7 +328,7 @@ def test_the_pool_is_bounded_by_what_the_largest_plan_needs(sizes):
 
 
 def test_many_live_arrays_are_no_burden_to_the_pool():
-    pool = Pool(np)
+    pool = Pool()
     blocks = [pool.array([16], np.float32)[1] for _ in range(20000)]
     for block in blocks[::2] + blocks[1::2]:
         pool.free(block)

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from test_engine_fuzz import FreshMemory
 
-from fluidlite.engine.context import Context
+from fluidlite.engine.context import Context, Setting
 from fluidlite.ops import conv, conv_winograd, registry
 from fluidlite.ops.geometry import ConvGeometry
 from fluidlite.ops.registry import LOGICAL, STORED, EnforceNotMet
@@ -116,7 +116,7 @@ def check_convolutions(attrs, image, kernel, dtype, orders, with_bias):
         if not algorithm.applies(g):
             continue
         assert algorithm.cost(g) > 0 and algorithm.cost(g, gradient=True) > 0
-        context = Context(np, attrs, FreshMemory())
+        context = Context(Setting(), attrs, FreshMemory())
         found = unknown(g.out_shape, orders[2], dtype)
         algorithm.forward(context, g, x, w, bias if with_bias else None, found)()
         agree(found, out, dtype)
@@ -184,7 +184,7 @@ def test_pooling(shape, window, strides, paddings, is_max, exclusive, ceil_mode,
         return  # a window of padding only
     out, dx = pooled(values, dout, window, strides, paddings, exclusive, is_max)
     x, dout = stored(values, orders[0], dtype), stored(dout, orders[1], dtype)
-    context = Context(np, attrs, FreshMemory())
+    context = Context(Setting(), attrs, FreshMemory())
     found, dfound = unknown(out_shape, orders[2], dtype), unknown(shape, orders[3], dtype)
     with np.errstate(all="ignore"):
         definition.kernel(context, x, found)()

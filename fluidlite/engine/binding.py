@@ -4,16 +4,17 @@ Variables live in lanes: one for each shard of the batch, and one for what exist
 order in which steps run, and taken back behind the last step that needs it; each thread has a pool of its own.
 """
 
+from collections.abc import Callable
 from functools import partial
 from itertools import accumulate
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..ops.registry import EMPTY, LOGICAL, STORED, EnforceNotMet
 from . import profile, shards
-from .context import Context
+from .context import Context, Setting
 from .flat import Group, group_updates
 from .layout import batch_last
 from .passes import constant
@@ -34,20 +35,24 @@ class Bound(NamedTuple):
     Attributes:
         phases: lists of Tasks; those of one list run at the same time.
         once: the Task that runs only when parameters have changed.
-        fed: a list to put the fed arrays into.
-        fetches: functions that return the fetched arrays.
+        feeds: takes the fed arrays.
+        fetches: what the device collects the fetched arrays from.
         arrays: pairs (tensor, array) of persistable variables: the plan is bound to that array.
         writes: whether a replay writes persistable variables.
         threads: how many it uses.
+        checks: where kernels note bad values.
+        replay: the function that runs all phases.
     """
 
     phases: list
     once: "Task"
-    fed: list
+    feeds: Any
     fetches: list
     arrays: list
     writes: bool
     threads: int
+    checks: Any
+    replay: Callable
 
     def is_outdated(self):
         """Whether a tensor has got another array since."""
@@ -55,15 +60,21 @@ class Bound(NamedTuple):
 
 
 class Task:
-    """What one thread does in one phase: steps, and beside them the operators to blame when one fails."""
+    """What one thread does in one phase: steps, and beside them the operators to blame when one fails.
 
-    def __init__(self, thread=0):
+    Attributes:
+        alone: numbers of the steps that a GPU cannot run as parts of a graph.
+    """
+
+    def __init__(self, thread=0, settle=None):
         self.thread = thread
-        self.steps, self.ops = [], []
-
+        self.steps, self.ops, self.alone = [], [], []
+        self._settle = settle
         self._chain = None  # the shape that the last step was cut along, where its stretches begin, the chain's length
 
-    def add(self, step, op=None):
+    def add(self, step, op=None, alone=False):
+        if alone:
+            self.alone.append(len(self.steps))
         self.steps.append(step)
         self.ops.append(op)
         self._chain = None
@@ -86,22 +97,38 @@ class Task:
         self._chain = shape, start, length + 1
 
     def __call__(self):
+        """Run all steps."""
+        self._run(self.steps, self.ops)
+
+    def run(self, number):
+        """Run one step."""
+        self._run(self.steps[number : number + 1], self.ops[number : number + 1])
+
+    def _run(self, steps, ops):
         step = None
         recorder = profile.active
         try:
             if recorder is None:
-                for step in self.steps:
+                for step in steps:
                     step()
             else:
-                for step, op in zip(self.steps, self.ops, strict=True):
+                for step, op in zip(steps, ops, strict=True):
                     start = perf_counter()
                     step()
+                    if self._settle is not None:
+                        self._settle()
                     recorder.add(op or "feed", start, perf_counter(), self.thread)
         except _ERRORS as error:
-            op = self.ops[self.steps.index(step)]
+            op = ops[steps.index(step)]
             if op is None:
                 raise
-            raise EnforceNotMet(f"{error}\n{op.describe()}") from error
+            raise blamed(error, op) from error
+
+
+def blamed(error, op):
+    """The error as one that names an operator, and the user's line."""
+    kind = type(error) if isinstance(error, EnforceNotMet) else EnforceNotMet
+    return kind(f"{error}\n{op.describe()}")
 
 
 def _stretches(arguments):
@@ -184,9 +211,12 @@ class Binder:
         self.plan = plan
         self.specs = specs
         self.is_persistable = plan._is_persistable
-        self.xp = plan._memory.xp
+        self.device = plan._memory.device
+        self.xp = self.device.xp
         self.bound = {}  # persistable variable -> its tensor, and the array that the plan first uses for it
-        self.fed = []
+        self.feeds = self.device.feeds(plan._feeds)
+        self.checks = self.device.checks()
+        self.setting = Setting(self.device, plan._seed, plan.scope, self.feeds, self.checks)
         self.phases = []
         self.layout(steps)
         self.once_steps, self.once = [], set()
@@ -197,7 +227,7 @@ class Binder:
     def bind(self):
         """Bind all kernels; returns what a replay needs (Bound)."""
         self.feed_lanes()
-        once = Task()
+        once = self.task()
         for step in self.once_steps:
             self.bind_step(self.whole, once, -1, step)
         number = 0
@@ -211,15 +241,21 @@ class Binder:
         for name, (tensor, _) in self.bound.items():
             tensor.array = self.whole.arrays[name]
         written = [*self.plan._feeds, *(name for _, steps in self.order for step in steps for name in step.writes)]
+        phases = [tasks for tasks in self.phases if tasks]
         return Bound(
-            [tasks for tasks in self.phases if tasks],
+            phases,
             once,
-            self.fed,
+            self.feeds,
             fetches,
             list(self.bound.values()),
             any(map(self.is_persistable, written)),
             self.threads,
+            self.checks,
+            self.device.replay(phases),
         )
+
+    def task(self, thread=0):
+        return Task(thread, self.device.settle)
 
     def layout(self, steps):
         """Decide on shards, on the order of the steps, on groups of them, and on how variables are stored."""
@@ -241,7 +277,9 @@ class Binder:
             self.rows, self.row_slots, self.stacks, self.rows_specs = cut.rows, cut.of_rows, cut.stacks, cut.specs
             self.order = shards.schedule(cut, self.is_persistable)
         if "flat" in plan._enabled:
-            self.order = group_updates(self.order, self.specs, plan.scope, self.is_persistable, plan._wanted)
+            self.order = group_updates(
+                self.order, self.specs, plan.scope, self.device, self.is_persistable, plan._wanted
+            )
         self.gradients = {}  # name of a gradient, or of its parts -> its group, and its number there
         for _, steps in self.order:
             for group in steps:
@@ -313,11 +351,16 @@ class Binder:
 
     def feed_lanes(self):
         """Bind the copies of the feeds; they are the first thing that a lane does."""
-        fed, copy = self.fed, self.xp.copyto
+        fed, copy = self.feeds.fed, self.xp.copyto
         self.fed_tasks = {lane.number: [] for lane in self.lanes}
-        task = Task()
+        task = self.task()
         for position, (name, spec) in enumerate(self.plan._feeds.items()):
-            fed.append(None)
+            if self.feeds.arrays is not None:
+                if self.is_persistable(name):
+                    task.add(partial(copy, self.persistable(name, spec), self.feeds.arrays[position]))
+                else:
+                    self.whole.arrays[name] = self.feeds.arrays[position]
+                continue
             if name not in self.rows:
                 target = (
                     self.persistable(name, spec)
@@ -344,7 +387,7 @@ class Binder:
                 for position, name in enumerate(names):
                     if name in self.stacks:
                         self.allocate(self.whole, name, step.specs[slot][position], number)
-        tasks = [Task(thread) for thread in range(self.threads)]
+        tasks = [self.task(thread) for thread in range(self.threads)]
         for lane in self.lanes:
             task = tasks[lane.thread]
             for copy in self.fed_tasks.pop(lane.number, ()):
@@ -358,7 +401,7 @@ class Binder:
 
     def bind_whole(self, number, steps):
         """Bind the steps that run once."""
-        task = Task()
+        task = self.task()
         self.phases.append([task])
         for step in steps:
             if isinstance(step, Group):
@@ -416,8 +459,8 @@ class Binder:
         whole = self.whole.arrays.get(name)
         if whole is None and name not in self.rows:
             tensor = self.plan.scope.var(name).get_tensor()
-            whole = self.whole.arrays[name] = tensor.array
-            self.bound[name] = tensor, tensor.array
+            whole = self.whole.arrays[name] = self.device.hold(tensor)
+            self.bound[name] = tensor, whole
         if lane is self.whole or not is_rows:
             return whole
         first, rows, _ = lane.part
@@ -432,8 +475,7 @@ class Binder:
         return np.broadcast_to(np.zeros((), spec.dtype), shape)
 
     def context(self, lane, step):
-        memory, plan = lane.pool, self.plan
-        return Context(self.xp, step.attrs, memory, plan._seed, step.index, plan.scope, lane.part)
+        return Context(self.setting, step.attrs, lane.pool, step.index, lane.part, step.op)
 
     def bind_step(self, lane, task, number, step):
         definition = step.definition
@@ -469,12 +511,13 @@ class Binder:
         if not copies and self.may_be_cut(step):
             cut = _stretches(arguments)
         if cut is None:
-            for function in [self.call(step, context, arguments), *copies]:
-                task.add(function, step.op)
+            task.add(*self.call(step, context, arguments))
+            for copy in copies:
+                task.add(copy, step.op)
         else:
             shape, steps = arguments[-1].shape, []
             for index in cut:
-                steps.append(self.call(step, context, [_part(argument, shape, index) for argument in arguments]))
+                steps.append(self.call(step, context, [_part(argument, shape, index) for argument in arguments])[0])
                 context.release_scratch()
             task.add_stretches(steps, step.op, (shape, arguments[-1].strides))
         context.release_scratch()
@@ -492,14 +535,21 @@ class Binder:
         return spec is not None and spec.size * spec.dtype.itemsize >= _LARGE
 
     def call(self, step, context, arguments):
-        """The function without arguments that runs the step's kernel."""
-        kernel = step.definition.kernel
-        if not step.definition.bind:
-            return partial(kernel, context, *arguments)
+        """What to give to `Task.add`: the function that runs the step's kernel, its operator, whether it is alone."""
+        definition = step.definition
+        form = definition.forms.get(self.device.form)
         try:
-            return kernel(context, *arguments)
+            function = form and form(context, *arguments)
+            if function:
+                return function, step.op, False
+            if definition.bind:
+                function = definition.kernel(context, *arguments)
+            else:
+                function = partial(definition.kernel, context, *arguments)
         except (EnforceNotMet, ValueError, TypeError) as error:
-            raise EnforceNotMet(f"{error}\n{step.op.describe()}") from error
+            raise blamed(error, step.op) from error
+        # What the kernel does on the host would not be part of a GPU's graph.
+        return function, step.op, definition.random or definition.side_effect
 
     def matching_input(self, step, slot, position):
         """The input whose memory the operator's definition lets an output take over, or None."""
@@ -533,7 +583,9 @@ class Binder:
     def persistable(self, name, spec):
         """The array of a persistable variable that is written: that in the scope if it fits, else a new one."""
         tensor = self.plan.scope.var(name).get_tensor()
-        array = self.whole.arrays.get(name, tensor.array)
+        array = self.whole.arrays.get(name)
+        if array is None:
+            array = self.device.hold(tensor)
         if array is None or array.shape != spec.shape or array.dtype != spec.dtype:
             array = self.xp.zeros(spec.shape, spec.dtype)
         self.whole.arrays[name] = array
@@ -571,13 +623,13 @@ class Binder:
     def bind_group(self, task, number, group):
         """Bind the operators of a group as one, in pieces that all threads share; returns the task of what follows."""
         definition, attrs = group.definition, group.members[0].attrs
-        tasks = [Task(thread) for thread in range(self.threads)]
+        tasks = [self.task(thread) for thread in range(self.threads)]
         pools = self.plan._memory.pools(self.threads)
-        pieces = group.pieces(self.threads)
+        pieces = group.pieces(self.threads) if self.device.in_pieces else [slice(0, group.size)]
         pieces = [(place * self.threads // len(pieces), piece) for place, piece in enumerate(pieces)]
         for thread, piece in pieces:
             members, counts = group.members_in(piece)
-            context = Context(self.xp, attrs, pools[thread], self.plan._seed, group.index, self.plan.scope)
+            context = Context(self.setting, attrs, pools[thread], group.index, op=group.op)
             context.counts = counts
             for stretch in group.additions_in(piece):
                 parts = group.gradient[:, stretch]
@@ -588,7 +640,7 @@ class Binder:
             ending = None
         else:
             # What every piece reads is written after all of them, by a run over no elements at all.
-            context = Context(self.xp, attrs, pools[0], self.plan._seed, group.index, self.plan.scope)
+            context = Context(self.setting, attrs, pools[0], group.index, op=group.op)
             context.counts = [0] * len(group.members)
             ending = self.bind_members(context, group, slice(0, 0), slice(None))
             context.release_scratch()
@@ -600,7 +652,7 @@ class Binder:
                 self.bound[name] = tensor, tensor.array
         if len(tasks) > 1 and len(pieces) > 1:
             self.phases.append([task for task in tasks if task.steps])
-            task = Task()
+            task = self.task()
             self.phases.append([task])
         else:
             for other in tasks:
@@ -630,14 +682,15 @@ class Binder:
             if source in definition.packed and not ending:
                 array = context.scratch(array.shape, array.dtype)
             arguments.append(array)
-        return definition.kernel(context, *arguments)
+        form = definition.forms.get(self.device.form)
+        return form and form(context, *arguments) or definition.kernel(context, *arguments)
 
     def fetch(self, name):
         """A function that returns the value of a variable as an array of the caller's own."""
         if name in self.rows:
             pieces = [lane.arrays[name] for lane in self.lanes]
             spec = self.specs[name]
-            context = Context(self.xp, {})
+            context = Context(self.setting, {})
 
             def joined():
                 out = np.empty(spec.shape, spec.dtype)
@@ -645,5 +698,4 @@ class Binder:
                 return out
 
             return joined
-        array = self.array(self.whole, name)
-        return partial(np.array, array, order="C")
+        return self.device.fetch(self.array(self.whole, name))

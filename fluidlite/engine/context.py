@@ -1,6 +1,28 @@
 """What a kernel sees of the engine."""
 
+from typing import Any, NamedTuple
+
 import numpy as np
+
+from .device import CPU
+
+
+class Setting(NamedTuple):
+    """What all kernels of a plan have in common.
+
+    Attributes:
+        device: where they run.
+        seed: of random operators that have none of their own.
+        scope: whose `step` counts the runs that drew random numbers.
+        feeds: how the plan is fed; on a GPU it holds that count, too.
+        checks: where kernels on a GPU note bad values.
+    """
+
+    device: Any = CPU
+    seed: int = 0
+    scope: Any = None
+    feeds: Any = None
+    checks: Any = None
 
 
 class Context:
@@ -14,18 +36,18 @@ class Context:
             shards, or where nothing has rows, (0, 1, 1).
     """
 
-    __slots__ = ("xp", "attrs", "first", "rows", "batch", "counts", "_pool", "_blocks", "_seed", "_index", "_scope")
+    __slots__ = ("xp", "attrs", "first", "rows", "batch", "counts", "_setting", "_pool", "_blocks", "_index", "_op")
 
-    def __init__(self, xp, attrs, pool=None, seed=0, index=0, scope=None, part=(0, 1, 1)):
-        self.xp = xp
+    def __init__(self, setting, attrs, pool=None, index=0, part=(0, 1, 1), op=None):
+        self.xp = setting.device.xp
         self.attrs = attrs
         self.first, self.rows, self.batch = part
         self.counts = None
+        self._setting = setting
         self._pool = pool
         self._blocks = []
-        self._seed = seed
         self._index = index
-        self._scope = scope
+        self._op = op
 
     def in_batch(self, count):
         """How many there are in the whole batch, when there are `count` in the kernel's rows."""
@@ -59,6 +81,29 @@ class Context:
         numbers each time, as in Fluid, unless `every_step` asks for others.  `skip` leaves out as many of the
         generator's blocks of 256 bits.
         """
-        step = 0 if seed and not every_step else self._scope.step
-        key = np.array([seed or self._seed, self._index], dtype=np.int64).view(np.uint64)
-        return np.random.Generator(np.random.Philox(key=key, counter=[skip, 0, step, 0]))
+        step = 0 if seed and not every_step else self._setting.scope.step
+        return np.random.Generator(np.random.Philox(key=self.random_key(seed), counter=[skip, 0, step, 0]))
+
+    def random_key(self, seed=0):
+        """The key of the operator's Philox generator (two uint64)."""
+        return np.array([seed or self._setting.seed, self._index], dtype=np.int64).view(np.uint64)
+
+    def random_step(self):
+        """On a GPU: the third word of the counter of Philox, for numbers that differ at every step (a uint64 array)."""
+        return self._setting.feeds.step
+
+    def function(self, code, name, defines=()):
+        """On a GPU: a kernel of CUDA C source (see `fluidlite.ops.cuda.launch`)."""
+        return self._setting.device.function(code, name, tuple(defines))
+
+    def check(self, message):
+        """On a GPU: announce a check of values, whose failure is told when something is fetched.
+
+        Args:
+            message (str): what is wrong, with "{value}" for the bad value.
+        Returns:
+            (array of two int64, int): a kernel that meets a bad value writes the number into the first element, if that
+            is 0, and the value into the second.
+        """
+        number = self._setting.checks.add(message, self._op)
+        return self._setting.checks.flaw, number

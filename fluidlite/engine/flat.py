@@ -51,7 +51,7 @@ class Group:
         self.parts = {name: step.reads[0] for name, step in additions.items()}
         self.reads = [self.parts.get(name, name) for name in self.reads]
 
-    def claim(self, scope):
+    def claim(self, scope, device):
         """Lay the members' persistable variables out in arenas; False where one of them lies in another arena."""
         definition = self.definition
         self.arenas = {}
@@ -59,7 +59,7 @@ class Group:
         wanted += [(slot, range(len(self.members)), len(self.members)) for slot in definition.packed]
         for slot, offsets, size in wanted:
             names = [member.inputs[slot][0] for member in self.members]
-            arena = Arena.of([scope.var(name).get_tensor() for name in names], offsets, size)
+            arena = Arena.of([scope.var(name).get_tensor() for name in names], offsets, size, device)
             if arena is None:
                 return False
             self.arenas[slot] = arena
@@ -91,15 +91,16 @@ class Group:
         return slice(inside[0], inside[-1] + 1), counts
 
 
-def group_updates(order, specs, scope, is_persistable, wanted):
+def group_updates(order, specs, scope, device, is_persistable, wanted):
     """Put groups in the place of the update steps of a schedule; each runs where its last member did.
 
     Args:
         order: the phases of the plan, as (of_rows, steps).
+        device: where the plan runs.
     """
     taken = set()
     order = [
-        (of_rows, steps if of_rows else _grouped(steps, specs, scope, is_persistable, taken))
+        (of_rows, steps if of_rows else _grouped(steps, specs, scope, device, is_persistable, taken))
         for of_rows, steps in order
     ]
     groups = [step for _, steps in order for step in steps if isinstance(step, Group)]
@@ -116,7 +117,7 @@ def group_updates(order, specs, scope, is_persistable, wanted):
     return [(of_rows, [step for step in steps if step not in gone]) for of_rows, steps in order]
 
 
-def _grouped(steps, specs, scope, is_persistable, taken):
+def _grouped(steps, specs, scope, device, is_persistable, taken):
     """The whole steps of one phase, with groups in the place of update steps.
 
     A gradient has its place in the arena of one group; those in `taken` have one, and the new ones are added.
@@ -130,7 +131,7 @@ def _grouped(steps, specs, scope, is_persistable, taken):
     for numbers in alike.values():
         if _may_move(steps, numbers):
             group = Group([steps[number] for number in numbers], specs)
-            if taken.isdisjoint(group.gradients) and group.claim(scope):
+            if taken.isdisjoint(group.gradients) and group.claim(scope, device):
                 taken.update(group.gradients)
                 made[numbers[-1]] = group
                 gone.update(numbers)

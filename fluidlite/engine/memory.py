@@ -4,13 +4,14 @@ Plans of one executor never run at the same time, so each is laid out in the poo
 everything free, and `array` and `free` follow the order in which the plan's operators run.
 """
 
+import itertools
 import math
 from bisect import bisect_left, insort
 from typing import NamedTuple
 
 import numpy as np
 
-_ALIGNMENT = 64
+from .device import CPU
 
 
 class Block(NamedTuple):
@@ -24,8 +25,9 @@ class Block(NamedTuple):
 class Pool:
     """Hands out parts of a few large buffers, best fit first; neighbours that are free are merged."""
 
-    def __init__(self, xp):
-        self.xp = xp
+    def __init__(self, device=CPU, memory=None):
+        self.device = device
+        self._memory = memory  # that it belongs to
         self.chunks = []
         self.begin()
 
@@ -56,18 +58,19 @@ class Pool:
         del self._at_end[block.chunk, block.start + block.size]
 
     def _grow(self, size):
-        # What is held at least doubles, so that ever larger plans leave few chunks behind that are too small.
-        size = max(size, self.capacity)
-        raw = self.xp.empty(size + _ALIGNMENT, self.xp.uint8)
-        address = raw.__array_interface__["data"][0] if hasattr(raw, "__array_interface__") else raw.data.ptr
-        offset = -address % _ALIGNMENT
+        alignment = self.device.alignment
+        if self.device.doubles:
+            size = max(size, self.capacity)
+        raw = self.device.allocate(size + alignment, self._memory)
+        offset = -self.device.address(raw) % alignment
         self.chunks.append(raw[offset : offset + size])
         self._add(Block(size, len(self.chunks) - 1, 0))
 
     def array(self, shape, dtype):
         """A C-contiguous array with arbitrary contents, and the Block to `free`."""
         used = math.prod(shape) * np.dtype(dtype).itemsize
-        size = max(1, -(-used // _ALIGNMENT)) * _ALIGNMENT
+        alignment = self.device.alignment
+        size = max(1, -(-used // alignment)) * alignment
         if not self._free or self._free[-1].size < size:
             self._grow(size)
         best = self._free[bisect_left(self._free, (size,))]
@@ -103,19 +106,35 @@ class Pool:
 
 
 class Memory:
-    """The memory of an executor: a pool for each thread, so that what one has freed another does not take."""
+    """The memory of an executor: a pool for each thread, so that what one has freed another does not take.
 
-    def __init__(self, xp):
-        self.xp = xp
+    Attributes:
+        device: where it lies.
+        extra: what the device needs beside pools.
+    """
+
+    def __init__(self, device=CPU):
+        self.device = device
         self._pools = []
+        self.extra = device.extra(self)
 
     def pools(self, count):
         """The pools of the first `count` threads."""
         while len(self._pools) < count:
-            self._pools.append(Pool(self.xp))
+            self._pools.append(Pool(self.device, self))
         return self._pools[:count]
 
     @property
     def capacity(self):
-        """Bytes held."""
+        """Bytes held in pools."""
         return sum(pool.capacity for pool in self._pools)
+
+    def sizes(self):
+        """How many chunks each pool holds, for `shrink`."""
+        return [len(pool.chunks) for pool in self._pools]
+
+    def shrink(self, sizes):
+        """Give up the chunks that have come since `sizes`; no plan may be bound to them."""
+        for pool, count in itertools.zip_longest(self._pools, sizes, fillvalue=0):
+            del pool.chunks[count:]
+            pool.begin()

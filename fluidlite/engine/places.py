@@ -1,14 +1,17 @@
-"""Where a Program runs, and the array module that computes there."""
+"""Where a Program runs."""
 
-import numpy as np
+import os
 
 
 class CPUPlace:
     """The CPU, through NumPy."""
 
     @property
-    def xp(self):
-        return np
+    def device(self):
+        """What the engine runs Programs on (a Host or a Gpu)."""
+        from .device import CPU
+
+        return CPU
 
     def __repr__(self):
         return "CPUPlace"
@@ -21,7 +24,7 @@ class CPUPlace:
 
 
 class CUDAPinnedPlace(CPUPlace):
-    """Page-locked host memory; without a GPU, plain memory."""
+    """Page-locked host memory, from which copies to a GPU are fast; what runs there runs on the CPU."""
 
     def __repr__(self):
         return "CUDAPinnedPlace"
@@ -42,7 +45,8 @@ class CUDAPlace(CPUPlace):
         return self.device_id
 
     @property
-    def xp(self):
+    def device(self):
+        """The Gpu that runs Programs; raises RuntimeError where CuPy or the device is missing."""
         try:
             import cupy
         except ImportError as error:
@@ -53,10 +57,15 @@ class CUDAPlace(CPUPlace):
         try:
             count = cupy.cuda.runtime.getDeviceCount()
         except Exception as error:  # cupy raises its own types, for a missing driver too
-            raise RuntimeError(f"{self!r}: CuPy finds no GPU ({error}); use fluid.CPUPlace()") from None
+            raise RuntimeError(
+                f"{self!r}: CuPy finds no GPU ({error}). It needs an NVIDIA card, and a driver as new as its CUDA: "
+                "pip install 'fluidlite[cuda12]' for drivers from 525 on, [cuda13] from 580 on; or use fluid.CPUPlace()"
+            ) from None
         if self.device_id >= count:
             raise RuntimeError(f"{self!r}: this machine has {count} GPU(s), numbered from 0")
-        raise RuntimeError(f"{self!r}: this version of fluidlite has no GPU engine yet; use fluid.CPUPlace()")
+        from .gpu import gpu
+
+        return gpu(cupy, self.device_id, os.environ.get("FLUIDLITE_TF32", "0") == "1")
 
     def __repr__(self):
         return f"CUDAPlace({self.device_id})"

@@ -7,15 +7,10 @@ is stored and how long its memory is needed, and binds the kernels (`binding`). 
 the functions in order, and copies the fetches out.
 """
 
-from contextlib import nullcontext
-
-import numpy as np
-
-from . import blas, passes
+from . import passes
 from .binding import Binder
 from .scope import changes
 from .steps import Inference, versioned
-from .team import BUFFER, team
 
 
 class Plan:
@@ -42,8 +37,9 @@ class Plan:
         self._variables = variables
         self._feeds = dict(feeds)
         self._memory = memory
+        self._device = memory.device
         self._seed = seed
-        self._enabled = enabled
+        self._enabled = self._device.passes(enabled)
         self._threads = threads
         self._shards = shards
         steps, newest = versioned(ops, variables, feeds)
@@ -81,15 +77,22 @@ class Plan:
         steps = passes.rewrite(self._ops, inference, self._is_persistable, self._wanted, self._enabled)
         for name in self._wanted:
             inference.spec(name)
-        binder = Binder(self, inference.specs, steps)
-        self._bound = binder.bind()
+        self._bound = None
+        sizes = self._memory.sizes()
+        try:
+            with self._device.active():
+                self._bound = Binder(self, inference.specs, steps).bind()
+        except MemoryError:
+            self._memory.shrink(sizes)
+            raise
         self._seen = None  # the state of `changes` for which the steps that need not run every time have run
 
-    def run(self, feeds):
+    def run(self, feeds, on_device=False):
         """Run once.
 
         Args:
             feeds: arrays in the order of the plan's feeds, of the shapes and dtypes that it was prepared for.
+            on_device: leave results on the GPU.
         Returns:
             list of arrays of one's own, in the order of the fetches.
         Raises:
@@ -99,27 +102,21 @@ class Plan:
         if self._bound is None or self._bound.is_outdated():
             self.bind()
         bound = self._bound
-        bound.fed[:] = feeds
-        with np.errstate(all="ignore"), blas.single_threaded if bound.threads > 1 else nullcontext():
-            size = np.setbufsize(BUFFER)
+        with self._device.running(self._memory, bound.threads):
+            bound.feeds.put(feeds, self.scope.step)
             try:
                 if self._seen != changes.count:
                     count = changes.count
                     bound.once()
                     self._seen = count
-                for tasks in bound.phases:
-                    if len(tasks) == 1:
-                        tasks[0]()
-                    else:
-                        team.run(tasks)
+                bound.replay()
             finally:
-                np.setbufsize(size)
-                bound.fed[:] = [None] * len(bound.fed)
+                bound.feeds.clear()
                 if bound.writes:
                     self._seen = changes.note(self._seen)
         if self.random:
             self.scope.step += 1
-        results = [fetch() for fetch in bound.fetches]
+        results = self._device.collect(bound.fetches, bound.checks, on_device)
         if not (results or self._feeds or self._ran):
             # A startup program; another plan may lay the parameters out anew and must not keep the old ones alive.
             self._bound = None

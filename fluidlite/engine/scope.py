@@ -5,6 +5,7 @@ import threading
 import numpy as np
 
 from ..ops.dtypes import numpy_dtype, var_type
+from .arrays import host, is_on_gpu, is_on_host
 
 
 class Changes:
@@ -32,30 +33,38 @@ class LoDTensor:
     replaces it, and plans that were bound to it bind again at their next run.
 
     Attributes:
-        array: the NumPy array, or None while there is no value.
+        array: the NumPy or CuPy array, or None while there is no value.
     """
 
     __slots__ = ("array", "_lod", "_place")
 
     def __init__(self, array=None, lod=None):
         self._place = None  # in which Arena, and where
-        self.array = None if array is None else np.ascontiguousarray(array)
+        self.array = array if array is None or is_on_gpu(array) else np.ascontiguousarray(array)
         self._lod = [list(level) for level in lod or []]
 
     def set(self, array, place=None):
         """Give the tensor a value: anything NumPy can make an array of a Fluid data type of."""
-        array = np.asarray(array)
+        array = host(array) if hasattr(array, "get") else np.asarray(array)
         numpy_dtype(array.dtype)
-        if self.array is not None and self.array.shape == array.shape and self.array.dtype == array.dtype:
+        if self.array is None or self.array.shape != array.shape or self.array.dtype != array.dtype:
+            self.array = np.array(array, order="C")
+        elif is_on_host(self.array):
             self.array[...] = array
         else:
-            self.array = np.array(array, order="C")
+            self.array.set(array)
         changes.note()
 
     def __array__(self, dtype=None, copy=None):
         if self.array is None:
             raise ValueError("the tensor has no value; run the startup program first, or set() it")
-        return np.array(self.array, dtype=dtype)
+        return np.array(host(self.array), dtype=dtype)
+
+    def __dlpack__(self, **options):
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self.array.__dlpack_device__()
 
     def _lies_in_arena(self):
         # An array that was set since is not the view that was put there.
@@ -110,14 +119,16 @@ class Arena:
         self.array = array
 
     @classmethod
-    def of(cls, tensors, offsets, size):
+    def of(cls, tensors, offsets, size, device):
         """The arena of `size` elements in which the tensors lie at `offsets`; None if one lies in another arena.
 
         Tensors that lie in none are moved into a new one.
         """
+        for tensor in tensors:
+            device.hold(tensor)
         places = [tensor._place if tensor._lies_in_arena() else None for tensor in tensors]
         if not any(places):
-            arena = cls(np.zeros(size, tensors[0].array.dtype))
+            arena = cls(device.xp.zeros(size, tensors[0].array.dtype))
             for tensor, offset in zip(tensors, offsets, strict=True):
                 view = arena.array[offset : offset + tensor.array.size].reshape(tensor.array.shape)
                 view[...] = tensor.array

@@ -4,7 +4,7 @@ import numpy as np
 
 from ..ops import registry
 from ..ops.registry import EMPTY, EnforceNotMet, Spec
-from .context import Context
+from .context import Context, Setting
 from .memory import Pool
 
 # Elements of a tensor that may be a shape.
@@ -145,7 +145,7 @@ class Inference:
             ]
             arguments.append(argument(slot, arrays))
         results = [np.empty(spec.shape, spec.dtype) for _, spec in outputs]
-        call = definition.kernel(Context(np, step.attrs, Pool(np)), *arguments, *results)
+        call = definition.kernel(Context(Setting(), step.attrs, Pool()), *arguments, *results)
         if definition.bind:
             call()
         names = [step.outputs[slot.name][0] for slot, _ in outputs]

@@ -9,6 +9,7 @@ from collections import OrderedDict
 
 import numpy as np
 
+from ..engine.arrays import is_on_gpu, on_gpu
 from ..engine.places import CPUPlace
 from ..engine.scope import LoDTensor, Scope
 from ..ops.registry import Spec
@@ -107,7 +108,7 @@ class Executor:
             raise TypeError(f"Executor needs a place such as fluid.CPUPlace(), got {place!r}")
         from ..engine.memory import Memory
 
-        self._memory = Memory(self.place.xp)
+        self._memory = Memory(self.place.device)
         self._plans = OrderedDict()
         self._lock = threading.Lock()
         self._closed = False
@@ -175,7 +176,7 @@ class Executor:
             if self._closed:
                 raise RuntimeError("this Executor is closed; make a new one")
             plan = self._plan(program, block, scope, arrays, fetches, use_prune, settings)
-            results = plan.run(arrays.values())
+            results = plan.run(arrays.values(), on_device=not return_numpy)
         if not return_numpy:
             return [LoDTensor(array) for array in results]
         if not return_merged:
@@ -291,6 +292,8 @@ def _as_array(variable, value):
         return value.array
     if isinstance(value, np.ndarray):
         return value
+    if is_on_gpu(value):
+        return on_gpu(value)
     wanted = variable.spec.dtype
     try:
         array = np.asarray(value)

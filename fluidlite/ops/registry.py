@@ -177,6 +177,7 @@ class OperatorDef:
         self.packed = _words(packed)
         self.pointwise = pointwise
         self.flops = flops or (one_for_each if elementwise else none)
+        self.forms = {}
         self.make_gradient = None
         self.gradient_of = None
         self.make_stages = None
@@ -227,6 +228,18 @@ class OperatorDef:
         # A Program read from a file may leave attributes out.
         self.make_gradient = lambda inputs, outputs, attrs: make(inputs, outputs, {**self.attrs, **attrs})
         return make
+
+    def form(self, device):
+        """Declare a kernel for one kind of device ("cuda"), which is used there in the place of the general one.
+
+        The decorated function is like a kernel with `bind=True`.  It may return None, where the general kernel serves.
+        """
+
+        def declare(kernel):
+            self.forms[device] = kernel
+            return kernel
+
+        return declare
 
     def stages(self, make):
         """Declare that the operator runs as several others, between which shards of the batch meet.

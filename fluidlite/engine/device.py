@@ -1,0 +1,124 @@
+"""What the engine asks of the place where a plan runs: arrays, their memory, and how a bound plan is replayed.
+
+`Host` is the CPU; `fluidlite.engine.gpu.Gpu` has the same methods for a GPU.
+"""
+
+from contextlib import contextmanager, nullcontext
+from functools import partial
+
+import numpy as np
+
+from . import blas
+from .arrays import host, is_on_host
+from .team import BUFFER, team
+
+# Passes that are of use on a GPU alone.
+_GPU_ONLY = {"fuse_pointwise"}
+
+
+class Host:
+    """The CPU, through NumPy.
+
+    Attributes:
+        xp: the array module.
+        form: under which name operators have kernels of their own for such a device (`OperatorDef.form`).
+        doubles: whether pools at least double when they grow, so that few chunks are left behind that are too small.
+        in_pieces: whether flat groups are worked through in pieces that stay in a cache.
+        alignment: of arrays, in bytes.
+        settle: a function that waits until all work is done; None where a step is done when it returns.
+    """
+
+    xp = np
+    form = None
+    doubles = True
+    in_pieces = True
+    alignment = 64
+    settle = None
+
+    def passes(self, enabled):
+        """Those of the passes that are of use here."""
+        return enabled - _GPU_ONLY
+
+    def active(self):
+        """Within this, arrays are made on the device."""
+        return nullcontext()
+
+    def extra(self, memory):
+        """What the memory of an executor has beside pools."""
+        return None
+
+    @contextmanager
+    def running(self, memory, threads):
+        """Within this, the steps of a plan run."""
+        with np.errstate(all="ignore"), blas.single_threaded if threads > 1 else nullcontext():
+            size = np.setbufsize(BUFFER)
+            try:
+                yield
+            finally:
+                np.setbufsize(size)
+
+    def allocate(self, size, memory):
+        """So many bytes of memory, as an array."""
+        return np.empty(size, np.uint8)
+
+    def address(self, array):
+        """Where an array begins."""
+        return array.__array_interface__["data"][0]
+
+    def hold(self, tensor):
+        """Bring the value of a LoDTensor here, if it has one; returns its array, or None."""
+        if not (tensor.array is None or is_on_host(tensor.array)):
+            tensor.array = host(tensor.array)
+        return tensor.array
+
+    def feeds(self, specs):
+        """Where the feeds of a plan (name -> Spec) come in."""
+        return Feeds(len(specs))
+
+    def checks(self):
+        """Where kernels note bad values that they meet; they raise at once here."""
+        return None
+
+    def replay(self, phases):
+        """A function that runs the tasks of all phases."""
+        return partial(_replay, phases)
+
+    def fetch(self, array):
+        """What `collect` needs to return an array."""
+        return partial(np.array, array, order="C")
+
+    def collect(self, fetches, checks, on_device=False):
+        """The values of fetches, as arrays of one's own."""
+        return [fetch() for fetch in fetches]
+
+
+class Feeds:
+    """The arrays that are fed: the plan's first steps copy them to where it wants them.
+
+    Attributes:
+        fed: the arrays, while the plan runs.
+        arrays: None; on a GPU, the arrays on the device in which `put` leaves the feeds.
+    """
+
+    arrays = None
+
+    def __init__(self, count):
+        self.fed = [None] * count
+
+    def put(self, values, step):
+        """Take the values of the feeds, for the plan's run number `step` with random numbers."""
+        self.fed[:] = values
+
+    def clear(self):
+        self.fed[:] = [None] * len(self.fed)
+
+
+def _replay(phases):
+    for tasks in phases:
+        if len(tasks) == 1:
+            tasks[0]()
+        else:
+            team.run(tasks)
+
+
+CPU = Host()

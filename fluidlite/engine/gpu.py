@@ -1,0 +1,388 @@
+"""A GPU, through CuPy.
+
+All that plans do on a device goes to one stream, in order; nothing waits for it but fetches.  A plan's first run calls
+its kernels one by one; with the second it becomes one or more CUDA graphs, each launched as a whole.
+
+Kernels may let CuPy allocate what they need in passing.  Graphs remember where that lay, so an executor has a CuPy pool
+of its own for it, which nothing else takes memory from and which is never emptied.
+"""
+
+import logging
+import threading
+from bisect import insort
+from contextlib import contextmanager
+from functools import lru_cache, partial
+
+import numpy as np
+
+from ..ops.registry import EnforceNotMet
+from . import profile
+from .arrays import is_on_gpu
+
+log = logging.getLogger("fluidlite.gpu")
+
+_ALIGNMENT = 512
+# Passes that only caches and threads of a CPU repay.
+_CPU_ONLY = {"batch_last", "shards", "chains"}
+
+
+class OutOfMemory(EnforceNotMet, MemoryError):
+    """A GPU has no memory left for what is to be done."""
+
+
+class Gpu:
+    """One GPU; the attributes and methods are those of `fluidlite.engine.device.Host`.
+
+    Attributes:
+        cupy: CuPy's module.
+        stream: the stream of all plans.
+        lock: held while a plan runs, for what another thread did on the stream meanwhile would become part of a graph.
+        tf32 (bool): whether products of float32 matrices may round their factors to 10 bits.
+    """
+
+    form = "cuda"
+    doubles = False
+    in_pieces = False
+    alignment = _ALIGNMENT
+
+    def __init__(self, cupy, number, tf32=False):
+        self.cupy = self.xp = cupy
+        self.number = number
+        self.tf32 = tf32
+        self.lock = threading.RLock()
+        self._device = cupy.cuda.Device(number)
+        with self._device:
+            # Not a non-blocking one: what users do on the default stream is in order with it.
+            self.stream = cupy.cuda.Stream()
+        self._modules = {}
+
+    def passes(self, enabled):
+        return enabled - _CPU_ONLY
+
+    @contextmanager
+    def active(self):
+        with self._device, self.stream:
+            yield
+
+    def extra(self, memory):
+        return Temporaries(self, memory)
+
+    @contextmanager
+    def running(self, memory, threads):
+        with self.lock, self._device, self.stream, self.cupy.cuda.using_allocator(memory.extra.malloc):
+            yield
+
+    def settle(self):
+        """Wait until all that was asked for is done."""
+        self.stream.synchronize()
+
+    def allocate(self, size, memory):
+        default = self.cupy.get_default_memory_pool()
+        with self._device, self.stream, self.cupy.cuda.using_allocator(default.malloc):
+            try:
+                return self.cupy.empty(size, np.uint8)
+            except self.cupy.cuda.memory.OutOfMemoryError:
+                raise OutOfMemory(self.shortage(size, memory)) from None
+
+    def shortage(self, size, memory):
+        """What holds the memory of which `size` bytes are missing (str)."""
+        with self._device:
+            free, total = self.cupy.cuda.runtime.memGetInfo()
+        default = self.cupy.get_default_memory_pool()
+        held = [
+            (memory.capacity, "what this executor's plans compute"),
+            (default.used_bytes() - memory.capacity, "parameters, feeds, and arrays of the user's"),
+            (memory.extra.capacity, "what CuPy's functions need in passing"),
+        ]
+        held.append((total - free - sum(size for size, _ in held), "other executors, libraries and programs"))
+        listed = "; ".join(f"{megabytes(size)}: {what}" for size, what in held if size > 0)
+        return (
+            f"GPU {self.number} has no room for {megabytes(size)} more: of its {megabytes(total)}, {megabytes(free)} "
+            f"are free, the others hold {listed}. A smaller batch needs less"
+        )
+
+    def address(self, array):
+        return array.data.ptr
+
+    def own(self, value):
+        """An array on this device with the value of another, wherever that lies; it may be that array."""
+        cupy = self.cupy
+        if isinstance(value, cupy.ndarray) and value.device.id == self.number:
+            return value
+        default = cupy.get_default_memory_pool()
+        with self._device, self.stream, cupy.cuda.using_allocator(default.malloc):
+            if isinstance(value, cupy.ndarray):
+                return cupy.asarray(value.get())
+            if is_on_gpu(value) and int(value.__dlpack_device__()[1]) == self.number:
+                return cupy.from_dlpack(value)
+            return cupy.ascontiguousarray(cupy.asarray(value))
+
+    def hold(self, tensor):
+        array = tensor.array
+        if array is not None:
+            held = self.own(array)
+            if held is not array:
+                tensor.array = held
+        return tensor.array
+
+    def feeds(self, specs):
+        return Staging(self, list(specs.values()))
+
+    def checks(self):
+        return Checks(self)
+
+    def replay(self, phases):
+        return Replay(self, [task for tasks in phases for task in tasks])
+
+    def fetch(self, array):
+        return array
+
+    def collect(self, fetches, checks, on_device=False):
+        """The values of fetches: NumPy arrays of one's own, or CuPy arrays that are right for the stream in use.
+
+        Raises:
+            EnforceNotMet: a kernel met a bad value.
+        """
+        cupy = self.cupy
+        if not fetches and not checks.messages:
+            return []
+        if on_device:
+            current = cupy.cuda.get_current_stream()
+            default = cupy.get_default_memory_pool()
+            with self._device, self.stream, cupy.cuda.using_allocator(default.malloc):
+                copies = [cupy.array(array, order="C") for array in fetches]
+                event = self.stream.record()
+            current.wait_event(event)
+            return copies
+        with self._device, self.stream:
+            found = [array.get(blocking=False) for array in fetches]
+            flaw = checks.read()
+            self.stream.synchronize()
+        checks.judge(flaw)
+        return found
+
+    def function(self, code, name, defines=()):
+        """A kernel of some CUDA C source.
+
+        Args:
+            code (str): the source.
+            name (str): of an `extern "C"` kernel in it.
+            defines: pairs (macro, what it stands for).
+        """
+        key = code, defines
+        module = self._modules.get(key)
+        if module is None:
+            options = ("-std=c++17", *(f"-D{macro}={text}" for macro, text in defines))
+            module = self._modules[key] = self.cupy.RawModule(code=code, options=options)
+        return module.get_function(name)
+
+
+class Temporaries:
+    """The memory of an executor that CuPy's functions take for what they need in passing."""
+
+    def __init__(self, device, memory):
+        self._device = device
+        self._memory = memory
+        self._pool = device.cupy.cuda.MemoryPool()
+
+    @property
+    def capacity(self):
+        """Bytes held."""
+        return self._pool.total_bytes()
+
+    def malloc(self, size):
+        """CuPy's allocator; raises OutOfMemory."""
+        try:
+            return self._pool.malloc(size)
+        except self._device.cupy.cuda.memory.OutOfMemoryError:
+            raise OutOfMemory(self._device.shortage(size, self._memory)) from None
+
+
+def megabytes(size):
+    return f"{size / 1e6:,.1f} MB"
+
+
+@lru_cache
+def gpu(cupy, number, tf32=False):
+    """The Gpu of a number, one for all who ask."""
+    return Gpu(cupy, number, tf32)
+
+
+class Staging:
+    """The way of feeds to a device: a page-locked buffer, from which one copy takes all of them.
+
+    Attributes:
+        arrays: where a plan finds the feeds.
+        step: how many runs with random numbers there were before this one (array of one uint64).
+    """
+
+    def __init__(self, device, specs):
+        cupy = device.cupy
+        self._device = device
+        self._specs = specs
+        places, size = [], _ALIGNMENT
+        for spec in specs:
+            places.append(size)
+            size += -(-max(spec.size * spec.dtype.itemsize, 1) // _ALIGNMENT) * _ALIGNMENT
+        self._size = size
+        default = cupy.get_default_memory_pool()
+        with device.active(), cupy.cuda.using_allocator(default.malloc):
+            self._target = cupy.empty(size, np.uint8)
+            # Two, so that one can be filled while the other is on its way.
+            self._buffers = [_pinned(cupy, size) for _ in range(2)]
+            self._done = [None, None]
+        self._turn = 0
+        self.step = self._target[:8].view(np.uint64)
+        self.arrays = [_part(self._target, place, spec) for place, spec in zip(places, specs, strict=True)]
+        self._parts = [
+            [_part(buffer, place, spec) for place, spec in zip(places, specs, strict=True)] for buffer in self._buffers
+        ]
+
+    def put(self, values, step):
+        """Enqueue the copies of feeds, from the host or from the device (only while the plan is running)."""
+        cupy = self._device.cupy
+        self._turn = 1 - self._turn
+        buffer, parts = self._buffers[self._turn], self._parts[self._turn]
+        if self._done[self._turn] is not None:
+            self._done[self._turn].synchronize()
+        buffer[:8].view(np.uint64)[0] = step
+        first, last = 0, 8  # the stretch of the buffer that holds values from the host
+        on_device = []
+        for part, target, value in zip(parts, self.arrays, values, strict=True):
+            if isinstance(value, np.ndarray):
+                np.copyto(part, value, casting="unsafe")
+                last = max(last, self._device.address(target) - self._device.address(self._target) + target.nbytes)
+            else:
+                on_device.append((target, value))
+        kind = cupy.cuda.runtime.memcpyHostToDevice
+        cupy.cuda.runtime.memcpyAsync(
+            self._target.data.ptr, buffer.ctypes.data + first, last - first, kind, self._device.stream.ptr
+        )
+        self._done[self._turn] = self._device.stream.record()
+        for target, value in on_device:
+            target[...] = self._device.own(value)
+
+    def clear(self):
+        pass
+
+
+def _pinned(cupy, size):
+    """Page-locked host memory as an array of bytes."""
+    return np.frombuffer(cupy.cuda.alloc_pinned_memory(size), np.uint8, size)
+
+
+def _part(buffer, place, spec):
+    size = spec.size * spec.dtype.itemsize
+    return buffer[place : place + size].view(spec.dtype).reshape(spec.shape)
+
+
+class Checks:
+    """Where kernels note the first bad value that they meet, to be told when something is fetched.
+
+    Attributes:
+        flaw: on the device, two int64: the number of the check that failed (from 1; 0 for none), and the bad value.
+        messages: for each check, what to say (with "{value}" for the value), and the operator.
+    """
+
+    def __init__(self, device):
+        self._device = device
+        self.messages = []
+        self.flaw = None
+
+    def add(self, message, op):
+        """A new check; returns its number."""
+        if self.flaw is None:
+            with self._device.active():
+                self.flaw = self._device.xp.zeros(2, np.int64)
+        self.messages.append((message, op))
+        return len(self.messages)
+
+    def read(self):
+        return None if self.flaw is None else self.flaw.get(blocking=False)
+
+    def judge(self, flaw):
+        """Raise EnforceNotMet if `read` has found a flaw."""
+        if flaw is None or not flaw[0]:
+            return
+        with self._device.active():
+            self.flaw.fill(0)
+        message, op = self.messages[int(flaw[0]) - 1]
+        raise EnforceNotMet(f"{message.format(value=int(flaw[1]))}\n{op.describe()}")
+
+
+class Replay:
+    """Runs the tasks of a plan: the first time step by step, then as graphs, and step by step what no graph can hold.
+
+    Args:
+        device: the Gpu.
+        tasks: Tasks, in order.
+    """
+
+    def __init__(self, device, tasks):
+        self._device = device
+        self._tasks = tasks
+        self._parts = None
+        self._ran = False
+
+    def __call__(self):
+        if profile.active is not None or not self._ran:
+            for task in self._tasks:
+                task()
+            self._ran = True
+            return
+        if self._parts is None:
+            self._parts = self._capture()
+        for part in self._parts:
+            part()
+
+    def _capture(self):
+        parts = []
+        for task in self._tasks:
+            while True:
+                try:
+                    parts += self._graphs_of(task)
+                    break
+                except _Refused as refused:
+                    insort(task.alone, refused.number)
+                    log.info("%s", refused)
+        return parts
+
+    def _graphs_of(self, task):
+        """The task as graphs and steps (list of functions)."""
+        parts, start = [], 0
+        for number in [*task.alone, len(task.steps)]:
+            if number > start:
+                parts.append(self._graph(task, start, number))
+            if number < len(task.steps):
+                parts.append(partial(task.run, number))
+            start = number + 1
+        return parts
+
+    def _graph(self, task, start, stop):
+        stream = self._device.stream
+        number = start
+        stream.begin_capture()
+        try:
+            for number in range(start, stop):
+                task.steps[number]()
+            graph = stream.end_capture()
+        except Exception as error:
+            _abandon(stream)
+            raise _Refused(number, task.ops[number], error) from error
+        return lambda: graph.launch(stream)
+
+
+class _Refused(Exception):
+    """A step that cannot be part of a graph."""
+
+    def __init__(self, number, op, error):
+        super().__init__(f"{op and op.type} is not part of a CUDA graph: {error}")
+        self.number = number
+
+
+def _abandon(stream):
+    """End a capture that went wrong."""
+    try:
+        stream.end_capture()
+    except Exception as error:  # it was spoilt, as is known
+        log.debug("a capture ended with %s", error)
