@@ -71,6 +71,10 @@ class Host:
             tensor.array = host(tensor.array)
         return tensor.array
 
+    def copy(self, array):
+        """A copy of a host array, in the memory of the device."""
+        return np.array(array, order="C")
+
     def feeds(self, specs):
         """Where the feeds of a plan (name -> Spec) come in."""
         return Feeds(len(specs))
@@ -107,7 +111,7 @@ class Feeds:
 
     def put(self, values, step):
         """Take the values of the feeds, for the plan's run number `step` with random numbers."""
-        self.fed[:] = values
+        self.fed[:] = map(host, values)
 
     def clear(self):
         self.fed[:] = [None] * len(self.fed)

@@ -54,6 +54,7 @@ class Gpu:
         with self._device:
             # Not a non-blocking one: what users do on the default stream is in order with it.
             self.stream = cupy.cuda.Stream()
+            self._copies = cupy.cuda.Stream()
         self._modules = {}
 
     def passes(self, enabled):
@@ -116,6 +117,21 @@ class Gpu:
             if is_on_gpu(value) and int(value.__dlpack_device__()[1]) == self.number:
                 return cupy.from_dlpack(value)
             return cupy.ascontiguousarray(cupy.asarray(value))
+
+    def copy(self, array):
+        """A copy of a host array, in the memory of the device, complete when this returns.
+
+        It is made on a stream of its own, beside which plans go on; other threads may call this.
+        """
+        cupy = self.cupy
+        with self._device, self._copies:
+            target = cupy.empty(array.shape, array.dtype)
+            buffer = _pinned(cupy, max(array.nbytes, 1))
+            np.copyto(buffer[: array.nbytes].view(array.dtype).reshape(array.shape), array)
+            kind = cupy.cuda.runtime.memcpyHostToDevice
+            cupy.cuda.runtime.memcpyAsync(target.data.ptr, buffer.ctypes.data, array.nbytes, kind, self._copies.ptr)
+            self._copies.synchronize()
+        return target
 
     def hold(self, tensor):
         array = tensor.array
@@ -219,18 +235,17 @@ class Staging:
     def __init__(self, device, specs):
         cupy = device.cupy
         self._device = device
-        self._specs = specs
         places, size = [], _ALIGNMENT
         for spec in specs:
             places.append(size)
             size += -(-max(spec.size * spec.dtype.itemsize, 1) // _ALIGNMENT) * _ALIGNMENT
-        self._size = size
+        self._places = places
         default = cupy.get_default_memory_pool()
         with device.active(), cupy.cuda.using_allocator(default.malloc):
             self._target = cupy.empty(size, np.uint8)
             # Two, so that one can be filled while the other is on its way.
             self._buffers = [_pinned(cupy, size) for _ in range(2)]
-            self._done = [None, None]
+        self._done, self._kept = [None, None], [None, None]
         self._turn = 0
         self.step = self._target[:8].view(np.uint64)
         self.arrays = [_part(self._target, place, spec) for place, spec in zip(places, specs, strict=True)]
@@ -246,21 +261,21 @@ class Staging:
         if self._done[self._turn] is not None:
             self._done[self._turn].synchronize()
         buffer[:8].view(np.uint64)[0] = step
-        first, last = 0, 8  # the stretch of the buffer that holds values from the host
+        size = 8  # of what comes from the host
         on_device = []
-        for part, target, value in zip(parts, self.arrays, values, strict=True):
+        for place, part, target, value in zip(self._places, parts, self.arrays, values, strict=True):
             if isinstance(value, np.ndarray):
                 np.copyto(part, value, casting="unsafe")
-                last = max(last, self._device.address(target) - self._device.address(self._target) + target.nbytes)
+                size = place + part.nbytes
             else:
-                on_device.append((target, value))
+                on_device.append((target, self._device.own(value)))
         kind = cupy.cuda.runtime.memcpyHostToDevice
-        cupy.cuda.runtime.memcpyAsync(
-            self._target.data.ptr, buffer.ctypes.data + first, last - first, kind, self._device.stream.ptr
-        )
-        self._done[self._turn] = self._device.stream.record()
+        cupy.cuda.runtime.memcpyAsync(self._target.data.ptr, buffer.ctypes.data, size, kind, self._device.stream.ptr)
         for target, value in on_device:
-            target[...] = self._device.own(value)
+            cupy.copyto(target, value, casting="unsafe")
+        self._done[self._turn] = self._device.stream.record()
+        # Their memory must not be used again before they are copied.
+        self._kept[self._turn] = on_device
 
     def clear(self):
         pass

@@ -44,11 +44,16 @@ class LoDTensor:
         self._lod = [list(level) for level in lod or []]
 
     def set(self, array, place=None):
-        """Give the tensor a value: anything NumPy can make an array of a Fluid data type of."""
+        """Give the tensor a value: anything NumPy can make an array of a Fluid data type of.
+
+        Args:
+            array: the value.
+            place: where it is to lie; None for the CPU, or where the tensor's value, if it has one of that shape, lies.
+        """
         array = host(array) if hasattr(array, "get") else np.asarray(array)
         numpy_dtype(array.dtype)
         if self.array is None or self.array.shape != array.shape or self.array.dtype != array.dtype:
-            self.array = np.array(array, order="C")
+            self.array = np.array(array, order="C") if place is None else place.device.copy(array)
         elif is_on_host(self.array):
             self.array[...] = array
         else:

@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 
+from ..engine.arrays import host
 from ..ops.dtypes import VarType, dtype_name, var_type
 from ..proto import pickles, tensor
 from ..proto.files import ModelFileError, Source, reading, save_files
@@ -120,7 +121,7 @@ def get_parameter_value(para, executor):
     _check_executor("get_parameter_value", executor)
     if not is_parameter(para):
         raise TypeError(f"get_parameter_value needs a Parameter, got {described(para)}")
-    return np.array(_value(para).array)
+    return np.array(_value(para))
 
 
 def get_parameter_value_by_name(name, executor, program=None):
@@ -436,8 +437,8 @@ def save(program, model_path):
     folder, prefix = os.path.split(model_path)
     if not prefix:
         raise ValueError(f"save: model_path must end with a prefix for the files' names, got {model_path!r}")
-    parameters = {v.name: _value(v).array for v in program.list_vars() if is_parameter(v)}
-    others = {v.name: _value(v).array for v in program.list_vars() if is_belong_to_optimizer(v)}
+    parameters = {v.name: host(_value(v).array) for v in program.list_vars() if is_parameter(v)}
+    others = {v.name: host(_value(v).array) for v in program.list_vars() if is_belong_to_optimizer(v)}
     others[_STEP] = np.array([global_scope().step], np.int64)
     save_files(
         folder or os.curdir,
@@ -580,7 +581,7 @@ def _value(variable):
 
 def _value_files(variables, filename):
     """The files for the values of variables: name -> buffers."""
-    packed = {v.name: tensor.pack(value.array, value.lod()) for v in variables for value in [_value(v)]}
+    packed = {v.name: tensor.pack(host(value.array), value.lod()) for v in variables for value in [_value(v)]}
     if filename is None or not packed:
         return packed
     return {filename: [buffer for name in sorted(packed) for buffer in packed[name]]}

@@ -4,6 +4,7 @@ import contextlib
 
 import numpy as np
 
+from ..engine.arrays import host
 from . import layers, unique_name
 from .executor import global_scope
 from .framework import Program, Variable, default_main_program, name_scope, program_guard
@@ -90,7 +91,7 @@ class ExponentialMovingAverage:
             RuntimeError: no step has updated the averages yet.
         """
         found = global_scope().find_var(self._step.name) if self._averages else None
-        if found is None or found.get_tensor().array is None or not np.any(found.get_tensor().array):
+        if found is None or found.get_tensor().array is None or not np.any(host(found.get_tensor().array)):
             raise RuntimeError("ExponentialMovingAverage: there is no average yet; call update() and train a step")
         executor.run(self._exchange(self._to_averages))
         try:

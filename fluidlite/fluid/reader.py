@@ -4,6 +4,8 @@ import threading
 
 import numpy as np
 
+from ..engine.arrays import host
+from ..engine.places import CUDAPlace
 from ..engine.scope import LoDTensor
 from .core import EOFException
 from .data_feeder import DataFeeder
@@ -30,7 +32,7 @@ class _Loader:
             loader.reset()
     """
 
-    def __init__(self, feed_list, capacity, iterable, return_list, drop_last):
+    def __init__(self, feed_list, capacity, use_double_buffer, iterable, return_list, drop_last):
         kind = type(self).__name__.lstrip("_")
         if capacity is None or isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 1:
             raise ValueError(
@@ -43,7 +45,8 @@ class _Loader:
         self._capacity = capacity
         self._return_list = return_list and iterable
         self._drop_last = drop_last
-        self._place_count = 1
+        self._uploads = bool(use_double_buffer)
+        self._places = [None]
         self._batches = None
         self._running = None
         if not iterable:
@@ -101,7 +104,7 @@ class _Loader:
         return self._set(lambda: map(self._named, reader()), places)
 
     def _set(self, batches, places):
-        self._place_count = len(places) if isinstance(places, (list, tuple)) else 1
+        self._places = list(places) if isinstance(places, (list, tuple)) and places else [places]
         self._batches = batches
         return self
 
@@ -133,7 +136,9 @@ class _Loader:
         return _prefetched(self._steps, self._capacity)
 
     def _steps(self):
-        for feeds in _grouped(self._batches(), self._place_count, self._drop_last):
+        for feeds in _grouped(self._batches(), len(self._places), self._drop_last):
+            if self._uploads:
+                feeds = [_uploaded(feed, place) for feed, place in zip(feeds, self._places, strict=False)]
             yield [list(feed.values()) for feed in feeds] if self._return_list else feeds
 
     def start(self):
@@ -178,6 +183,16 @@ class _Loader:
             return next(self._running)
         except StopIteration:
             raise EOFException(f"the loader of {self.names} has no more batches; call its reset()") from None
+
+
+def _uploaded(feed, place):
+    """The feed with its arrays as LoDTensors on the GPU, if the place is one; else as it is."""
+    if not isinstance(place, CUDAPlace):
+        return feed
+    return {
+        name: LoDTensor(place.device.copy(host(getattr(value, "array", value))), getattr(value, "_lod", None))
+        for name, value in feed.items()
+    }
 
 
 def _grouped(items, size, drop_last):
@@ -265,7 +280,8 @@ class DataLoader:
         Args:
             feed_list (list of Variable): what to feed.
             capacity (int): how many batches to keep ready.
-            use_double_buffer (bool): without effect; batches are always prepared ahead.
+            use_double_buffer (bool): where a place is a GPU, have batches copied there ahead of their step, too, and
+                yield them as LoDTensors.
             iterable (bool): False for a loader that feeds the Program by itself, between start() and reset().
             return_list (bool): yield lists of arrays instead of dicts; without effect unless iterable.
             use_multiprocess (bool): without effect; the generator runs in a thread.
@@ -275,7 +291,7 @@ class DataLoader:
         Raises:
             TypeError, ValueError: a wrong argument.
         """
-        return GeneratorLoader(feed_list, capacity, iterable, return_list, drop_last)
+        return GeneratorLoader(feed_list, capacity, use_double_buffer, iterable, return_list, drop_last)
 
     @staticmethod
     def from_dataset(dataset, places, drop_last=True):
@@ -289,7 +305,7 @@ class PyReader(_Loader):
     Args:
         feed_list (list of Variable): what to feed.
         capacity (int): how many batches to keep ready.
-        use_double_buffer (bool): without effect; batches are always prepared ahead.
+        use_double_buffer (bool): where a place is a GPU, have batches copied there ahead of their step, too.
         iterable (bool): False for a loader that feeds the Program by itself, between start() and reset().
         return_list (bool): yield lists of arrays instead of dicts.
     Raises:
@@ -297,7 +313,7 @@ class PyReader(_Loader):
     """
 
     def __init__(self, feed_list=None, capacity=None, use_double_buffer=True, iterable=True, return_list=False):
-        super().__init__(feed_list, capacity, iterable, return_list, drop_last=True)
+        super().__init__(feed_list, capacity, use_double_buffer, iterable, return_list, drop_last=True)
 
     def decorate_sample_generator(self, sample_generator, batch_size, drop_last=True, places=None):
         """As `set_sample_generator`, returning nothing."""

@@ -74,7 +74,7 @@ def py_reader(capacity, shapes, dtypes, lod_levels=None, name=None, use_double_b
         dtypes (list of str): of each Variable.
         lod_levels (list of int): how many levels of sequences each holds; None for none.
         name (str): the first part of the Variables' names.
-        use_double_buffer (bool): without effect; batches are always prepared ahead.
+        use_double_buffer (bool): where the place is a GPU, have batches copied there ahead of their step, too.
     Returns:
         PyReader with iterable=False.
     Raises:
@@ -101,7 +101,7 @@ def create_py_reader_by_data(capacity, feed_list, name=None, use_double_buffer=T
         capacity (int): how many batches to keep ready.
         feed_list (list of Variable): what to feed.
         name (str): without effect.
-        use_double_buffer (bool): without effect; batches are always prepared ahead.
+        use_double_buffer (bool): where the place is a GPU, have batches copied there ahead of their step, too.
     Returns:
         PyReader with iterable=False.
     Raises:
