@@ -36,22 +36,20 @@ class Bound(NamedTuple):
         phases: lists of Tasks; those of one list run at the same time.
         once: the Task that runs only when parameters have changed.
         feeds: takes the fed arrays.
-        fetches: what the device collects the fetched arrays from.
+        fetches: returns the fetched arrays.
         arrays: pairs (tensor, array) of persistable variables: the plan is bound to that array.
         writes: whether a replay writes persistable variables.
         threads: how many it uses.
-        checks: where kernels note bad values.
         replay: the function that runs all phases.
     """
 
     phases: list
     once: "Task"
     feeds: Any
-    fetches: list
+    fetches: Any
     arrays: list
     writes: bool
     threads: int
-    checks: Any
     replay: Callable
 
     def is_outdated(self):
@@ -237,11 +235,14 @@ class Binder:
             else:
                 self.bind_whole(number, steps)
             number += len(steps)
-        fetches = [self.fetch(name) for name in self.plan._wanted]
+        fetches = self.device.fetches([self.fetch(name) for name in self.plan._wanted], self.checks)
         for name, (tensor, _) in self.bound.items():
             tensor.array = self.whole.arrays[name]
         written = [*self.plan._feeds, *(name for _, steps in self.order for step in steps for name in step.writes)]
-        phases = [tasks for tasks in self.phases if tasks]
+        ending = self.task()
+        for step in fetches.steps:
+            ending.add(step)
+        phases = [tasks for tasks in [*self.phases, [ending] if ending.steps else []] if tasks]
         return Bound(
             phases,
             once,
@@ -250,7 +251,6 @@ class Binder:
             list(self.bound.values()),
             any(map(self.is_persistable, written)),
             self.threads,
-            self.checks,
             self.device.replay(phases),
         )
 

@@ -88,12 +88,12 @@ class Host:
         return partial(_replay, phases)
 
     def fetch(self, array):
-        """What `collect` needs to return an array."""
+        """What `fetches` needs to return an array."""
         return partial(np.array, array, order="C")
 
-    def collect(self, fetches, checks, on_device=False):
-        """The values of fetches, as arrays of one's own."""
-        return [fetch() for fetch in fetches]
+    def fetches(self, functions, checks):
+        """How the results of a plan come out."""
+        return Fetches(functions)
 
 
 class Feeds:
@@ -115,6 +115,25 @@ class Feeds:
 
     def clear(self):
         self.fed[:] = [None] * len(self.fed)
+
+
+class Fetches:
+    """What a plan returns.
+
+    Args:
+        functions: one for each fetched variable, which returns its value.
+    Attributes:
+        steps: what is to be called behind all other steps.
+    """
+
+    steps = ()
+
+    def __init__(self, functions):
+        self._functions = functions
+
+    def collect(self, on_device=False):
+        """The values, as arrays of one's own (list)."""
+        return [function() for function in self._functions]
 
 
 def _replay(phases):

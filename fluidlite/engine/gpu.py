@@ -8,6 +8,7 @@ of its own for it, which nothing else takes memory from and which is never empti
 """
 
 import logging
+import re
 import threading
 from bisect import insort
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from .arrays import is_on_gpu
 log = logging.getLogger("fluidlite.gpu")
 
 _ALIGNMENT = 512
+# Bytes up to which a result waits on the host in a buffer of the plan.
+_SMALL = 4096
 # Passes that only caches and threads of a CPU repay.
 _CPU_ONLY = {"batch_last", "shards", "chains"}
 
@@ -70,8 +73,30 @@ class Gpu:
 
     @contextmanager
     def running(self, memory, threads):
-        with self.lock, self._device, self.stream, self.cupy.cuda.using_allocator(memory.extra.malloc):
+        with (
+            self.lock,
+            self._products(),
+            self._device,
+            self.stream,
+            self.cupy.cuda.using_allocator(memory.extra.malloc),
+        ):
             yield
+
+    @contextmanager
+    def _products(self):
+        """Within this, CuPy's matrix products round their factors, if that is wanted."""
+        if not self.tf32:
+            yield
+            return
+        from cupy import _core
+        from cupy._core._routines_linalg import COMPUTE_TYPE_TF32
+
+        before = _core.get_compute_type(np.float32)
+        _core.set_compute_type(np.float32, COMPUTE_TYPE_TF32)
+        try:
+            yield
+        finally:
+            _core.set_compute_type(np.float32, before)
 
     def settle(self):
         """Wait until all that was asked for is done."""
@@ -116,7 +141,7 @@ class Gpu:
                 return cupy.asarray(value.get())
             if is_on_gpu(value) and int(value.__dlpack_device__()[1]) == self.number:
                 return cupy.from_dlpack(value)
-            return cupy.ascontiguousarray(cupy.asarray(value))
+            return cupy.asarray(value, order="C")
 
     def copy(self, array):
         """A copy of a host array, in the memory of the device, complete when this returns.
@@ -153,29 +178,8 @@ class Gpu:
     def fetch(self, array):
         return array
 
-    def collect(self, fetches, checks, on_device=False):
-        """The values of fetches: NumPy arrays of one's own, or CuPy arrays that are right for the stream in use.
-
-        Raises:
-            EnforceNotMet: a kernel met a bad value.
-        """
-        cupy = self.cupy
-        if not fetches and not checks.messages:
-            return []
-        if on_device:
-            current = cupy.cuda.get_current_stream()
-            default = cupy.get_default_memory_pool()
-            with self._device, self.stream, cupy.cuda.using_allocator(default.malloc):
-                copies = [cupy.array(array, order="C") for array in fetches]
-                event = self.stream.record()
-            current.wait_event(event)
-            return copies
-        with self._device, self.stream:
-            found = [array.get(blocking=False) for array in fetches]
-            flaw = checks.read()
-            self.stream.synchronize()
-        checks.judge(flaw)
-        return found
+    def fetches(self, arrays, checks):
+        return Fetches(self, arrays, checks)
 
     def function(self, code, name, defines=()):
         """A kernel of some CUDA C source.
@@ -312,17 +316,71 @@ class Checks:
         self.messages.append((message, op))
         return len(self.messages)
 
-    def read(self):
-        return None if self.flaw is None else self.flaw.get(blocking=False)
-
     def judge(self, flaw):
-        """Raise EnforceNotMet if `read` has found a flaw."""
-        if flaw is None or not flaw[0]:
+        """Raise EnforceNotMet if the contents of `flaw` tell of one."""
+        if not flaw[0]:
             return
         with self._device.active():
             self.flaw.fill(0)
         message, op = self.messages[int(flaw[0]) - 1]
         raise EnforceNotMet(f"{message.format(value=int(flaw[1]))}\n{op.describe()}")
+
+
+class Fetches:
+    """The way of results to the host: small ones go to a page-locked buffer, as the last steps of a plan.
+
+    Args:
+        device: the Gpu.
+        arrays: what is fetched.
+        checks: the plan's Checks.
+    Attributes:
+        steps: what is to be called behind all other steps.
+    """
+
+    def __init__(self, device, arrays, checks):
+        self._device = device
+        self._arrays = arrays
+        self._checks = checks
+        self._small = {}  # number of the array -> its copy on the host
+        sources = dict(enumerate(arrays)) | ({} if checks.flaw is None else {"flaw": checks.flaw})
+        sources = {key: array for key, array in sources.items() if _is_small(array)}
+        copies = _pinned(device.cupy, len(sources) * _SMALL) if sources else None
+        self.steps = []
+        for place, (key, source) in enumerate(sources.items()):
+            target = copies[place * _SMALL :][: source.nbytes].view(source.dtype).reshape(source.shape)
+            self._small[key] = target
+            self.steps.append(partial(self._copy, target.ctypes.data, source.data.ptr, source.nbytes))
+
+    def _copy(self, target, source, size):
+        runtime = self._device.cupy.cuda.runtime
+        runtime.memcpyAsync(target, source, size, runtime.memcpyDeviceToHost, self._device.stream.ptr)
+
+    def collect(self, on_device=False):
+        """The values: NumPy arrays of one's own, or CuPy arrays that may be used on the caller's stream.
+
+        Raises:
+            EnforceNotMet: a kernel met a bad value.
+        """
+        device, cupy = self._device, self._device.cupy
+        if not self._arrays:
+            return []
+        if on_device:
+            current = cupy.cuda.get_current_stream()
+            with device.active():
+                copies = [cupy.array(array, order="C") for array in self._arrays]
+                event = device.stream.record()
+            current.wait_event(event)
+            return copies
+        with device.active():
+            found = [None if n in self._small else array.get() for n, array in enumerate(self._arrays)]
+            device.settle()
+        if "flaw" in self._small:
+            self._checks.judge(self._small["flaw"])
+        return [self._small[n].copy() if array is None else array for n, array in enumerate(found)]
+
+
+def _is_small(array):
+    return 0 < array.nbytes <= _SMALL and array.flags.c_contiguous
 
 
 class Replay:
@@ -339,6 +397,13 @@ class Replay:
         self._parts = None
         self._ran = False
 
+    @property
+    def launches(self):
+        """How many kernels and copies a run consists of; None before there are graphs."""
+        if self._parts is None:
+            return None
+        return sum(1 if graph is None else _nodes(graph) for _, graph in self._parts)
+
     def __call__(self):
         if profile.active is not None or not self._ran:
             for task in self._tasks:
@@ -347,7 +412,7 @@ class Replay:
             return
         if self._parts is None:
             self._parts = self._capture()
-        for part in self._parts:
+        for part, _ in self._parts:
             part()
 
     def _capture(self):
@@ -369,7 +434,7 @@ class Replay:
             if number > start:
                 parts.append(self._graph(task, start, number))
             if number < len(task.steps):
-                parts.append(partial(task.run, number))
+                parts.append((partial(task.run, number), None))
             start = number + 1
         return parts
 
@@ -384,7 +449,11 @@ class Replay:
         except Exception as error:
             _abandon(stream)
             raise _Refused(number, task.ops[number], error) from error
-        return lambda: graph.launch(stream)
+        return partial(graph.launch, stream), graph
+
+
+def _nodes(graph):
+    return len(set(re.findall(r"graph_\d+_node_\d+", graph.debug_dot_str())))
 
 
 class _Refused(Exception):

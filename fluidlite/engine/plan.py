@@ -64,6 +64,11 @@ class Plan:
         return [] if self._bound is None else self._bound.phases
 
     @property
+    def launches(self):
+        """On a GPU: how many kernels and copies a run consists of; None before the plan has become graphs."""
+        return getattr(self._bound and self._bound.replay, "launches", None)
+
+    @property
     def operators(self):
         """The Program's operators in the order in which they run, once for each function that a replay calls."""
         return [op for tasks in self.phases for task in tasks for op in task.ops if op is not None]
@@ -116,7 +121,7 @@ class Plan:
                     self._seen = changes.note(self._seen)
         if self.random:
             self.scope.step += 1
-        results = self._device.collect(bound.fetches, bound.checks, on_device)
+        results = bound.fetches.collect(on_device)
         if not (results or self._feeds or self._ran):
             # A startup program; another plan may lay the parameters out anew and must not keep the old ones alive.
             self._bound = None
