@@ -16,6 +16,7 @@ from functools import lru_cache, partial
 
 import numpy as np
 
+from ..ops.cuda import defined
 from ..ops.registry import EnforceNotMet
 from . import profile
 from .arrays import is_on_gpu
@@ -192,8 +193,7 @@ class Gpu:
         key = code, defines
         module = self._modules.get(key)
         if module is None:
-            options = ("-std=c++17", *(f"-D{macro}={text}" for macro, text in defines))
-            module = self._modules[key] = self.cupy.RawModule(code=code, options=options)
+            module = self._modules[key] = self.cupy.RawModule(code=defined(code, defines), options=("-std=c++17",))
         return module.get_function(name)
 
 
@@ -318,12 +318,13 @@ class Checks:
 
     def judge(self, flaw):
         """Raise EnforceNotMet if the contents of `flaw` tell of one."""
-        if not flaw[0]:
+        number, value = map(int, flaw)
+        if not number:
             return
         with self._device.active():
             self.flaw.fill(0)
-        message, op = self.messages[int(flaw[0]) - 1]
-        raise EnforceNotMet(f"{message.format(value=int(flaw[1]))}\n{op.describe()}")
+        message, op = self.messages[number - 1]
+        raise EnforceNotMet(f"{message.format(value=value)}\n{op.describe()}")
 
 
 class Fetches:

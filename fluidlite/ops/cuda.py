@@ -61,5 +61,10 @@ def launch(ctx, code, name, blocks, threads, *arguments, shared=0, **macros):
     return partial(function, _three(blocks), _three(threads), passed, shared_mem=shared)
 
 
+def defined(code, defines):
+    """The source with its macros (pairs of a name and what it stands for) in front."""
+    return "".join(f"#define {macro} {text}\n" for macro, text in defines) + code
+
+
 def _three(sizes):
     return tuple(sizes) if isinstance(sizes, (tuple, list)) else (int(sizes),)

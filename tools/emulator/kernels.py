@@ -28,11 +28,48 @@ FLAGS = ["-O1", "-fPIC", "-w", "-ffp-contract=fast", "-fwrapv", "-fno-strict-ali
 FLAGS += ["-fno-gnu-unique", "-fno-exceptions", "-D_GNU_SOURCE"]
 
 # NVRTC's options that take no part here, by their beginnings.
-IGNORED = """-arch --gpu-architecture -default-device --device-as-default-execution-space -ftz --ftz -fmad --fmad
-    -use_fast_math --use_fast_math -prec-div --prec-div -prec-sqrt --prec-sqrt -lineinfo --generate-line-info -G
-    --device-debug -w --disable-warnings -maxrregcount --maxrregcount -extra-device-vectorization
-    --extra-device-vectorization -diag --diag -restrict --restrict -dopt --dopt -pch --pch -opt-info --opt-info
-    -Xptxas --ptxas-options -minimal --minimal -split-compile --split-compile""".split()
+IGNORED = [
+    "-arch",
+    "--gpu-architecture",
+    "-default-device",
+    "--device-as-default-execution-space",
+    "-ftz",
+    "--ftz",
+    "-fmad",
+    "--fmad",
+    "-use_fast_math",
+    "--use_fast_math",
+    "-prec-div",
+    "--prec-div",
+    "-prec-sqrt",
+    "--prec-sqrt",
+    "-lineinfo",
+    "--generate-line-info",
+    "-G",
+    "--device-debug",
+    "-w",
+    "--disable-warnings",
+    "-maxrregcount",
+    "--maxrregcount",
+    "-extra-device-vectorization",
+    "--extra-device-vectorization",
+    "-diag",
+    "--diag",
+    "-restrict",
+    "--restrict",
+    "-dopt",
+    "--dopt",
+    "-pch",
+    "--pch",
+    "-opt-info",
+    "--opt-info",
+    "-Xptxas",
+    "--ptxas-options",
+    "-minimal",
+    "--minimal",
+    "-split-compile",
+    "--split-compile",
+]
 
 
 class CompileError(Exception):

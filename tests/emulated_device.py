@@ -1,0 +1,107 @@
+"""A device of NumPy arrays on which operators run their CUDA kernels, compiled by g++ (tools/emulator).
+
+It has no streams, graphs or memory of its own: what it shows is that the kernels compute the right thing, in whole
+plans.
+"""
+
+import importlib
+import os
+import sys
+
+import numpy as np
+
+from fluidlite.engine.device import Feeds, Fetches, Host
+from fluidlite.engine.gpu import Checks
+from fluidlite.engine.places import CPUPlace
+from fluidlite.ops.cuda import defined
+
+sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tools", "emulator"))
+emulator = importlib.import_module("device")
+
+has_compiler = emulator.compiler() is not None
+
+
+class Emulated(Host):
+    """See the module.
+
+    Attributes:
+        launched (list of str): the names of the kernels that were launched.
+    """
+
+    form = "cuda"
+    doubles = False
+    in_pieces = False
+    alignment = 512
+
+    def __init__(self):
+        self.launched = []
+        self._modules = {}
+
+    def passes(self, enabled):
+        return enabled - {"batch_last", "shards", "chains"}
+
+    def feeds(self, specs):
+        return CountedFeeds(len(specs))
+
+    def checks(self):
+        return Checks(self)
+
+    def fetches(self, functions, checks):
+        return JudgedFetches(functions, checks)
+
+    def function(self, code, name, defines=()):
+        key = code, defines
+        if key not in self._modules:
+            self._modules[key] = emulator.compile(defined(code, defines))
+        module = self._modules[key]
+
+        def launch(grid, block, args, shared_mem=0):
+            self.launched.append(name)
+            module.launch(name, grid, block, [_whole(one) for one in args], shared=shared_mem)
+
+        return launch
+
+
+class EmulatedPlace(CPUPlace):
+    """The place of an Emulated device, for an Executor."""
+
+    def __init__(self):
+        self._device = Emulated()
+
+    @property
+    def device(self):
+        return self._device
+
+
+class CountedFeeds(Feeds):
+    """Feeds that hold the number of the run where kernels find it."""
+
+    def __init__(self, count):
+        super().__init__(count)
+        self.step = np.zeros(1, np.uint64)
+
+    def put(self, values, step):
+        super().put(values, step)
+        self.step[0] = step
+
+
+class JudgedFetches(Fetches):
+    """Fetches that tell of the bad values that kernels have met."""
+
+    def __init__(self, functions, checks):
+        super().__init__(functions)
+        self._checks = checks
+
+    def collect(self, on_device=False):
+        if self._checks.flaw is not None:
+            self._checks.judge(self._checks.flaw)
+        return super().collect(on_device)
+
+
+def _whole(argument):
+    """An array of any strides as the contiguous stretch of memory that it lies in; kernels know the strides."""
+    if not isinstance(argument, np.ndarray) or argument.flags.forc:
+        return argument
+    last = sum((size - 1) * stride for size, stride in zip(argument.shape, argument.strides, strict=True))
+    size = last // argument.itemsize + 1
+    return np.lib.stride_tricks.as_strided(argument, (size,), (argument.itemsize,))
