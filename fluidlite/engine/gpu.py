@@ -236,6 +236,8 @@ class Staging:
         step: how many runs with random numbers there were before this one (array of one uint64).
     """
 
+    fed = None
+
     def __init__(self, device, specs):
         cupy = device.cupy
         self._device = device
