@@ -70,6 +70,16 @@ class Task:
         self._settle = settle
         self._chain = None  # the shape that the last step was cut along, where its stretches begin, the chain's length
 
+    @classmethod
+    def joined(cls, tasks):
+        """Several tasks as one."""
+        whole = cls(0, tasks[0]._settle if tasks else None)
+        for task in tasks:
+            whole.alone += [len(whole.steps) + number for number in task.alone]
+            whole.steps += task.steps
+            whole.ops += task.ops
+        return whole
+
     def add(self, step, op=None, alone=False):
         if alone:
             self.alone.append(len(self.steps))
@@ -251,7 +261,7 @@ class Binder:
             list(self.bound.values()),
             any(map(self.is_persistable, written)),
             self.threads,
-            self.device.replay(phases),
+            self.device.replay(phases, self.plan._memory),
         )
 
     def task(self, thread=0):

@@ -20,6 +20,7 @@ from ..ops.cuda import defined
 from ..ops.registry import EnforceNotMet
 from . import profile
 from .arrays import is_on_gpu
+from .binding import Task
 
 log = logging.getLogger("fluidlite.gpu")
 
@@ -173,8 +174,8 @@ class Gpu:
     def checks(self):
         return Checks(self)
 
-    def replay(self, phases):
-        return Replay(self, [task for tasks in phases for task in tasks])
+    def replay(self, phases, memory):
+        return Replay(self, Task.joined([task for tasks in phases for task in tasks]), memory.extra)
 
     def fetch(self, array):
         return array
@@ -198,12 +199,17 @@ class Gpu:
 
 
 class Temporaries:
-    """The memory of an executor that CuPy's functions take for what they need in passing."""
+    """The memory of an executor that CuPy's functions take for what they need in passing.
+
+    Attributes:
+        generation: how often memory was given back to the device; graphs that were made before may refer to it.
+    """
 
     def __init__(self, device, memory):
         self._device = device
         self._memory = memory
         self._pool = device.cupy.cuda.MemoryPool()
+        self.generation = 0
 
     @property
     def capacity(self):
@@ -212,10 +218,15 @@ class Temporaries:
 
     def malloc(self, size):
         """CuPy's allocator; raises OutOfMemory."""
+        before = self.capacity
         try:
             return self._pool.malloc(size)
         except self._device.cupy.cuda.memory.OutOfMemoryError:
             raise OutOfMemory(self._device.shortage(size, self._memory)) from None
+        finally:
+            # Where the device has no more, the pool gives back what nobody uses at the moment, and tries again.
+            if self.capacity < before:
+                self.generation += 1
 
 
 def megabytes(size):
@@ -387,16 +398,19 @@ def _is_small(array):
 
 
 class Replay:
-    """Runs the tasks of a plan: the first time step by step, then as graphs, and step by step what no graph can hold.
+    """Runs a plan: the first time step by step, then as graphs, and step by step what no graph can hold.
 
     Args:
         device: the Gpu.
-        tasks: Tasks, in order.
+        task: the steps of the plan.
+        temporaries: where CuPy's functions take memory from.
     """
 
-    def __init__(self, device, tasks):
+    def __init__(self, device, task, temporaries):
         self._device = device
-        self._tasks = tasks
+        self._task = task
+        self._temporaries = temporaries
+        self._generation = None
         self._parts = None
         self._ran = False
 
@@ -409,50 +423,46 @@ class Replay:
 
     def __call__(self):
         if profile.active is not None or not self._ran:
-            for task in self._tasks:
-                task()
+            self._task()
             self._ran = True
             return
-        if self._parts is None:
+        if self._parts is None or self._generation != self._temporaries.generation:
             self._parts = self._capture()
+            self._generation = self._temporaries.generation
         for part, _ in self._parts:
             part()
 
     def _capture(self):
-        parts = []
-        for task in self._tasks:
-            while True:
-                try:
-                    parts += self._graphs_of(task)
-                    break
-                except _Refused as refused:
-                    insort(task.alone, refused.number)
-                    log.info("%s", refused)
-        return parts
+        """The plan as parts, in order: pairs of a function, and the graph that it launches or None."""
+        while True:
+            try:
+                return self._graphs()
+            except _Refused as refused:
+                insort(self._task.alone, refused.number)
+                log.info("%s", refused)
 
-    def _graphs_of(self, task):
-        """The task as graphs and steps (list of functions)."""
-        parts, start = [], 0
-        for number in [*task.alone, len(task.steps)]:
+    def _graphs(self):
+        parts, start, count = [], 0, len(self._task.steps)
+        for number in [*self._task.alone, count]:
             if number > start:
-                parts.append(self._graph(task, start, number))
-            if number < len(task.steps):
-                parts.append((partial(task.run, number), None))
+                graph = self._graph(start, number)
+                parts.append((partial(graph.launch, self._device.stream), graph))
+            if number < count:
+                parts.append((partial(self._task.run, number), None))
             start = number + 1
         return parts
 
-    def _graph(self, task, start, stop):
+    def _graph(self, start, stop):
         stream = self._device.stream
         number = start
         stream.begin_capture()
         try:
             for number in range(start, stop):
-                task.steps[number]()
-            graph = stream.end_capture()
+                self._task.steps[number]()
+            return stream.end_capture()
         except Exception as error:
             _abandon(stream)
-            raise _Refused(number, task.ops[number], error) from error
-        return partial(graph.launch, stream), graph
+            raise _Refused(number, self._task.ops[number], error) from error
 
 
 def _nodes(graph):
@@ -463,7 +473,7 @@ class _Refused(Exception):
     """A step that cannot be part of a graph."""
 
     def __init__(self, number, op, error):
-        super().__init__(f"{op and op.type} is not part of a CUDA graph: {error}")
+        super().__init__(f"not part of a CUDA graph, since {error}\n{op.describe() if op else '  in a copy'}")
         self.number = number
 
 
