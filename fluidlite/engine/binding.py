@@ -17,6 +17,7 @@ from . import profile, shards
 from .context import Context, Setting
 from .flat import Group, group_updates
 from .layout import batch_last
+from .memory import OutOfMemory
 from .passes import constant
 from .steps import argument
 
@@ -135,7 +136,7 @@ class Task:
 
 def blamed(error, op):
     """The error as one that names an operator, and the user's line."""
-    kind = type(error) if isinstance(error, EnforceNotMet) else EnforceNotMet
+    kind = OutOfMemory if isinstance(error, MemoryError) else EnforceNotMet
     return kind(f"{error}\n{op.describe()}")
 
 
@@ -488,6 +489,12 @@ class Binder:
         return Context(self.setting, step.attrs, lane.pool, step.index, lane.part, step.op)
 
     def bind_step(self, lane, task, number, step):
+        try:
+            self.bind_kernel(lane, task, number, step)
+        except (EnforceNotMet, ValueError, TypeError, MemoryError) as error:
+            raise blamed(error, step.op) from error
+
+    def bind_kernel(self, lane, task, number, step):
         definition = step.definition
         if self.may_be_cut(step):
             # In a chain a step still works on its last stretch while the next one has written its first.
@@ -548,16 +555,13 @@ class Binder:
         """What to give to `Task.add`: the function that runs the step's kernel, its operator, whether it is alone."""
         definition = step.definition
         form = definition.forms.get(self.device.form)
-        try:
-            function = form and form(context, *arguments)
-            if function:
-                return function, step.op, False
-            if definition.bind:
-                function = definition.kernel(context, *arguments)
-            else:
-                function = partial(definition.kernel, context, *arguments)
-        except (EnforceNotMet, ValueError, TypeError) as error:
-            raise blamed(error, step.op) from error
+        function = form and form(context, *arguments)
+        if function:
+            return function, step.op, False
+        if definition.bind:
+            function = definition.kernel(context, *arguments)
+        else:
+            function = partial(definition.kernel, context, *arguments)
         # What the kernel does on the host would not be part of a GPU's graph.
         return function, step.op, definition.random or definition.side_effect
 

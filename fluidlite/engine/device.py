@@ -57,7 +57,7 @@ class Host:
             finally:
                 np.setbufsize(size)
 
-    def allocate(self, size, memory):
+    def allocate(self, size):
         """So many bytes of memory, as an array."""
         return np.empty(size, np.uint8)
 

@@ -10,6 +10,7 @@ of its own for it, which nothing else takes memory from and which is never empti
 import logging
 import re
 import threading
+import weakref
 from bisect import insort
 from contextlib import contextmanager
 from functools import lru_cache, partial
@@ -21,18 +22,17 @@ from ..ops.registry import EnforceNotMet
 from . import profile
 from .arrays import is_on_gpu
 from .binding import Task
+from .memory import OutOfMemory
 
 log = logging.getLogger("fluidlite.gpu")
 
 _ALIGNMENT = 512
 # Bytes up to which a result waits on the host in a buffer of the plan.
 _SMALL = 4096
+# What is done on this stream is in order with all others.
+_DEFAULT_STREAM = 0
 # Passes that only caches and threads of a CPU repay.
 _CPU_ONLY = {"batch_last", "shards", "chains"}
-
-
-class OutOfMemory(EnforceNotMet, MemoryError):
-    """A GPU has no memory left for what is to be done."""
 
 
 class Gpu:
@@ -61,20 +61,30 @@ class Gpu:
             self.stream = cupy.cuda.Stream()
             self._copies = cupy.cuda.Stream()
         self._modules = {}
+        self._memories = weakref.WeakSet()
 
     def passes(self, enabled):
         return enabled - _CPU_ONLY
 
     @contextmanager
     def active(self):
-        with self._device, self.stream:
+        with self._device, self.stream, self.cupy.cuda.using_allocator(self._malloc):
             yield
 
+    def _malloc(self, size):
+        """CuPy's allocator for what lives longer than a step; raises OutOfMemory."""
+        try:
+            return self.cupy.get_default_memory_pool().malloc(size)
+        except self.cupy.cuda.memory.OutOfMemoryError:
+            raise OutOfMemory(self.shortage(size)) from None
+
     def extra(self, memory):
-        return Temporaries(self, memory)
+        self._memories.add(memory)
+        return Temporaries(self)
 
     @contextmanager
     def running(self, memory, threads):
+        caller = self.cupy.cuda.get_current_stream()
         with (
             self.lock,
             self._products(),
@@ -82,6 +92,8 @@ class Gpu:
             self.stream,
             self.cupy.cuda.using_allocator(memory.extra.malloc),
         ):
+            if caller.ptr not in (_DEFAULT_STREAM, self.stream.ptr):
+                self.stream.wait_event(caller.record())  # of what it computes, feeds may be part
             yield
 
     @contextmanager
@@ -104,25 +116,22 @@ class Gpu:
         """Wait until all that was asked for is done."""
         self.stream.synchronize()
 
-    def allocate(self, size, memory):
-        default = self.cupy.get_default_memory_pool()
-        with self._device, self.stream, self.cupy.cuda.using_allocator(default.malloc):
-            try:
-                return self.cupy.empty(size, np.uint8)
-            except self.cupy.cuda.memory.OutOfMemoryError:
-                raise OutOfMemory(self.shortage(size, memory)) from None
+    def allocate(self, size):
+        with self.active():
+            return self.cupy.empty(size, np.uint8)
 
-    def shortage(self, size, memory):
+    def shortage(self, size):
         """What holds the memory of which `size` bytes are missing (str)."""
         with self._device:
             free, total = self.cupy.cuda.runtime.memGetInfo()
-        default = self.cupy.get_default_memory_pool()
+        memories = list(self._memories)
+        planned = sum(memory.capacity for memory in memories)
         held = [
-            (memory.capacity, "what this executor's plans compute"),
-            (default.used_bytes() - memory.capacity, "parameters, feeds, and arrays of the user's"),
-            (memory.extra.capacity, "what CuPy's functions need in passing"),
+            (planned, "what the executors' plans compute"),
+            (self.cupy.get_default_memory_pool().used_bytes() - planned, "parameters, feeds, and arrays of the user's"),
+            (sum(memory.extra.capacity for memory in memories), "what CuPy's functions need in passing"),
         ]
-        held.append((total - free - sum(size for size, _ in held), "other executors, libraries and programs"))
+        held.append((total - free - sum(size for size, _ in held), "other libraries and programs"))
         listed = "; ".join(f"{megabytes(size)}: {what}" for size, what in held if size > 0)
         return (
             f"GPU {self.number} has no room for {megabytes(size)} more: of its {megabytes(total)}, {megabytes(free)} "
@@ -137,8 +146,7 @@ class Gpu:
         cupy = self.cupy
         if isinstance(value, cupy.ndarray) and value.device.id == self.number:
             return value
-        default = cupy.get_default_memory_pool()
-        with self._device, self.stream, cupy.cuda.using_allocator(default.malloc):
+        with self.active():
             if isinstance(value, cupy.ndarray):
                 return cupy.asarray(value.get())
             if is_on_gpu(value) and int(value.__dlpack_device__()[1]) == self.number:
@@ -151,7 +159,7 @@ class Gpu:
         It is made on a stream of its own, beside which plans go on; other threads may call this.
         """
         cupy = self.cupy
-        with self._device, self._copies:
+        with self.active(), self._copies:
             target = cupy.empty(array.shape, array.dtype)
             buffer = _pinned(cupy, max(array.nbytes, 1))
             np.copyto(buffer[: array.nbytes].view(array.dtype).reshape(array.shape), array)
@@ -205,9 +213,8 @@ class Temporaries:
         generation: how often memory was given back to the device; graphs that were made before may refer to it.
     """
 
-    def __init__(self, device, memory):
+    def __init__(self, device):
         self._device = device
-        self._memory = memory
         self._pool = device.cupy.cuda.MemoryPool()
         self.generation = 0
 
@@ -222,7 +229,7 @@ class Temporaries:
         try:
             return self._pool.malloc(size)
         except self._device.cupy.cuda.memory.OutOfMemoryError:
-            raise OutOfMemory(self._device.shortage(size, self._memory)) from None
+            raise OutOfMemory(self._device.shortage(size)) from None
         finally:
             # Where the device has no more, the pool gives back what nobody uses at the moment, and tries again.
             if self.capacity < before:
@@ -257,11 +264,9 @@ class Staging:
             places.append(size)
             size += -(-max(spec.size * spec.dtype.itemsize, 1) // _ALIGNMENT) * _ALIGNMENT
         self._places = places
-        default = cupy.get_default_memory_pool()
-        with device.active(), cupy.cuda.using_allocator(default.malloc):
-            self._target = cupy.empty(size, np.uint8)
-            # Two, so that one can be filled while the other is on its way.
-            self._buffers = [_pinned(cupy, size) for _ in range(2)]
+        self._target = cupy.empty(size, np.uint8)
+        # Two, so that one can be filled while the other is on its way.
+        self._buffers = [_pinned(cupy, size) for _ in range(2)]
         self._done, self._kept = [None, None], [None, None]
         self._turn = 0
         self.step = self._target[:8].view(np.uint64)
@@ -324,8 +329,7 @@ class Checks:
     def add(self, message, op):
         """A new check; returns its number."""
         if self.flaw is None:
-            with self._device.active():
-                self.flaw = self._device.xp.zeros(2, np.int64)
+            self.flaw = self._device.xp.zeros(2, np.int64)
         self.messages.append((message, op))
         return len(self.messages)
 

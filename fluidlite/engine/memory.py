@@ -11,7 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..ops.registry import EnforceNotMet
 from .device import CPU
+
+
+class OutOfMemory(EnforceNotMet, MemoryError):
+    """There is no memory left for what is to be done."""
 
 
 class Block(NamedTuple):
@@ -25,9 +30,8 @@ class Block(NamedTuple):
 class Pool:
     """Hands out parts of a few large buffers, best fit first; neighbours that are free are merged."""
 
-    def __init__(self, device=CPU, memory=None):
+    def __init__(self, device=CPU):
         self.device = device
-        self._memory = memory  # that it belongs to
         self.chunks = []
         self.begin()
 
@@ -61,7 +65,7 @@ class Pool:
         alignment = self.device.alignment
         if self.device.doubles:
             size = max(size, self.capacity)
-        raw = self.device.allocate(size + alignment, self._memory)
+        raw = self.device.allocate(size + alignment)
         offset = -self.device.address(raw) % alignment
         self.chunks.append(raw[offset : offset + size])
         self._add(Block(size, len(self.chunks) - 1, 0))
@@ -121,7 +125,7 @@ class Memory:
     def pools(self, count):
         """The pools of the first `count` threads."""
         while len(self._pools) < count:
-            self._pools.append(Pool(self.device, self))
+            self._pools.append(Pool(self.device))
         return self._pools[:count]
 
     @property
