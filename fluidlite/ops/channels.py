@@ -3,6 +3,7 @@
 from functools import partial
 
 from .geometry import LAYOUTS, as_nchw, is_channels_last
+from .places import put_along_axis
 from .registry import EnforceNotMet, Spec, operator
 from .strides import in_sequence, scratch_like, sum_into
 
@@ -256,7 +257,7 @@ def maxout_grad(ctx, x, out, dout, dx):
     found = xp.expand_dims(xp.argmax(candidates, axis=axis), axis)
     slopes, _ = members(ctx, dx)
     dx.fill(0)
-    xp.put_along_axis(slopes, found, xp.expand_dims(dout, axis), axis)
+    put_along_axis(xp, slopes, found, xp.expand_dims(dout, axis), axis)
 
 
 def infer_lrn(attrs, x):

@@ -3,8 +3,11 @@
 import math
 from functools import partial
 
+import numpy as np
+
 from .dtypes import VALUE_LISTS, numpy_dtype
 from .manipulation import given, known_values
+from .places import refusal
 from .registry import EnforceNotMet, Spec, none, operator
 
 
@@ -133,9 +136,19 @@ def infer_linspace(attrs, start, stop, num):
     return Spec((-1 if count is None else int(count[0]),), start.dtype)
 
 
-@operator("linspace", inputs="Start!, Stop!, Num!", outputs="Out!", infer=infer_linspace)
+@operator("linspace", inputs="Start!, Stop!, Num!", outputs="Out!", infer=infer_linspace, bind=True)
 def linspace(ctx, start, stop, num, out):
-    out[...] = ctx.xp.linspace(start.item(), stop.item(), out.size)
+    xp = ctx.xp
+    counted = xp.arange(out.size, dtype=np.float64)
+
+    def fill():
+        first, last = start.astype(np.float64), stop.astype(np.float64)
+        found = counted * ((last - first) / max(out.size - 1, 1)) + first
+        xp.copyto(out, found, casting="unsafe")
+        if out.size > 1:
+            out[-1:] = stop
+
+    return fill
 
 
 def infer_diag(attrs, diagonal):
@@ -190,17 +203,31 @@ def one_hot(ctx, x, depth_tensor, out):
     """A 1 where X points to, 0 elsewhere; nothing but 0 for an index out of range, if that is allowed."""
     xp = ctx.xp
     depth = out.shape[-1]
-    index = x.reshape(-1)
-    wrong = xp.logical_or(index < 0, index >= depth)
-    if wrong.any() and not ctx.attrs["allow_out_of_range"]:
-        position = int(xp.argmax(wrong))
+    index, rows = x.reshape(-1), out.reshape(-1, depth)
+
+    def tell(wrong):
+        position = int(wrong.argmax())
         number = position + ctx.first * (index.size // len(x))
-        raise EnforceNotMet(f"index number {number} is {int(index[position])}, which does not lie in [0, {depth})")
-    rows = xp.arange(index.size)[~wrong]
-    out.fill(0)
-    out.reshape(-1, depth)[rows, index[~wrong]] = 1
+        return f"index number {number} is {int(index[position])}, which does not lie in [0, {depth})"
+
+    refuse = None
+    if not ctx.attrs["allow_out_of_range"]:
+        refuse = refusal(ctx, index, f"the index {{value}} does not lie in [0, {depth})", tell)
+    columns = None if xp is np else xp.arange(depth)
+
+    def step():
+        wrong = xp.logical_or(index < 0, index >= depth)
+        if refuse is not None:
+            refuse(wrong)
+        if columns is not None:
+            xp.equal(index[:, None], columns, out=rows)
+            return
+        out.fill(0)
+        rows[np.arange(index.size)[~wrong], index[~wrong]] = 1
+
+    return step
 
 
 _ONE_HOT = {"depth": -1, "dtype": 5, "allow_out_of_range": False}
-operator("one_hot", "X!, depth_tensor?!", "Out!", attrs=_ONE_HOT, infer=infer_one_hot, rows="X Out")(one_hot)
-operator("one_hot_v2", "X!, depth_tensor?!", "Out!", attrs=_ONE_HOT, infer=infer_one_hot_v2, rows="X Out")(one_hot)
+for _type, _infer in (("one_hot", infer_one_hot), ("one_hot_v2", infer_one_hot_v2)):
+    operator(_type, "X!, depth_tensor?!", "Out!", attrs=_ONE_HOT, infer=_infer, rows="X Out", bind=True)(one_hot)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .manipulation import check_index
+from .places import fill_rows, index_check
 from .registry import EnforceNotMet, Spec, operator
 
 _ATTRS = {"is_sparse": False, "is_distributed": False, "padding_idx": -1}
@@ -28,13 +28,18 @@ def infer_lookup_v2(attrs, w, ids):
 
 def lookup(ctx, w, ids, out):
     """Out is the rows of W that Ids name; 0 for `padding_idx`."""
-    xp = ctx.xp
+    xp, padding = ctx.xp, ctx.attrs["padding_idx"]
     ids = ids.reshape(-1)
     rows = out.reshape(-1, w.shape[1])
-    check_index(ctx, ids, len(w), "id")
-    xp.take(w, ids, axis=0, out=rows)
-    if ctx.attrs["padding_idx"] >= 0:
-        rows[ids == ctx.attrs["padding_idx"]] = 0
+    check = index_check(ctx, ids, len(w), "id")
+
+    def step():
+        check()
+        xp.take(w, ids, axis=0, out=rows)
+        if padding >= 0:
+            fill_rows(xp, rows, ids == padding, 0)
+
+    return step
 
 
 def lookup_grad(ctx, ids, w, dout, dw):
@@ -42,9 +47,16 @@ def lookup_grad(ctx, ids, w, dout, dw):
     ids, rows = ids.reshape(-1), dout.reshape(-1, dw.shape[1])
     dw.fill(0)
     if ctx.attrs["padding_idx"] >= 0:
-        kept = ids != ctx.attrs["padding_idx"]
-        ids, rows = ids[kept], rows[kept]
+        ids, rows = without(ctx.xp, ids, rows, ctx.attrs["padding_idx"])
     add_rows(ctx.xp, dw, ids, rows)
+
+
+def without(xp, ids, rows, padding):
+    """The ids other than `padding`, and their rows; a GPU makes those of `padding` zero and keeps them."""
+    kept = ids != padding
+    if xp is np:
+        return ids[kept], rows[kept]
+    return ids, xp.where(kept[:, None], rows, rows.dtype.type(0))
 
 
 def add_rows(xp, table, ids, rows):
@@ -69,5 +81,6 @@ for _type, _infer in (("lookup_table", infer_lookup), ("lookup_table_v2", infer_
         unused=_UNUSED | ({"grad_inplace": False} if _type == "lookup_table" else {}),
         fixed=_FIXED,
         infer=_infer,
+        bind=True,
     )(lookup)
     _definition.gradient("Ids", shapes="W", infer=lambda attrs, ids, w, dout: w)(lookup_grad)

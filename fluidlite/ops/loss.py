@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 
+from .places import put_along_axis, refusal, take
 from .reduce import axis_of, kept_shape
 from .registry import EnforceNotMet, Spec, fusion, operator
 from .strides import in_sequence, scratch_like, sum_into
@@ -29,18 +30,23 @@ def check_label_shape(x, label, axis, soft, name):
         )
 
 
-def checked_classes(ctx, label, classes):
-    """The labels, and which of them count; raises EnforceNotMet for a label that names no class."""
+def counting(ctx, label, classes):
+    """A function that tells which labels count; it raises EnforceNotMet for a label that names no class."""
     xp, ignore_index = ctx.xp, ctx.attrs["ignore_index"]
-    counted = label != ignore_index
-    wrong = xp.logical_and(counted, xp.logical_or(label < 0, label >= classes))
-    if wrong.any():
-        position = tuple(int(i[0]) for i in xp.nonzero(wrong))
+    rule = f"a label must lie in [0, {classes}), there being {classes} classes, or be ignore_index ({ignore_index}); "
+
+    def tell(wrong):
+        position = tuple(int(i[0]) for i in np.nonzero(wrong))
         index = [ctx.first + position[0], *position[1:]]
-        raise EnforceNotMet(
-            f"a label must lie in [0, {classes}), there being {classes} classes, or be ignore_index ({ignore_index}); "
-            f"got the label {int(label[position])} at index {index}"
-        )
+        return f"{rule}got the label {int(label[position])} at index {index}"
+
+    refuse = refusal(ctx, label, rule + "got the label {value}", tell)
+
+    def counted():
+        found = label != ignore_index
+        refuse(xp.logical_and(found, xp.logical_or(label < 0, label >= classes)))
+        return found
+
     return counted
 
 
@@ -90,7 +96,9 @@ def places_of_classes(ctx, x, label):
         a function without arguments that returns an array (size of label,), or None; or None where `x` is not flat.
     """
     xp, classes = ctx.xp, x.shape[-1]
-    if not x.flags.c_contiguous or not label.flags.c_contiguous or 0 <= ctx.attrs["ignore_index"] < classes:
+    if xp is not np or not x.flags.c_contiguous or not label.flags.c_contiguous:
+        return None  # a GPU would have to wait to look at the labels
+    if 0 <= ctx.attrs["ignore_index"] < classes:
         return None
     labels = label.reshape(-1)
     starts = xp.arange(0, x.size, classes)
@@ -106,14 +114,15 @@ def hard_cross_entropy(ctx, x, label, y, match):
     xp = ctx.xp
     index = label.reshape(*x.shape[:-1], 1)
     places = places_of_classes(ctx, x, index)
+    counting_labels = counting(ctx, index, x.shape[-1])
 
     def step():
         found = places and places()
         if found is not None:
-            xp.take(x, found.reshape(match.shape), out=match, mode="clip")
+            take(xp, x, found.reshape(match.shape), None, match)
             counted = -1
         else:
-            mask = checked_classes(ctx, index, x.shape[-1])
+            mask = counting_labels()
             match[...] = xp.take_along_axis(x, xp.where(mask, index, 0), -1).reshape(match.shape)
             counted = -mask.reshape(y.shape).astype(y.dtype)
         xp.log(match, out=y)
@@ -143,7 +152,7 @@ def spread(ctx, index, match, dy, dx):
     counted = index != ctx.attrs["ignore_index"]
     slope = xp.where(counted, -dy.reshape(index.shape) / match.reshape(index.shape), 0)
     dx.fill(0)
-    xp.put_along_axis(dx, xp.where(counted, index, 0), slope.astype(dx.dtype), -1)
+    put_along_axis(xp, dx, xp.where(counted, index, 0), slope.astype(dx.dtype), -1)
 
 
 def infer_cross_entropy2(attrs, x, label):
@@ -201,6 +210,7 @@ def softmax_with_cross_entropy(ctx, logits, label, softmax, loss):
     soft = ctx.attrs["soft_label"]
     terms = scratch_like(ctx, softmax) if soft else None
     add_terms = sum_into(ctx, terms, extreme) if soft else None
+    counting_labels = None if soft else counting(ctx, label, logits.shape[axis])
 
     def step():
         xp.amax(logits, axis=axis, keepdims=True, out=extreme)
@@ -210,7 +220,7 @@ def softmax_with_cross_entropy(ctx, logits, label, softmax, loss):
             xp.multiply(softmax, label, out=terms)
             add_terms()
         else:
-            counted = checked_classes(ctx, label, logits.shape[axis])
+            counted = counting_labels()
             extreme[...] = xp.take_along_axis(softmax, xp.where(counted, label, 0), axis)
         xp.exp(softmax, out=softmax)
         add_up()
@@ -257,7 +267,7 @@ def softmax_with_cross_entropy_grad(ctx, label, softmax, dloss, dlogits):
         weight = dloss * counted
         xp.multiply(softmax, weight, out=dlogits)
         at_label = xp.take_along_axis(dlogits, index, axis) - weight
-        xp.put_along_axis(dlogits, index, at_label, axis)
+        put_along_axis(xp, dlogits, index, at_label, axis)
 
     return step
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from .dtypes import numpy_dtype
 from .linalg import size_of
+from .places import add_at, index_check, put_rows
 from .reduce import axis_of
 from .registry import MKLDNN, EnforceNotMet, Spec, none, operator, parse_slots
 from .strides import in_sequence, sum_into
@@ -615,36 +616,23 @@ def reverse_grad(inputs, outputs, attrs):
     return [("reverse", *names, {"axis": attrs["axis"]})]
 
 
-def check_index(ctx, index, size, what):
-    """Raise EnforceNotMet for indices outside [0, size)."""
-    xp = ctx.xp
-    wrong = xp.logical_or(index < 0, index >= size)
-    if wrong.any():
-        position = int(xp.argmax(wrong.reshape(-1)))
-        value = int(index.reshape(-1)[position])
-        raise EnforceNotMet(f"{what} number {position} is {value}, which does not lie in [0, {size})")
-
-
 def infer_gather(attrs, x, index):
     if len(index.shape) not in (1, 2) or (len(index.shape) == 2 and index.shape[1] not in (1, -1)):
         raise EnforceNotMet(f"Index must have the shape [n] or [n, 1], got {list(index.shape)}")
     return Spec((index.shape[0], *x.shape[1:]), x.dtype)
 
 
-@operator("gather", inputs="X, Index!", outputs="Out", attrs={"overwrite": True}, infer=infer_gather)
+@operator("gather", inputs="X, Index!", outputs="Out", attrs={"overwrite": True}, infer=infer_gather, bind=True)
 def gather(ctx, x, index, out):
-    check_index(ctx, index, len(x), "index")
-    ctx.xp.take(x, index.reshape(-1), axis=0, out=out)
+    check = index_check(ctx, index, len(x), "index")
+    return in_sequence([check, partial(ctx.xp.take, x, index.reshape(-1), axis=0, out=out)])
 
 
 @gather.gradient("Index", shapes="X")
 def gather_grad(ctx, index, x, dout, dx):
     # A row that was taken several times gets the last gradient, or with overwrite=False their sum.
     dx.fill(0)
-    if ctx.attrs["overwrite"]:
-        dx[index.reshape(-1)] = dout
-    else:
-        ctx.xp.add.at(dx, index.reshape(-1), dout)
+    (put_rows if ctx.attrs["overwrite"] else add_at)(ctx.xp, dx, index.reshape(-1), dout)
 
 
 def infer_gather_nd(attrs, x, index):
@@ -655,22 +643,24 @@ def infer_gather_nd(attrs, x, index):
 
 
 def coordinates(ctx, index, shape):
-    """A tuple of index arrays, one for each coordinate that `index` gives, checked against `shape`."""
+    """A tuple of index arrays, one for each coordinate that `index` gives, and what checks them against `shape`."""
     found = tuple(index[..., axis] for axis in range(index.shape[-1]))
-    for axis, positions in enumerate(found):
-        check_index(ctx, positions, shape[axis], f"coordinate {axis} of index")
-    return found
+    checks = [
+        index_check(ctx, positions, shape[axis], f"coordinate {axis} of index") for axis, positions in enumerate(found)
+    ]
+    return found, checks
 
 
-@operator("gather_nd", inputs="X, Index!", outputs="Out", infer=infer_gather_nd)
+@operator("gather_nd", inputs="X, Index!", outputs="Out", infer=infer_gather_nd, bind=True)
 def gather_nd(ctx, x, index, out):
-    out[...] = x[coordinates(ctx, index, x.shape)]
+    places, checks = coordinates(ctx, index, x.shape)
+    return in_sequence([*checks, lambda: ctx.xp.copyto(out, x[places])])
 
 
-@gather_nd.gradient("Index", shapes="X")
+@gather_nd.gradient("Index", shapes="X", bind=True)
 def gather_nd_grad(ctx, index, x, dout, dx):
-    dx.fill(0)
-    ctx.xp.add.at(dx, coordinates(ctx, index, dx.shape), dout)
+    places, checks = coordinates(ctx, index, dx.shape)
+    return in_sequence([partial(dx.fill, 0), *checks, partial(add_at, ctx.xp, dx, places, dout)])
 
 
 def infer_scatter(attrs, x, ids, updates):
@@ -681,18 +671,25 @@ def infer_scatter(attrs, x, ids, updates):
     return x
 
 
-@operator("scatter", inputs="X, Ids!, Updates", outputs="Out", attrs={"overwrite": True}, infer=infer_scatter)
+@operator(
+    "scatter", inputs="X, Ids!, Updates", outputs="Out", attrs={"overwrite": True}, infer=infer_scatter, bind=True
+)
 def scatter(ctx, x, ids, updates, out):
     xp = ctx.xp
     ids = ids.reshape(-1)
-    check_index(ctx, ids, len(x), "id")
-    xp.copyto(out, x)
-    if ctx.attrs["overwrite"]:
-        out[ids] = updates
-    else:
-        # The rows named are replaced by the sums of their updates.
-        out[ids] = 0
-        xp.add.at(out, ids, updates)
+    check = index_check(ctx, ids, len(x), "id")
+
+    def step():
+        check()
+        xp.copyto(out, x)
+        if ctx.attrs["overwrite"]:
+            put_rows(xp, out, ids, updates)
+        else:
+            # The rows named are replaced by the sums of their updates.
+            out[ids] = 0
+            add_at(xp, out, ids, updates)
+
+    return step
 
 
 def infer_scatter_grad(attrs, ids, updates, dout):

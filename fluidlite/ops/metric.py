@@ -3,6 +3,7 @@
 import numpy as np
 
 from .manipulation import known_values, rows_beside_axis
+from .places import put_along_axis
 from .reduce import axis_of
 from .registry import EnforceNotMet, Spec, operator
 
@@ -54,7 +55,7 @@ def top_k(ctx, x, k_tensor, out, indices):
         for number in range(k):
             found = find(rest, axis=-1)[..., np.newaxis]
             indices[..., number : number + 1] = found
-            xp.put_along_axis(rest, found, last, -1)
+            put_along_axis(xp, rest, found, last, -1)
         out[...] = xp.take_along_axis(x, indices, -1)
 
     return one_by_one
@@ -63,7 +64,7 @@ def top_k(ctx, x, k_tensor, out, indices):
 def top_k_grad(ctx, indices, x, dout, dx):
     # Each dOut goes back to the element it came from.
     dx.fill(0)
-    ctx.xp.put_along_axis(dx, indices, dout, ctx.attrs.get("axis", -1))
+    put_along_axis(ctx.xp, dx, indices, dout, ctx.attrs.get("axis", -1))
 
 
 for _type, _attrs, _rows in (
@@ -104,7 +105,7 @@ def argsort(ctx, x, out, indices):
 
 @argsort.gradient("Indices", shapes="X")
 def argsort_grad(ctx, indices, x, dout, dx):
-    ctx.xp.put_along_axis(dx, indices, dout, ctx.attrs["axis"])
+    put_along_axis(ctx.xp, dx, indices, dout, ctx.attrs["axis"])
 
 
 def infer_accuracy(attrs, out, indices, label):

@@ -211,14 +211,16 @@ def sources(size, count, before, mode):
     return np.clip(index, 0, size - 1)
 
 
-def indices(ctx, image, result, paddings):
-    """The sources of the padded rows, and of the padded columns."""
+def repeated_pixels(ctx, image, result, paddings):
+    """The index of the pixels of an image that those of the padded one repeat."""
     pairs = zip(image.shape[2:], result.shape[2:], (paddings[0], paddings[2]), strict=True)
-    return [sources(size, count, before, ctx.attrs["mode"]) for size, count, before in pairs]
+    rows, columns = (sources(size, count, before, ctx.attrs["mode"]) for size, count, before in pairs)
+    return slice(None), slice(None), ctx.xp.asarray(rows[:, None]), ctx.xp.asarray(columns)
 
 
-def paddings_of(ctx, tensor):
-    return ctx.attrs["paddings"] if tensor is None else tensor.tolist()
+def with_paddings(ctx, tensor, make):
+    """The function that `make(paddings)` returns; called anew each time if a tensor holds the paddings."""
+    return make(ctx.attrs["paddings"]) if tensor is None else lambda: make(tensor.tolist())()
 
 
 @operator(
@@ -228,25 +230,29 @@ def paddings_of(ctx, tensor):
     attrs={"paddings": [], "pad_value": 0.0, "mode": "constant", "data_format": "NCHW"},
     choices={"mode": ("constant", "reflect", "edge"), **LAYOUTS},
     infer=infer_pad2d,
+    bind=True,
 )
 def pad2d(ctx, x, paddings, out):
-    paddings = paddings_of(ctx, paddings)
     image, result = as_nchw(x, ctx.attrs), as_nchw(out, ctx.attrs)
-    if ctx.attrs["mode"] == "constant":
-        padded(ctx, image, result, [0, 0, 0, 0, *paddings])()
-    else:
-        rows, columns = indices(ctx, image, result, paddings)
-        ctx.xp.copyto(result, image[:, :, rows[:, None], columns])
+
+    def fill(paddings):
+        if ctx.attrs["mode"] == "constant":
+            return padded(ctx, image, result, [0, 0, 0, 0, *paddings])
+        places = repeated_pixels(ctx, image, result, paddings)
+        return lambda: ctx.xp.copyto(result, image[places])
+
+    return with_paddings(ctx, paddings, fill)
 
 
-@pad2d.gradient("Paddings", shapes="X")
+@pad2d.gradient("Paddings", shapes="X", bind=True)
 def pad2d_grad(ctx, paddings, x, dout, dx):
     # Each pixel gets the sum of the gradients of its repetitions.
-    paddings = paddings_of(ctx, paddings)
     dresult, dimage = as_nchw(dout, ctx.attrs), as_nchw(dx, ctx.attrs)
-    if ctx.attrs["mode"] == "constant":
-        ctx.xp.copyto(dimage, inside(dresult, [0, 0, 0, 0, *paddings]))
-        return
-    rows, columns = indices(ctx, dimage, dresult, paddings)
-    dimage.fill(0)
-    ctx.xp.add.at(dimage, (slice(None), slice(None), rows[:, None], columns), dresult)
+
+    def fill(paddings):
+        if ctx.attrs["mode"] == "constant":
+            return partial(ctx.xp.copyto, dimage, inside(dresult, [0, 0, 0, 0, *paddings]))
+        places = repeated_pixels(ctx, dimage, dresult, paddings)
+        return in_sequence([partial(dimage.fill, 0), partial(ctx.xp.add.at, dimage, places, dresult)])
+
+    return with_paddings(ctx, paddings, fill)

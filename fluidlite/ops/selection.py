@@ -5,7 +5,8 @@ from functools import partial
 import numpy as np
 
 from .loss import same_sizes
-from .manipulation import check_index, coordinates, given
+from .manipulation import coordinates, given
+from .places import add_at, fill_rows, index_check
 from .reduce import axis_of
 from .registry import EnforceNotMet, Spec, operator
 from .strides import in_sequence
@@ -49,14 +50,18 @@ def infer_multiplex(attrs, ids, xs):
     return xs[0]
 
 
-@operator("multiplex", inputs="Ids!, X*", outputs="Out", infer=infer_multiplex)
+@operator("multiplex", inputs="Ids!, X*", outputs="Out", infer=infer_multiplex, bind=True)
 def multiplex(ctx, ids, xs, out):
     """Row i of Out is row i of the tensor that Ids[i] names."""
     ids = ids.reshape(-1)
-    check_index(ctx, ids, len(xs), "id")
-    for number, x in enumerate(xs):
-        rows = ids == number
-        out[rows] = x[rows]
+    check = index_check(ctx, ids, len(xs), "id")
+
+    def step():
+        check()
+        for number, x in enumerate(xs):
+            fill_rows(ctx.xp, out, ids == number, x)
+
+    return step
 
 
 def infer_multiplex_grad(attrs, ids, dout):
@@ -78,11 +83,11 @@ def infer_index_select(attrs, x, index):
     return Spec((*x.shape[:axis], index.shape[0], *x.shape[axis + 1 :]), x.dtype)
 
 
-@operator("index_select", inputs="X, Index!", outputs="Out", attrs={"dim": 0}, infer=infer_index_select)
+@operator("index_select", inputs="X, Index!", outputs="Out", attrs={"dim": 0}, infer=infer_index_select, bind=True)
 def index_select(ctx, x, index, out):
     axis = ctx.attrs["dim"]
-    check_index(ctx, index, x.shape[axis], "index")
-    ctx.xp.take(x, index, axis=axis, out=out)
+    check = index_check(ctx, index, x.shape[axis], "index")
+    return in_sequence([check, partial(ctx.xp.take, x, index, axis=axis, out=out)])
 
 
 @index_select.gradient("Index", shapes="X")
@@ -90,7 +95,7 @@ def index_select_grad(ctx, index, x, dout, dx):
     # What was taken several times gets the sum of the gradients.
     axis = ctx.attrs["dim"]
     dx.fill(0)
-    ctx.xp.add.at(ctx.xp.moveaxis(dx, axis, 0), index, ctx.xp.moveaxis(dout, axis, 0))
+    add_at(ctx.xp, ctx.xp.moveaxis(dx, axis, 0), index, ctx.xp.moveaxis(dout, axis, 0))
 
 
 def infer_scatter_nd_add(attrs, x, index, updates):
@@ -100,18 +105,23 @@ def infer_scatter_nd_add(attrs, x, index, updates):
     return x
 
 
-@operator("scatter_nd_add", inputs="X, Index!, Updates", outputs="Out", infer=infer_scatter_nd_add)
+@operator("scatter_nd_add", inputs="X, Index!, Updates", outputs="Out", infer=infer_scatter_nd_add, bind=True)
 def scatter_nd_add(ctx, x, index, updates, out):
-    ctx.xp.copyto(out, x)
-    ctx.xp.add.at(out, coordinates(ctx, index, x.shape), updates)
+    places, checks = coordinates(ctx, index, x.shape)
+    return in_sequence([partial(ctx.xp.copyto, out, x), *checks, partial(add_at, ctx.xp, out, places, updates)])
 
 
-@scatter_nd_add.gradient("Index", shapes="Updates", infer=lambda attrs, index, updates, dout: (dout, updates))
+@scatter_nd_add.gradient(
+    "Index", shapes="Updates", infer=lambda attrs, index, updates, dout: (dout, updates), bind=True
+)
 def scatter_nd_add_grad(ctx, index, updates, dout, dx, dupdates):
+    steps = []
     if dx is not None:
-        ctx.xp.copyto(dx, dout)
+        steps.append(partial(ctx.xp.copyto, dx, dout))
     if dupdates is not None:
-        ctx.xp.copyto(dupdates, dout[coordinates(ctx, index, dout.shape)])
+        places, checks = coordinates(ctx, index, dout.shape)
+        steps += [*checks, lambda: ctx.xp.copyto(dupdates, dout[places])]
+    return in_sequence(steps)
 
 
 def check_dims(attrs, x, name):

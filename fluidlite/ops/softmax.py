@@ -135,7 +135,7 @@ def draw_mask(ctx, mask, probability, seed):
         source = ctx.generator(seed, every_step=True, skip=ctx.first * blocks).bit_generator
         for part in parts:
             draws = source.random_raw(len(part) * blocks * _WORDS).view(np.uint16).reshape(len(part), -1)
-            ctx.xp.less_equal(draws[:, :size].reshape(part.shape), limit, out=part)
+            ctx.xp.less_equal(ctx.xp.asarray(draws[:, :size]).reshape(part.shape), limit, out=part)
 
     return draw
 

@@ -71,11 +71,15 @@ def first_maxima(ctx, bounds, image, result, places):
         taps.append([np.minimum(starts + tap, ends - 1) for tap in range((ends - starts).max())])
     width = image.shape[3]
     better = ctx.scratch(result.shape, bool)
+    found = [
+        [xp.asarray(one) for one in (rows[:, None], columns, (rows[:, None] * width + columns).astype(places.dtype))]
+        for rows in taps[0]
+        for columns in taps[1]
+    ]
 
     def step():
-        for number, (rows, columns) in enumerate((r, c) for r in taps[0] for c in taps[1]):
-            values = image[:, :, rows[:, None], columns]
-            here = xp.asarray(rows[:, None] * width + columns, places.dtype)
+        for number, (rows, columns, here) in enumerate(found):
+            values = image[:, :, rows, columns]
             if number == 0:
                 xp.copyto(result, values)
                 xp.copyto(places, here)
@@ -92,10 +96,16 @@ def spread_maxima(ctx, places, dresult, dimage):
     xp = ctx.xp
     n, c, height, width = dimage.shape
     images = xp.arange(n * c)[:, None] * (height * width)
+    sums = None if xp is np else ctx.scratch((dimage.size,), dresult.dtype)
 
     def step():
         flat = (places.reshape(n * c, -1) + images).ravel()
-        sums = xp.bincount(flat, weights=dresult.ravel(), minlength=n * c * height * width)
-        xp.copyto(dimage, sums.reshape(dimage.shape), casting="unsafe")
+        if sums is not None:
+            sums.fill(0)
+            xp.add.at(sums, flat, dresult.reshape(-1))
+            xp.copyto(dimage, sums.reshape(dimage.shape))
+            return
+        counted = xp.bincount(flat, weights=dresult.ravel(), minlength=n * c * height * width)
+        xp.copyto(dimage, counted.reshape(dimage.shape), casting="unsafe")
 
     return step

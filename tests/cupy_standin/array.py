@@ -430,7 +430,12 @@ def scatter(target, slices, value, op):
 
     def operation():
         place = slices if key is None else key()
-        if op == "update":
+        if op == "update" and key is not None and np.ndim(source):
+            # Of several values for one element any may stay: here it is the first, in NumPy the last.
+            numbers = np.arange(target.size).reshape(target.shape)[place]
+            values = np.broadcast_to(source, numbers.shape).ravel()[::-1]
+            target._array[np.unravel_index(numbers.ravel()[::-1], target.shape)] = values
+        elif op == "update":
             target._array[place] = source
         else:
             _AT[op](target._array, place, np.asarray(source).astype(target.dtype))

@@ -4,7 +4,6 @@ import contextlib
 import ctypes
 import threading
 import weakref
-from bisect import bisect_right
 
 import numpy as np
 
@@ -64,9 +63,12 @@ def _register(memory):
 
 def find(pointer, size):
     """The bytes from an address on; raises where they are not part of one allocation that is in use."""
-    addresses = sorted(_live)
-    place = bisect_right(addresses, pointer) - 1
-    memory = _live[addresses[place]]() if place >= 0 else None
+    memory = None
+    for address in reversed(sorted(one for one in _live if one <= pointer)):
+        memory = _live[address]()
+        if memory is not None:
+            break
+        del _live[address]
     if memory is None or pointer + size > memory.ptr + memory.size:
         raise streams.CUDARuntimeError(f"cudaErrorIllegalAddress: {size} bytes at {pointer:#x} are not in use")
     first = pointer - memory.ptr
