@@ -1,11 +1,11 @@
 """A stand-in for CuPy on NumPy, for tests on machines without a GPU.
 
-It has the names and arguments that CuPy has (`recorded`), refuses what CuPy refuses, and tells what CuPy does silently:
+It has the names and arguments that CuPy has (`_recorded`), refuses what CuPy refuses, and shows what CuPy does silently:
 
-* An array is none of NumPy's, and nothing becomes one by itself (`array`).
-* What waits for the device is counted, and can be forbidden: `forbid_synchronisation`, `counts` (`stream`).
-* Memory that nothing has been written to holds NaN, and so does memory that was given back (`memory`).
-* A stream that is being captured records what it is asked, and does nothing until the graph is launched (`stream`).
+* An array is none of NumPy's, and nothing becomes one by itself (`_array`).
+* What waits for the device is counted, and can be forbidden: `forbid_synchronisation`, `counts` (`_stream`).
+* Memory that nothing has been written to holds NaN, and so does memory that was given back (`_memory`).
+* A stream that is being captured records what it is asked, and does nothing until the graph is launched (`_stream`).
 
 It is stricter than CuPy where CuPy would copy from the host again at each step: arrays of NumPy are taken by `asarray`
 and `array` alone, and not as indices.  `installed` puts it in the place of the module `cupy`.
@@ -14,19 +14,19 @@ and `array` alone, and not as indices.  `installed` puts it in the place of the 
 import contextlib
 import sys
 
-from . import cuda, functions
-from .array import ndarray
-from .lib import lib
-from .recorded import RECORD
-from .stream import Synchronisation, counts, forbid_synchronisation
-from .ufunc import ufunc
+from . import _functions, cuda
+from ._array import ndarray
+from ._lib import lib
+from ._recorded import RECORD
+from ._stream import Synchronisation, counts, forbid_synchronisation
+from ._ufunc import ufunc
 
 __version__ = RECORD["version"].split(",")[0]
 __all__ = ["Synchronisation", "counts", "cuda", "forbid_synchronisation", "installed", "lib", "ndarray", "ufunc"]
 
 
 def __getattr__(name):
-    value = functions.find(name)
+    value = _functions.find(name)
     globals()[name] = value
     return value
 

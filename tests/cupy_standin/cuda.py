@@ -2,9 +2,8 @@
 
 import types
 
-from . import memory as _memory
-from . import stream as _stream
-from .memory import (
+from . import _memory, _stream
+from ._memory import (
     BaseMemory,
     Memory,
     MemoryPointer,
@@ -18,8 +17,8 @@ from .memory import (
     set_allocator,
     using_allocator,
 )
-from .recorded import MODULES, missing
-from .stream import CUDARuntimeError, Event, Graph, Stream, get_current_stream, get_elapsed_time
+from ._recorded import MODULES, missing
+from ._stream import CUDARuntimeError, Event, Graph, Stream, get_current_stream, get_elapsed_time
 
 _DEVICES = 1
 

@@ -4,8 +4,8 @@ import types
 
 import numpy as np
 
-from .array import ndarray, unsupported, view
-from .recorded import missing
+from ._array import ndarray, unsupported, view
+from ._recorded import missing
 
 
 def as_strided(x, shape=None, strides=None):

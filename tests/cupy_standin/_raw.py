@@ -7,8 +7,8 @@ import sys
 
 import numpy as np
 
-from . import stream
-from .array import ndarray
+from . import _stream as streams
+from ._array import ndarray
 
 _FOLDER = os.path.join(os.path.dirname(__file__), "..", "..", "tools", "emulator")
 
@@ -57,7 +57,7 @@ class RawModule:
 
     def get_function(self, name):
         if name not in self._compiled.names:
-            raise stream.CUDARuntimeError(f"CUDA_ERROR_NOT_FOUND: named symbol not found: {name}")
+            raise streams.CUDARuntimeError(f"CUDA_ERROR_NOT_FOUND: named symbol not found: {name}")
         return Function(self._compiled, name)
 
 
@@ -73,7 +73,7 @@ class Function:
         if not isinstance(grid, tuple) or not isinstance(block, tuple) or not isinstance(args, tuple):
             raise TypeError("the grid, the block and the arguments are tuples")
         passed = [_argument(one) for one in args]
-        stream.launch(lambda: self._module.launch(self.name, grid, block, passed, shared=shared_mem))
+        streams.launch(lambda: self._module.launch(self.name, grid, block, passed, shared=shared_mem))
 
 
 class RawKernel(Function):

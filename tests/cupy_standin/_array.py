@@ -6,8 +6,9 @@ import operator
 
 import numpy as np
 
-from . import memory, stream
-from .recorded import CLASSES, check_arguments, words
+from . import _memory as memory
+from . import _stream as streams
+from ._recorded import CLASSES, check_arguments, words
 
 _RECORDED = CLASSES["ndarray"]
 _SCALARS = (bool, int, float, complex, np.generic)
@@ -133,8 +134,6 @@ class ndarray:
         return self.copy()
 
     def get(self, stream=None, order="C", out=None, blocking=True):
-        from . import stream as streams
-
         source = self._array
         found = np.empty(self.shape, self.dtype, order="F" if order == "F" else "C") if out is None else out
         if not isinstance(found, np.ndarray) or found.shape != self.shape or found.dtype != self.dtype:
@@ -149,8 +148,6 @@ class ndarray:
         return found
 
     def set(self, arr, stream=None):
-        from . import stream as streams
-
         if not isinstance(arr, np.ndarray) or arr.shape != self.shape or arr.dtype != self.dtype:
             raise TypeError("only a NumPy array of the same shape and dtype can be set")
         streams.upload("ndarray.set")
@@ -158,31 +155,31 @@ class ndarray:
         streams.launch(lambda: np.copyto(self._array, value), stream)
 
     def item(self):
-        stream.synchronise("ndarray.item")
+        streams.synchronise("ndarray.item")
         return self._array.item()
 
     def tolist(self):
-        stream.synchronise("ndarray.tolist")
+        streams.synchronise("ndarray.tolist")
         return self._array.tolist()
 
     def tobytes(self, order="C"):
-        stream.synchronise("ndarray.tobytes")
+        streams.synchronise("ndarray.tobytes")
         return self._array.tobytes(order)
 
     def __bool__(self):
-        stream.synchronise("bool(ndarray)")
+        streams.synchronise("bool(ndarray)")
         return bool(self._array)
 
     def __int__(self):
-        stream.synchronise("int(ndarray)")
+        streams.synchronise("int(ndarray)")
         return int(self._array)
 
     def __float__(self):
-        stream.synchronise("float(ndarray)")
+        streams.synchronise("float(ndarray)")
         return float(self._array)
 
     def __complex__(self):
-        stream.synchronise("complex(ndarray)")
+        streams.synchronise("complex(ndarray)")
         return complex(self._array)
 
     def fill(self, value):
@@ -192,7 +189,7 @@ class ndarray:
             value = value._array
         elif not is_scalar(value):
             raise unsupported(value)
-        stream.launch(lambda: self._array.fill(value))
+        streams.launch(lambda: self._array.fill(value))
 
     def astype(self, dtype, order="K", casting=None, subok=None, copy=True):
         if not copy and self.dtype == dtype:
@@ -215,7 +212,7 @@ class ndarray:
         return take(self, indices, axis, out)
 
     def sort(self, axis=-1, kind=None):
-        stream.launch(lambda: self._array.sort(axis, kind))
+        streams.launch(lambda: self._array.sort(axis, kind))
 
     def scatter_add(self, slices, value):
         scatter(self, slices, value, "add")
@@ -306,12 +303,12 @@ def apply(function, args, kwargs, fresh=False):
     targets = []
     result = _wrapped(found, sources, targets)
     if targets:
-        if stream.is_capturing():
+        if streams.is_capturing():
             for _, target in targets:
                 target._memory.bytes.fill(memory.GARBAGE)
-            stream.launch(lambda: _fill(targets, call()))
+            streams.launch(lambda: _fill(targets, call()))
         else:
-            stream.launch(lambda: _fill(targets, found))
+            streams.launch(lambda: _fill(targets, found))
     return result
 
 
@@ -343,7 +340,7 @@ def store(call, out, casting="unsafe"):
         (out,) = out
     if not isinstance(out, ndarray):
         raise TypeError(f"return arrays must be of ArrayType, not {type(out)}")
-    if stream.is_capturing():
+    if streams.is_capturing():
         with np.errstate(all="ignore"):
             check_shape(np.shape(call()), out)
 
@@ -352,7 +349,7 @@ def store(call, out, casting="unsafe"):
         check_shape(np.shape(found), out)
         np.copyto(out._array, found, casting=casting)
 
-    stream.launch(operation)
+    streams.launch(operation)
     return out
 
 
@@ -384,7 +381,7 @@ def index(array, slices):
         elif item is not None:
             axis += item.ndim if _is_mask(item) else 1
     if any(_is_mask(item) for item in items):
-        stream.synchronise("an index that is a mask")
+        streams.synchronise("an index that is a mask")
 
     def key():
         found = []
@@ -440,7 +437,7 @@ def scatter(target, slices, value, op):
         else:
             _AT[op](target._array, place, np.asarray(source).astype(target.dtype))
 
-    stream.launch(operation)
+    streams.launch(operation)
 
 
 def take(a, indices, axis=None, out=None):
@@ -467,7 +464,7 @@ def _method(name):
     def method(self, *args, **kwargs):
         check_arguments(f"ndarray.{name}", names, args, kwargs)
         if name in _SYNCHRONISING:
-            stream.synchronise(f"ndarray.{name}")
+            streams.synchronise(f"ndarray.{name}")
         if "out" in (names or ()) and len(args) > names.index("out"):
             place = names.index("out")
             kwargs["out"] = args[place]

@@ -7,7 +7,7 @@ import weakref
 
 import numpy as np
 
-from . import stream as streams
+from . import _stream as streams
 
 ALIGNMENT = 512
 GARBAGE = 0xFF  # four or eight of these bytes are a NaN

@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from . import array as arrays
-from . import memory, stream
-from .array import apply, is_scalar, ndarray, plain, take, unsupported
-from .raw import RawKernel, RawModule
-from .recorded import MODULES, UFUNCS, check_arguments, missing, words
-from .ufunc import ufunc
+from . import _array as arrays
+from . import _memory as memory
+from . import _stream as streams
+from ._array import apply, is_scalar, ndarray, plain, take, unsupported
+from ._raw import RawKernel, RawModule
+from ._recorded import MODULES, UFUNCS, check_arguments, missing, words
+from ._ufunc import ufunc
 
 RECORDED = MODULES[""]
 
@@ -51,10 +52,10 @@ def stacked(values):
 def _uploaded(value, what):
     if value.dtype.kind not in "biufc":
         raise ValueError(f"Unsupported dtype {value.dtype}")
-    stream.upload(what)
+    streams.upload(what)
     found = ndarray(value.shape, value.dtype, order="F" if value.flags.f_contiguous and value.ndim > 1 else "C")
     value = value.copy(order="K")
-    stream.launch(lambda: np.copyto(found._array, value))
+    streams.launch(lambda: np.copyto(found._array, value))
     return found
 
 
@@ -150,12 +151,12 @@ def copyto(dst, src, casting="same_kind", where=None):
         np.broadcast_to(src._array.reshape(src.shape[max(src.ndim - dst.ndim, 0) :]), dst.shape)
     mask = True if where is None else where._array
     source = plain(src)
-    stream.launch(lambda: np.copyto(dst._array, source, casting="unsafe", where=mask))
+    streams.launch(lambda: np.copyto(dst._array, source, casting="unsafe", where=mask))
 
 
 def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis=0):
     if isinstance(start, ndarray) or isinstance(stop, ndarray):
-        stream.synchronise("linspace between arrays")
+        streams.synchronise("linspace between arrays")
     return apply(np.linspace, (start, stop, num, endpoint, retstep, dtype, axis), {})
 
 
@@ -185,9 +186,9 @@ def nonzero(a):
 
 def put(a, ind, v, mode="wrap"):
     if mode == "raise":
-        stream.synchronise('put(mode="raise")')
+        streams.synchronise('put(mode="raise")')
     index, value = plain(ind), plain(v)
-    stream.launch(lambda: np.put(a._array, index, value, mode="clip" if mode == "clip" else "wrap"))
+    streams.launch(lambda: np.put(a._array, index, value, mode="clip" if mode == "clip" else "wrap"))
 
 
 def take_along_axis(a, indices, axis):
@@ -236,7 +237,7 @@ def by_numpy(name):
         if name == "einsum" and set(kwargs) - {"dtype", "optimize"}:
             raise TypeError(f"Did not understand the following kwargs: {sorted(kwargs)}")
         if name in SYNCHRONISING:
-            stream.synchronise(name)
+            streams.synchronise(name)
         place = _PLACE_OF_OUT.get(name)
         if place is not None and len(args) > place:
             if len(args) > place + 1:

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from . import array as arrays
-from . import stream
-from .array import apply, is_scalar, ndarray, plain, unsupported
-from .recorded import UFUNCS
+from . import _array as arrays
+from . import _stream as streams
+from ._array import apply, is_scalar, ndarray, plain, unsupported
+from ._recorded import UFUNCS
 
 _KINDS = {"b": 0, "i": 1, "u": 1, "f": 2, "c": 2}
 
@@ -112,7 +112,7 @@ class ufunc:
             for target, one in zip(targets, found if self.nout > 1 else (found,), strict=True):
                 np.copyto(target, one, casting="unsafe")
 
-        stream.launch(operation)
+        streams.launch(operation)
         return outs[0] if self.nout == 1 else tuple(outs)
 
     def _only(self, method, names):
