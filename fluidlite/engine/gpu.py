@@ -267,7 +267,8 @@ class Staging:
         self._target = cupy.empty(size, np.uint8)
         # Two, so that one can be filled while the other is on its way.
         self._buffers = [_pinned(cupy, size) for _ in range(2)]
-        self._done, self._kept = [None, None], [None, None]
+        self._done = [cupy.cuda.Event(disable_timing=True) for _ in self._buffers]
+        self._kept = [None, None]
         self._turn = 0
         self.step = self._target[:8].view(np.uint64)
         self.arrays = [_part(self._target, place, spec) for place, spec in zip(places, specs, strict=True)]
@@ -280,8 +281,7 @@ class Staging:
         cupy = self._device.cupy
         self._turn = 1 - self._turn
         buffer, parts = self._buffers[self._turn], self._parts[self._turn]
-        if self._done[self._turn] is not None:
-            self._done[self._turn].synchronize()
+        self._done[self._turn].synchronize()
         buffer[:8].view(np.uint64)[0] = step
         size = 8  # of what comes from the host
         on_device = []
@@ -295,7 +295,7 @@ class Staging:
         cupy.cuda.runtime.memcpyAsync(self._target.data.ptr, buffer.ctypes.data, size, kind, self._device.stream.ptr)
         for target, value in on_device:
             cupy.copyto(target, value, casting="unsafe")
-        self._done[self._turn] = self._device.stream.record()
+        self._device.stream.record(self._done[self._turn])
         # Their memory must not be used again before they are copied.
         self._kept[self._turn] = on_device
 
