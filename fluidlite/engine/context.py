@@ -36,7 +36,20 @@ class Context:
             shards, or where nothing has rows, (0, 1, 1).
     """
 
-    __slots__ = ("xp", "attrs", "first", "rows", "batch", "counts", "_setting", "_pool", "_blocks", "_index", "_op")
+    __slots__ = (
+        "xp",
+        "attrs",
+        "first",
+        "rows",
+        "batch",
+        "counts",
+        "_setting",
+        "_pool",
+        "_blocks",
+        "_index",
+        "_op",
+        "_places",
+    )
 
     def __init__(self, setting, attrs, pool=None, index=0, part=(0, 1, 1), op=None):
         self.xp = setting.device.xp
@@ -48,6 +61,7 @@ class Context:
         self._blocks = []
         self._index = index
         self._op = op
+        self._places = None  # which of the operators that run as one each element belongs to
 
     def in_batch(self, count):
         """How many there are in the whole batch, when there are `count` in the kernel's rows."""
@@ -55,9 +69,13 @@ class Context:
 
     def spread(self, numbers):
         """`numbers`, one for each of the operators that run as one, as an array that broadcasts over `flat` slots."""
-        if len(numbers) == 1 or (numbers == numbers[0]).all():
-            return numbers[:1]
-        return np.repeat(numbers, self.counts)
+        if len(numbers) == 1:
+            return numbers
+        if self.xp is np:
+            return numbers[:1] if (numbers == numbers[0]).all() else np.repeat(numbers, self.counts)
+        if self._places is None:
+            self._places = self.xp.asarray(np.repeat(np.arange(len(numbers), dtype=np.int32), self.counts))
+        return numbers[self._places]
 
     def scratch(self, shape, dtype=np.float32):
         """A C-contiguous buffer with arbitrary contents that only this operator uses while it runs (bind time only).
