@@ -148,7 +148,7 @@ def _blocks(down, across, limit):
 def _product(xp, matrix, source, target):
     """The step target[b] = matrix @ source[b], where the last dimension is long."""
     parts = unpacked_parts(matrix.size, source.shape[-1])
-    return partial(xp.matmul, matrix, in_parts(source, parts), out=in_parts(target, parts))
+    return partial(xp.matmul, xp.asarray(matrix), in_parts(source, parts), out=in_parts(target, parts))
 
 
 def _transform(xp, matrix, source, target):
@@ -162,7 +162,7 @@ def _transform(xp, matrix, source, target):
         part = matrix[rows]
         used = np.flatnonzero(part.any(axis=0))
         columns = slice(used[0], used[-1] + 1)
-        part = xp.asarray(np.ascontiguousarray(part[:, columns]))
+        part = np.ascontiguousarray(part[:, columns])
         yield _product(xp, part, source[..., columns, :], target[..., rows, :])
 
 
@@ -320,7 +320,7 @@ class _Filter:
         self.xp, self.n, self.groups, self.flipped = ctx.xp, n, g.groups, flipped
         taps = g.kh * g.kw
         one = points(n, g.kh, w.dtype, flipped).filter
-        self.matrix = self.xp.kron(one, one)
+        self.matrix = np.kron(one, one)
         # (taps, G, K, C), or with C, the filters of the input gradient, in the place of K.
         self.source = w.reshape(g.groups, g.group_filters, g.group_channels, taps).transpose(3, 0, 1, 2)
         self.axis = 3 if flipped else 2
@@ -353,7 +353,7 @@ def _transposed(ctx, n, g, w, dout, dx):
     xp, groups, dtype, batch = ctx.xp, g.groups, w.dtype, g.batch
     m, area = n - g.kh + 1, n * n
     matrices = points(n, g.kh, dtype)
-    expand, back = (xp.ascontiguousarray(matrix.T) for matrix in (matrices.output, matrices.input))
+    expand, back = (np.ascontiguousarray(matrix.T) for matrix in (matrices.output, matrices.input))
     tiles = [-(-size // m) for size in (g.out_h, g.out_w)]
     sources = _Tiles(ctx, dout, _Axis(m, m, 0, g.out_h), _Axis(m, m, 0, g.out_w))
     targets = _Tiles(ctx, dx, _Axis(n, m, g.pad_h[0], g.height), _Axis(n, m, g.pad_w[0], g.width))
@@ -406,8 +406,8 @@ def _filter_gradient(ctx, n, g, x, dout, dw):
     sums = _Memory(ctx, area * groups * width * g.group_channels, dtype)
     addend = None if len(blocks) == 1 else ctx.scratch(sums.flat.shape, dtype)
     by_tap = _Memory(ctx, taps * groups * width * g.group_channels, dtype)
-    back = xp.ascontiguousarray(xp.kron(matrices.filter, matrices.filter).T)
-    expand = xp.ascontiguousarray(matrices.output.T)
+    back = np.ascontiguousarray(np.kron(matrices.filter, matrices.filter).T)
+    expand = np.ascontiguousarray(matrices.output.T)
     target = dw.reshape(groups, g.group_filters, g.group_channels, taps).transpose(3, 0, 1, 2)
     steps = []
     for number, block in enumerate(blocks):

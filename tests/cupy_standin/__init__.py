@@ -1,6 +1,6 @@
 """A stand-in for CuPy on NumPy, for tests on machines without a GPU.
 
-It has the names and arguments that CuPy has (`_recorded`), refuses what CuPy refuses, and shows what CuPy does silently:
+It has the names and arguments that CuPy has (`_recorded`), refuses what CuPy refuses, and shows what CuPy hides:
 
 * An array is none of NumPy's, and nothing becomes one by itself (`_array`).
 * What waits for the device is counted, and can be forbidden: `forbid_synchronisation`, `counts` (`_stream`).
@@ -17,12 +17,23 @@ import sys
 from . import _functions, cuda
 from ._array import ndarray
 from ._lib import lib
+from ._raw import has_compiler
 from ._recorded import RECORD
 from ._stream import Synchronisation, counts, forbid_synchronisation
 from ._ufunc import ufunc
 
 __version__ = RECORD["version"].split(",")[0]
-__all__ = ["Synchronisation", "counts", "cuda", "forbid_synchronisation", "installed", "lib", "ndarray", "ufunc"]
+__all__ = [
+    "Synchronisation",
+    "counts",
+    "cuda",
+    "forbid_synchronisation",
+    "has_compiler",
+    "installed",
+    "lib",
+    "ndarray",
+    "ufunc",
+]
 
 
 def __getattr__(name):
