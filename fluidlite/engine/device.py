@@ -25,6 +25,7 @@ class Host:
         doubles: whether pools at least double when they grow, so that few chunks are left behind that are too small.
         in_pieces: whether flat groups are worked through in pieces that stay in a cache.
         alignment: of arrays, in bytes.
+        tf32: whether products of float32 may round their factors to 10 bits.
         settle: a function that waits until all work is done; None where a step is done when it returns.
     """
 
@@ -33,6 +34,7 @@ class Host:
     doubles = True
     in_pieces = True
     alignment = 64
+    tf32 = False
     settle = None
 
     def passes(self, enabled):

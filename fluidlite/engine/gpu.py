@@ -22,6 +22,7 @@ from ..ops.registry import EnforceNotMet
 from . import profile
 from .arrays import is_on_gpu
 from .binding import Task
+from .cublas import Products
 from .memory import OutOfMemory
 
 log = logging.getLogger("fluidlite.gpu")
@@ -51,7 +52,7 @@ class Gpu:
     alignment = _ALIGNMENT
 
     def __init__(self, cupy, number, tf32=False):
-        self.cupy = self.xp = cupy
+        self.cupy = cupy
         self.number = number
         self.tf32 = tf32
         self.lock = threading.RLock()
@@ -60,6 +61,7 @@ class Gpu:
             # Not a non-blocking one: what users do on the default stream is in order with it.
             self.stream = cupy.cuda.Stream()
             self._copies = cupy.cuda.Stream()
+            self.xp = ArrayModule(cupy, matmul=Products(cupy, self.stream, tf32).matmul)
         self._modules = {}
         self._memories = weakref.WeakSet()
 
@@ -87,7 +89,6 @@ class Gpu:
         caller = self.cupy.cuda.get_current_stream()
         with (
             self.lock,
-            self._products(),
             self._device,
             self.stream,
             self.cupy.cuda.using_allocator(memory.extra.malloc),
@@ -95,22 +96,6 @@ class Gpu:
             if caller.ptr not in (_DEFAULT_STREAM, self.stream.ptr):
                 self.stream.wait_event(caller.record())  # of what it computes, feeds may be part
             yield
-
-    @contextmanager
-    def _products(self):
-        """Within this, CuPy's matrix products round their factors, if that is wanted."""
-        if not self.tf32:
-            yield
-            return
-        from cupy import _core
-        from cupy._core._routines_linalg import COMPUTE_TYPE_TF32
-
-        before = _core.get_compute_type(np.float32)
-        _core.set_compute_type(np.float32, COMPUTE_TYPE_TF32)
-        try:
-            yield
-        finally:
-            _core.set_compute_type(np.float32, before)
 
     def settle(self):
         """Wait until all that was asked for is done."""
@@ -204,6 +189,19 @@ class Gpu:
         if module is None:
             module = self._modules[key] = self.cupy.RawModule(code=defined(code, defines), options=("-std=c++17",))
         return module.get_function(name)
+
+
+class ArrayModule:
+    """CuPy, with some functions of our own."""
+
+    def __init__(self, cupy, **own):
+        self._cupy = cupy
+        self.__dict__.update(own)
+
+    def __getattr__(self, name):
+        found = getattr(self._cupy, name)
+        setattr(self, name, found)
+        return found
 
 
 class Temporaries:
@@ -420,8 +418,8 @@ class Replay:
 
     @property
     def launches(self):
-        """How many kernels and copies a run consists of; None before there are graphs."""
-        if self._parts is None:
+        """How many kernels and copies a run consists of; None before there are graphs, and in CuPy before 14."""
+        if self._parts is None or not all(graph is None or hasattr(graph, "debug_dot_str") for _, graph in self._parts):
             return None
         return sum(1 if graph is None else _nodes(graph) for _, graph in self._parts)
 
@@ -464,8 +462,10 @@ class Replay:
             for number in range(start, stop):
                 self._task.steps[number]()
             return stream.end_capture()
-        except Exception as error:
+        except BaseException as error:
             _abandon(stream)
+            if not isinstance(error, Exception):
+                raise
             raise _Refused(number, self._task.ops[number], error) from error
 
 

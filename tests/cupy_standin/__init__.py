@@ -14,7 +14,9 @@ and `array` alone, and not as indices.  `installed` puts it in the place of the 
 import contextlib
 import sys
 
-from . import _functions, cuda
+from fluidlite.engine import cublas
+
+from . import _cublas, _functions, cuda
 from ._array import ndarray
 from ._lib import lib
 from ._raw import has_compiler
@@ -44,7 +46,8 @@ def __getattr__(name):
 
 @contextlib.contextmanager
 def installed():
-    """Within this, `import cupy` finds the stand-in."""
+    """Within this, `import cupy` finds the stand-in, and the engine finds a stand-in for cuBLAS."""
+    library, cublas.library = cublas.library, _cublas.load
     modules = {
         "cupy": sys.modules[__name__],
         "cupy.cuda": cuda,
@@ -60,6 +63,7 @@ def installed():
     try:
         yield modules["cupy"]
     finally:
+        cublas.library = library
         for name, module in before.items():
             if module is None:
                 del sys.modules[name]
