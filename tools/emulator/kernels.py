@@ -103,7 +103,7 @@ def compile_module(source, options=(), name_expressions=(), file_name="kernels.c
         CompileError: with the compiler's messages.
         ValueError: for an option that NVRTC does not have.
     """
-    flags = [*machine_flags(), *translated(options)]
+    flags = [*machine_flags(), f"-I{INCLUDE}", *translated(options)]
     key = digest(toolchain(), source, "\0".join(flags), "\0".join(name_expressions), file_name)
     module = cache_folder() / "modules" / key[:2] / f"{key}.so"
     if module.exists():
@@ -191,7 +191,7 @@ def preprocessed(source, flags):
         path = Path(folder) / "module.cpp"
         path.write_text(source)
         header = INCLUDE / "cuda_device.h"
-        text = run_compiler("-E", "-DEMU_SCAN", *flags, "-isystem", INCLUDE, "-include", header, path)
+        text = run_compiler("-E", "-DEMU_SCAN", *flags, "-include", header, path)
     kept, keep_lines = [], True
     for line in text.splitlines():
         marker = re.match(r'# \d+ "([^"]*)"(.*)', line)
@@ -299,7 +299,7 @@ def prelude_for(flags):
         with tempfile.TemporaryDirectory() as work:
             text = Path(work) / "prelude.h"
             text.write_text(f'#include "{INCLUDE / "cuda_device.h"}"\n')
-            run_compiler(*flags, "-I", INCLUDE, "-x", "c++-header", text, "-o", Path(work) / "prelude.h.gch")
+            run_compiler(*flags, "-x", "c++-header", text, "-o", Path(work) / "prelude.h.gch")
             keep(text, header)
             keep(Path(work) / "prelude.h.gch", folder / "prelude.h.gch")
     return header

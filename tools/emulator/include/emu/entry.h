@@ -1,12 +1,14 @@
 // How the host calls a kernel: through a table of names, with the arguments as an array of pointers to them.
 #pragma once
 
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
 struct EmuParameter {
     unsigned size;         // of the argument itself, in bytes
-    char kind;             // 'p' pointer, 'f' floating point, 'i' signed, 'u' unsigned, 'b' bool, 's' anything else
+    char kind;             // 'p' pointer, 'f' floating point, 'i' signed, 'u' unsigned, 'b' bool, 's' anything else,
+                           // 'a' CuPy's CArray: begins with a pointer
     char pointee_kind;     // of what a pointer points to: the same letters, 'v' void
     char pointee_const;    // 1 where the kernel may only read there
     unsigned pointee_size;
@@ -22,12 +24,16 @@ struct EmuEntry {
 
 namespace emu {
 template <class T>
+constexpr bool is_carray() { return std::string_view(__PRETTY_FUNCTION__).find("T = CArray<") != std::string_view::npos; }
+
+template <class T>
 constexpr char kind_of() {
     return std::is_void<T>::value                ? 'v'
            : std::is_pointer<T>::value           ? 'p'
            : std::is_same<T, bool>::value        ? 'b'
            : std::is_floating_point<T>::value    ? 'f'
            : std::is_enum<T>::value              ? 'i'
+           : is_carray<T>()                      ? 'a'
            : !std::is_integral<T>::value         ? 's'
            : std::is_signed<T>::value            ? 'i'
                                                  : 'u';

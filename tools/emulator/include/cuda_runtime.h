@@ -1,0 +1,2 @@
+// What device code wants of it is there without an #include.
+#pragma once
