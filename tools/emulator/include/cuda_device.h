@@ -2,11 +2,14 @@
 // The threads of a block are fibers of one host thread (see runner.cpp); the parts are in emu/.
 #pragma once
 
+#include <limits>
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <tuple>
+#include <utility>
 
 // What NVRTC predefines. __CUDACC_RTC__ is left out: with it, CuPy's headers would want CCCL, which does not know g++ in
 // that role; without it they take the host's <type_traits> and <utility>.

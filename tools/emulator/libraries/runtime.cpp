@@ -222,17 +222,25 @@ API(cudaMallocFromPoolAsync, void **result, size_t size, Handle, Handle stream) 
 API(cudaFreeAsync, void *pointer, Handle stream) {
     RETURN(submit(stream, [pointer] { return release(pointer, Kind::DEVICE); }, "free"));
 }
-static int pool;  // the one that there is
+// The one pool that there is; cudaMemPoolAttr: 1 to 3 are switches, 4 what it may keep, 5 to 8 what it has (now, at most).
+static struct { int switches[4]; uint64_t threshold; } pool = {{0, 1, 1, 1}, 0};
 API(cudaDeviceGetDefaultMemPool, void **result, int) { *result = &pool; return 0; }
 API(cudaDeviceGetMemPool, void **result, int) { *result = &pool; return 0; }
 API(cudaDeviceSetMemPool, int, void *) { return 0; }
 API(cudaMemPoolCreate, void **result, const void *) { *result = &pool; return 0; }
 API(cudaMemPoolDestroy, void *) { return 0; }
 API(cudaMemPoolTrimTo, void *, size_t) { return 0; }
-API(cudaMemPoolSetAttribute, void *, int, void *) { return 0; }
+API(cudaMemPoolSetAttribute, void *, int attribute, void *value) {
+    if (attribute >= 1 && attribute <= 3) pool.switches[attribute] = *static_cast<int *>(value);
+    if (attribute == 4) pool.threshold = *static_cast<uint64_t *>(value);
+    return 0;
+}
 API(cudaMemPoolGetAttribute, void *, int attribute, void *value) {
-    if (attribute <= 3) *static_cast<int *>(value) = 1;
-    else *static_cast<uint64_t *>(value) = 0;
+    auto guard = lock();
+    size_t free, total;
+    memory_info(&free, &total);
+    if (attribute >= 1 && attribute <= 3) *static_cast<int *>(value) = pool.switches[attribute];
+    else *static_cast<uint64_t *>(value) = attribute == 4 ? pool.threshold : total - free;
     return 0;
 }
 

@@ -5,8 +5,9 @@
 namespace emu {
 template <class T, class F>
 inline T update(T *address, F change) {
-    T old = *(volatile T *)address;
-    *(volatile T *)address = change(old);
+    T old = *address;
+    *address = change(old);
+    asm volatile("" ::: "memory");  // others may be waiting for the change
     return old;
 }
 }  // namespace emu
