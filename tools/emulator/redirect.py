@@ -6,13 +6,14 @@ CUB's kernels, in other modules, are machine code for GPUs: what CuPy takes from
 """
 
 import ctypes
+import importlib
 import importlib.machinery
 import mmap
+import os
 import struct
 import sys
 
-PATCHED = "cupy_backends.cuda.api.runtime"
-REPLACED = "cupy.cuda.thrust"
+RUNTIME = "cupy_backends.cuda.api.runtime"
 
 
 def install(emulator):
@@ -27,42 +28,46 @@ def install(emulator):
 class Finder:
     """A finder that knows nothing itself, but changes what the others find."""
 
+    AFTERWARDS = {"cupy.cuda.thrust": "sorting", "cupy": "allocation"}  # modules, and whose change_module is called then
+
     def __init__(self, emulator):
         self._emulator = emulator
 
     def find_spec(self, name, path=None, target=None):
         """The spec of CuPy's modules that must be changed, None for all others."""
-        if name not in (PATCHED, REPLACED):
+        if name != RUNTIME and name not in self.AFTERWARDS:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
-        if spec and name == PATCHED:
+        if spec and name == RUNTIME:
             redirect(spec.origin, self._emulator)
-        elif spec:
-            spec.loader = SortingLoader(spec.loader)
+        elif spec and spec.loader:
+            spec.loader = ChangingLoader(spec.loader, self.AFTERWARDS[name])
         return spec
 
 
-class SortingLoader:
-    """Loads cupy.cuda.thrust and puts sorting on the CPU in the place of its functions."""
+class ChangingLoader:
+    """Loads a module as its own loader does, and then has it changed by a module of the emulator."""
 
-    def __init__(self, loader):
+    def __init__(self, loader, changer):
         self._loader = loader
+        self._changer = changer
+
+    def __getattr__(self, name):
+        return getattr(self._loader, name)
 
     def create_module(self, spec):
         """As the module's own loader does."""
         return self._loader.create_module(spec)
 
     def exec_module(self, module):
-        """As the module's own loader does, and then the replacement."""
+        """As the module's own loader does, and then the change."""
         self._loader.exec_module(module)
-        import os
-
         sys.path.append(os.environ["FLUIDLITE_EMULATOR_HOME"])
         try:
-            import sorting
+            changer = importlib.import_module(self._changer)
         finally:
             sys.path.pop()
-        sorting.replace(module)
+        changer.change_module(module)
 
 
 def redirect(path, emulator):
@@ -81,7 +86,7 @@ def redirect(path, emulator):
     if "cudaMalloc" not in runtime:
         raise ImportError(f"the emulator finds no CUDA runtime inside {path}")
     # The address of any exported function tells where the module lies.
-    anchor = "PyInit_" + PATCHED.rpartition(".")[2]
+    anchor = "PyInit_" + RUNTIME.rpartition(".")[2]
     base = ctypes.cast(library[anchor], ctypes.c_void_p).value - symbols[anchor]
     for name, offset in runtime.items():
         try:

@@ -8,6 +8,8 @@ speed.  The Python must have CuPy (the extra cuda12 or cuda13), and g++ must be 
 environment:
 
     FLUIDLITE_EMULATOR_MEMORY=BYTES           the card's memory (2 GiB)
+    FLUIDLITE_EMULATOR_GUARD=1                no memory pool, and arrays end at memory that may not be touched: shows
+                                              where a kernel leaves its arrays
     FLUIDLITE_EMULATOR_STREAMS=lazy           work waits in its stream until something synchronises with it: shows
                                               where a synchronisation is missing
     FLUIDLITE_EMULATOR_ORDER=backward|random  in which threads and blocks run: shows missing barriers

@@ -5,7 +5,7 @@ import ctypes
 import numpy as np
 
 
-def replace(module):
+def change_module(module):
     """Puts these functions in the place of cupy.cuda.thrust's.
 
     Args:

@@ -1,5 +1,6 @@
 // Device memory is host memory, counted against a limit (FLUIDLITE_EMULATOR_MEMORY, in bytes) and filled with 0xff, so that
-// reading what nobody wrote gives NaN. Every allocation ends at pages that may not be touched.
+// reading what nobody wrote gives NaN. Every allocation ends at pages that may not be touched, as nearly as its alignment
+// allows: 512 bytes as on a GPU, or 16 with FLUIDLITE_EMULATOR_GUARD=1.
 #include "core.h"
 
 #include <cstdlib>
@@ -9,7 +10,8 @@
 namespace emu {
 namespace {
 
-constexpr size_t page = 4096, alignment = 512;
+constexpr size_t page = 4096;
+const size_t alignment = *setting("FLUIDLITE_EMULATOR_GUARD", "0") == '1' ? 16 : 512;
 
 struct Allocation {
     size_t size;
@@ -27,6 +29,16 @@ size_t used = 0;
 size_t limit() {
     static const size_t bytes = strtoull(setting("FLUIDLITE_EMULATOR_MEMORY", "2147483648"), nullptr, 10);
     return bytes;
+}
+
+// Reports bytes between the end of an allocation and the forbidden page that somebody wrote.
+void check_rest(uintptr_t address, const Allocation &a) {
+    auto *bytes = reinterpret_cast<const unsigned char *>(address);
+    for (size_t i = a.size; i % alignment; i++)
+        if (bytes[i] != 0xff) {
+            complain(ILLEGAL_ADDRESS, "byte %zu of an allocation of %zu bytes has been written", i, a.size);
+            return;
+        }
 }
 
 size_t rounded(size_t size, size_t unit) { return (size + unit - 1) / unit * unit; }
@@ -58,6 +70,7 @@ Status release(void *pointer, Kind kind) {
     const Allocation &a = found->second;
     if ((a.kind == Kind::HOST) != (kind == Kind::HOST)) return INVALID_VALUE;
     if (a.kind != Kind::HOST) used -= rounded(a.size, alignment);
+    check_rest(found->first, a);
     munmap(a.mapping, a.mapped);
     allocations().erase(found);
     return SUCCESS;
