@@ -48,13 +48,13 @@ def check(products, a, b, hows=("rows", "rows", "rows"), by_cublas=True):
     np.testing.assert_allclose(out.get(), wanted, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("hows", itertools.product(["rows", "columns", "part"], repeat=3))
+@pytest.mark.parametrize("hows", list(itertools.product(["rows", "columns", "part"], repeat=3)))
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_matrices_stored_in_any_way(products, hows, dtype):
     check(products, numbers(4, 5, dtype=dtype), numbers(5, 6, dtype=dtype), hows)
 
 
-@pytest.mark.parametrize("hows", itertools.product(["rows", "columns", "part"], repeat=3))
+@pytest.mark.parametrize("hows", list(itertools.product(["rows", "columns", "part"], repeat=3)))
 @pytest.mark.parametrize(
     "left, right",
     [
@@ -71,7 +71,7 @@ def test_stacks_of_them(products, left, right, hows):
     check(products, numbers(*left), numbers(*right), hows)
 
 
-@pytest.mark.parametrize("hows", itertools.product(["rows", "columns"], repeat=3))
+@pytest.mark.parametrize("hows", list(itertools.product(["rows", "columns"], repeat=3)))
 @pytest.mark.parametrize("left, right", [((1, 5), (5, 6)), ((4, 1), (1, 6)), ((4, 5), (5, 1)), ((1, 1), (1, 1))])
 def test_matrices_of_one_row_or_column(products, left, right, hows):
     check(products, numbers(*left), numbers(*right), hows)
