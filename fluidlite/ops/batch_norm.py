@@ -6,6 +6,8 @@ Works on any image as (A, C, S): what comes before the channels in memory, the c
 import math
 from functools import partial
 
+import numpy as np
+
 from .geometry import LAYOUTS
 from .registry import EMPTY, MKLDNN, STORED, EnforceNotMet, Spec, fusion, one_for_each, operator
 from .strides import in_sequence, sum_into
@@ -112,6 +114,13 @@ def _infer_measure(attrs, x):
     return per_channel, per_channel, Spec((1,), x.dtype)
 
 
+def products_of_channels(xp, a, b):
+    """The sum of a * b over the first and the last of three dimensions."""
+    if xp is np:
+        return np.einsum("acs,acs->c", a, b)
+    return xp.sum(a * b, axis=(0, 2))  # for cupy.einsum cannot be part of a CUDA graph
+
+
 @operator(
     "@measure",
     inputs="X",
@@ -140,7 +149,7 @@ def measure(ctx, x, means, squares, counts):
         squares.fill(0)
         for part, centred in chunks:
             xp.subtract(part, mean, out=centred)
-            squares[...] += xp.einsum("acs,acs->c", centred, centred)
+            squares[...] += products_of_channels(xp, centred, centred)
 
     return in_sequence([*steps, spread])
 
@@ -288,7 +297,7 @@ def batch_norm_sums(ctx, x, dy, mean, inverse, dscale, dbias):
         dscale.fill(0)
         for part, d, centred in chunks:
             xp.subtract(part, mean[:, None], out=centred)
-            dscale[...] += xp.einsum("acs,acs->c", d, centred)
+            dscale[...] += products_of_channels(xp, d, centred)
         xp.multiply(dscale, inverse, out=dscale)
 
     return in_sequence([*steps, step])

@@ -298,33 +298,51 @@ def flops_of_bilinear(attrs, shapes):
     inputs="X, Y, Weight, Bias?",
     outputs="Out",
     infer=infer_bilinear,
+    bind=True,
     flops=flops_of_bilinear,
 )
 def bilinear_tensor_product(ctx, x, y, w, bias, out):
     xp = ctx.xp  # Out[:, k] = sum of X (W[k] Y) over the columns, + Bias[k]
-    for number, matrix in enumerate(w):
-        out[:, number] = xp.einsum("ni,ni->n", x @ matrix, y)
-    if bias is not None:
-        xp.add(out, bias.reshape(1, -1), out=out)
+    terms = ctx.scratch(y.shape, y.dtype)
+
+    def step():
+        for number, matrix in enumerate(w):
+            xp.matmul(x, matrix, out=terms)
+            xp.multiply(terms, y, out=terms)
+            xp.sum(terms, axis=1, out=out[:, number])
+        if bias is not None:
+            xp.add(out, bias.reshape(1, -1), out=out)
+
+    return step
 
 
 def infer_bilinear_grad(attrs, x, y, w, dout):
     return x, y, w, Spec((1, w.shape[0]), w.dtype)
 
 
-@bilinear_tensor_product.gradient("X, Y, Weight", infer=infer_bilinear_grad)
+@bilinear_tensor_product.gradient("X, Y, Weight", infer=infer_bilinear_grad, bind=True)
 def bilinear_tensor_product_grad(ctx, x, y, w, dout, dx, dy, dw, dbias):
     xp = ctx.xp
-    for result in (dx, dy):
-        if result is not None:
-            result.fill(0)
-    for number, matrix in enumerate(w):
-        slope = dout[:, number : number + 1]
-        if dx is not None:
-            dx += slope * (y @ matrix.T)
-        if dy is not None:
-            dy += slope * (x @ matrix)
-        if dw is not None:
-            xp.matmul((slope * x).T, y, out=dw[number])
-    if dbias is not None:
-        xp.sum(dout, axis=0, out=dbias.reshape(-1))
+    like_x, like_y = ctx.scratch(x.shape, x.dtype), ctx.scratch(y.shape, y.dtype)
+
+    def step():
+        for result in (dx, dy):
+            if result is not None:
+                result.fill(0)
+        for number, matrix in enumerate(w):
+            slope = dout[:, number : number + 1]
+            if dx is not None:
+                xp.matmul(y, matrix.T, out=like_x)
+                xp.multiply(like_x, slope, out=like_x)
+                xp.add(dx, like_x, out=dx)
+            if dy is not None:
+                xp.matmul(x, matrix, out=like_y)
+                xp.multiply(like_y, slope, out=like_y)
+                xp.add(dy, like_y, out=dy)
+            if dw is not None:
+                xp.multiply(slope, x, out=like_x)
+                xp.matmul(like_x.T, y, out=dw[number])
+        if dbias is not None:
+            xp.sum(dout, axis=0, out=dbias.reshape(-1))
+
+    return step

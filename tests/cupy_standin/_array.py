@@ -139,7 +139,7 @@ class ndarray:
         if not isinstance(found, np.ndarray) or found.shape != self.shape or found.dtype != self.dtype:
             raise TypeError("out must be a NumPy array of the same shape and dtype")
         if blocking:
-            streams.synchronise("ndarray.get", stream)
+            streams.synchronise("ndarray.get", stream, copies=True)
             np.copyto(found, source)
             return found
         value = source.copy()
@@ -155,31 +155,31 @@ class ndarray:
         streams.launch(lambda: np.copyto(self._array, value), stream)
 
     def item(self):
-        streams.synchronise("ndarray.item")
+        streams.synchronise("ndarray.item", copies=True)
         return self._array.item()
 
     def tolist(self):
-        streams.synchronise("ndarray.tolist")
+        streams.synchronise("ndarray.tolist", copies=True)
         return self._array.tolist()
 
     def tobytes(self, order="C"):
-        streams.synchronise("ndarray.tobytes")
+        streams.synchronise("ndarray.tobytes", copies=True)
         return self._array.tobytes(order)
 
     def __bool__(self):
-        streams.synchronise("bool(ndarray)")
+        streams.synchronise("bool(ndarray)", copies=True)
         return bool(self._array)
 
     def __int__(self):
-        streams.synchronise("int(ndarray)")
+        streams.synchronise("int(ndarray)", copies=True)
         return int(self._array)
 
     def __float__(self):
-        streams.synchronise("float(ndarray)")
+        streams.synchronise("float(ndarray)", copies=True)
         return float(self._array)
 
     def __complex__(self):
-        streams.synchronise("complex(ndarray)")
+        streams.synchronise("complex(ndarray)", copies=True)
         return complex(self._array)
 
     def fill(self, value):
@@ -188,19 +188,19 @@ class ndarray:
         if isinstance(value, ndarray) and value.ndim == 0:
             value = value._array
         elif not is_scalar(value):
-            raise unsupported(value)
+            raise ValueError("non-scalar numpy.ndarray cannot be used for fill")
         streams.launch(lambda: self._array.fill(value))
 
     def astype(self, dtype, order="K", casting=None, subok=None, copy=True):
         if not copy and self.dtype == dtype:
             return self
-        return apply(lambda array: array.astype(dtype, order=order), (self,), {}, fresh=True)
+        return apply(lambda array: array.astype(dtype, order=order), (self,), {}, fresh=True, ordered=True)
 
     def copy(self, order="C"):
-        return apply(lambda array: array.copy(order), (self,), {}, fresh=True)
+        return apply(lambda array: array.copy(order), (self,), {}, fresh=True, ordered=True)
 
     def flatten(self, order="C"):
-        return apply(lambda array: array.flatten(order), (self,), {}, fresh=True)
+        return apply(lambda array: array.flatten(order), (self,), {}, fresh=True, ordered=True)
 
     def reshape(self, *shape, order="C", copy=None):
         return apply(lambda array: array.reshape(*shape, order=order), (self,), {})
@@ -212,6 +212,7 @@ class ndarray:
         return take(self, indices, axis, out)
 
     def sort(self, axis=-1, kind=None):
+        streams.synchronise("ndarray.sort")
         streams.launch(lambda: self._array.sort(axis, kind))
 
     def scatter_add(self, slices, value):
@@ -258,9 +259,9 @@ def view(source, array):
     return found
 
 
-def new_like(array):
-    """An ndarray of the shape, dtype and order of a NumPy array, with arbitrary contents."""
-    if array.flags.c_contiguous:
+def new_like(array, ordered=True):
+    """An ndarray of the shape and dtype, and if `ordered` the order, of a NumPy array, with arbitrary contents."""
+    if array.flags.c_contiguous or not ordered:
         return ndarray(array.shape, array.dtype)
     strides = np.empty_like(array, shape=array.shape).strides
     return ndarray(array.shape, array.dtype, memory.alloc(array.nbytes), strides)
@@ -285,8 +286,10 @@ def arrays_in(values):
             yield from arrays_in(value)
 
 
-def apply(function, args, kwargs, fresh=False):
-    """Call a function of NumPy; its results are views of the arguments, or new arrays.
+def apply(function, args, kwargs, fresh=False, ordered=False):
+    """Call a function of NumPy; its results are views of the arguments, or new arrays (all, if `fresh`).
+
+    New arrays are in C order, unless NumPy's order is asked for (`ordered`).
 
     Under capture, the call that fills new arrays is recorded.
     """
@@ -301,7 +304,7 @@ def apply(function, args, kwargs, fresh=False):
         found = call()
     sources = [] if fresh else list(arrays_in((*args, *kwargs.values())))
     targets = []
-    result = _wrapped(found, sources, targets)
+    result = _wrapped(found, sources, targets, ordered)
     if targets:
         if streams.is_capturing():
             for _, target in targets:
@@ -312,7 +315,7 @@ def apply(function, args, kwargs, fresh=False):
     return result
 
 
-def _wrapped(found, sources, targets, place=()):
+def _wrapped(found, sources, targets, ordered, place=()):
     if isinstance(found, (np.generic, np.ndarray)):
         if isinstance(found, np.ndarray):
             for source in sources:
@@ -320,12 +323,12 @@ def _wrapped(found, sources, targets, place=()):
                     return source
                 if root(found) is root(source._array):
                     return view(source, found)
-        array = new_like(np.asarray(found))
+        array = new_like(np.asarray(found), ordered)
         targets.append((place, array))
         return array
     if isinstance(found, (list, tuple)) and not isinstance(found, np.dtype):
         kind = list if isinstance(found, list) else tuple
-        return kind(_wrapped(one, sources, targets, (*place, number)) for number, one in enumerate(found))
+        return kind(_wrapped(one, sources, targets, ordered, (*place, number)) for number, one in enumerate(found))
     return found
 
 
@@ -381,7 +384,7 @@ def index(array, slices):
         elif item is not None:
             axis += item.ndim if _is_mask(item) else 1
     if any(_is_mask(item) for item in items):
-        streams.synchronise("an index that is a mask")
+        streams.synchronise("an index that is a mask", copies=True)
 
     def key():
         found = []
@@ -416,7 +419,7 @@ def scatter(target, slices, value, op):
     elif isinstance(value, np.ndarray) and value.ndim == 0:
         source = value[()]
     else:
-        raise unsupported(value)
+        raise ValueError("non-scalar numpy.ndarray cannot be used for fill")
     key = index(target, slices)
     if op != "update" and key is not None and target.dtype.name not in _ATOMIC.get(op, ()):
         raise TypeError(f"scatter_{op} only supports {', '.join(_ATOMIC.get(op, ()))}, not {target.dtype}")
@@ -455,7 +458,7 @@ def take(a, indices, axis=None, out=None):
     return apply(lambda array: np.take(array, index, axis, mode="wrap"), (a,), {"out": out}, fresh=True)
 
 
-_SYNCHRONISING = {"nonzero", "compress"}
+_SYNCHRONISING = {"nonzero": True, "compress": True, "argsort": False, "argpartition": False}  # name -> copies
 
 
 def _method(name):
@@ -463,13 +466,13 @@ def _method(name):
 
     def method(self, *args, **kwargs):
         check_arguments(f"ndarray.{name}", names, args, kwargs)
+        if name == "dot":
+            streams.forbid_cublas()
         if name in _SYNCHRONISING:
-            streams.synchronise(f"ndarray.{name}")
+            streams.synchronise(f"ndarray.{name}", copies=_SYNCHRONISING[name])
         if "out" in (names or ()) and len(args) > names.index("out"):
             place = names.index("out")
-            kwargs["out"] = args[place]
-            if len(args) > place + 1:
-                raise TypeError(f"name the arguments of ndarray.{name} after `out`")
+            kwargs.update(zip(names[place:], args[place:], strict=False))
             args = args[:place]
         return apply(lambda array, *rest, **named: getattr(array, name)(*rest, **named), (self, *args), kwargs)
 

@@ -17,15 +17,21 @@ SYNCHRONISING = words(
     """argwhere average bincount compress extract flatnonzero histogram percentile quantile setdiff1d trim_zeros union1d
     unique"""
 )
+# What Thrust does, which waits for the stream.
+SORTING = words("argpartition argsort lexsort sort")
+# What cuBLAS does; an einsum of one array it does not.
+PRODUCTS = words("dot inner tensordot vdot")
 # Functions of NumPy that are right as they are; CuPy's others are written when someone needs them.
 SAME = words(
     """all alltrue amax amin any append apply_along_axis arange argmax argmin argpartition argsort argwhere around
     array_split asfortranarray atleast_1d atleast_2d atleast_3d average bincount broadcast_arrays broadcast_shapes
-    broadcast_to can_cast choose clip column_stack compress concatenate convolve correlate cov cross cumprod cumsum diag
+    broadcast_to can_cast choose clip column_stack compress concatenate convolve correlate count_nonzero cov cross
+    cumprod cumsum diag
     diagflat diagonal diff digitize dot dsplit dstack einsum expand_dims extract eye flatnonzero flip fliplr flipud
     histogram hsplit hstack identity indices inner isin isscalar kron lexsort logspace max mean median meshgrid min
     moveaxis nan_to_num nanmax nanmean nanmin nansum ndim nonzero ones outer pad percentile prod promote_types ptp ravel
-    repeat reshape result_type roll rollaxis rot90 searchsorted select shape size sort split squeeze stack std sum
+    repeat reshape result_type roll rollaxis rot90 round
+    searchsorted select shape size sort split squeeze stack std sum
     swapaxes take_along_axis tensordot tile trace transpose tri tril triu unique unravel_index var vdot vsplit vstack
     where zeros"""
 )
@@ -52,7 +58,8 @@ def stacked(values):
 def _uploaded(value, what):
     if value.dtype.kind not in "biufc":
         raise ValueError(f"Unsupported dtype {value.dtype}")
-    streams.upload(what)
+    if value.ndim:
+        streams.upload(what)
     found = ndarray(value.shape, value.dtype, order="F" if value.flags.f_contiguous and value.ndim > 1 else "C")
     value = value.copy(order="K")
     streams.launch(lambda: np.copyto(found._array, value))
@@ -156,7 +163,7 @@ def copyto(dst, src, casting="same_kind", where=None):
 
 def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis=0):
     if isinstance(start, ndarray) or isinstance(stop, ndarray):
-        streams.synchronise("linspace between arrays")
+        streams.synchronise("linspace between arrays", copies=True)
     return apply(np.linspace, (start, stop, num, endpoint, retstep, dtype, axis), {})
 
 
@@ -167,6 +174,8 @@ def matmul(a, b, out=None, **kwargs):
         if not isinstance(one, ndarray):
             raise unsupported(one)
     found = np.result_type(a.dtype, b.dtype)
+    if found.kind in "fc":
+        streams.forbid_cublas()
     if out is not None:
         target = out[0] if isinstance(out, tuple) else out
         if not np.can_cast(found, target.dtype, kwargs.get("casting", "same_kind")):
@@ -188,7 +197,7 @@ def nonzero(a):
 
 def put(a, ind, v, mode="wrap"):
     if mode == "raise":
-        streams.synchronise('put(mode="raise")')
+        streams.synchronise('put(mode="raise")', copies=True)
     index, value = plain(ind), plain(v)
     streams.launch(lambda: np.put(a._array, index, value, mode="clip" if mode == "clip" else "wrap"))
 
@@ -236,15 +245,19 @@ def by_numpy(name):
 
     def call(*args, **kwargs):
         check_arguments(name, names, args, kwargs)
+        if name == "einsum" and len(args) > 2:
+            streams.forbid_cublas()
         if name == "einsum" and set(kwargs) - {"dtype", "optimize"}:
             raise TypeError(f"Did not understand the following kwargs: {sorted(kwargs)}")
-        if name in SYNCHRONISING:
+        if name in SORTING:
             streams.synchronise(name)
+        if name in SYNCHRONISING:
+            streams.synchronise(name, copies=True)
+        if name in PRODUCTS and all(one.dtype.kind in "fc" for one in arrays.arrays_in(args)):
+            streams.forbid_cublas()
         place = _PLACE_OF_OUT.get(name)
         if place is not None and len(args) > place:
-            if len(args) > place + 1:
-                raise TypeError(f"name the arguments of {name} after `out`")
-            args, kwargs = args[:place], {**kwargs, "out": args[place]}
+            args, kwargs = args[:place], {**kwargs, **dict(zip(names[place:], args[place:], strict=False))}
         return apply(function, args, kwargs)
 
     call.__name__ = name

@@ -193,11 +193,16 @@ def is_capturing():
     return get_current_stream().is_capturing()
 
 
-def synchronise(what, stream=None):
-    """The host waits for a stream."""
+def synchronise(what, stream=None, copies=False):
+    """The host waits for a stream, to get what it `copies` or for the sake of it.
+
+    CuPy sees to it that copies spoil no capture: it refuses them.
+    """
     if getattr(_forbidden, "active", False):
         raise Synchronisation(f"{what} waits for the GPU")
     stream = find(stream)
+    if copies and stream.is_capturing():
+        raise RuntimeError(f"the current stream is capturing, so D2H transfers are disallowed: {what}")
     stream._forbid_in_capture(what)
     for other in _blocked(stream):
         other.spoil(f"{what} on the default stream, which is in order with the captured one")
@@ -205,18 +210,26 @@ def synchronise(what, stream=None):
     stream._arrive()
 
 
+def forbid_cublas():
+    """CuPy does not let cuBLAS be captured."""
+    if is_capturing():
+        raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
+
+
 def upload(what):
     """Values come from pageable memory."""
     if getattr(_forbidden, "active", False):
         raise Synchronisation(f"{what} copies from pageable memory")
-    get_current_stream()._forbid_in_capture(f"{what}, a copy from pageable memory,")
+    if is_capturing():
+        raise RuntimeError(f"the current stream is capturing, so H2D transfers are disallowed: {what}")
     counts.uploads += 1
 
 
 def arrive_later(deliver, stream=None):
     """A copy to the host that is there when the stream is synchronised."""
     stream = find(stream)
-    stream._forbid_in_capture("a copy to pageable memory")
+    if stream.is_capturing():
+        raise RuntimeError("the current stream is capturing, so D2H transfers are disallowed")
     stream._arriving.append(deliver)
 
 

@@ -77,6 +77,8 @@ class ufunc:
             if not isinstance(target, ndarray):
                 raise TypeError("return arrays must be of ArrayType")
         into, made = self._loop(operands, None if dtype is None else np.dtype(dtype))
+        if self.__name__ in ("negative", "subtract") and into[0].kind == "b":
+            raise TypeError(f"The cupy boolean {self.__name__} is not supported")
         values = [plain(operand) for operand in operands]
         for target, one in zip(outs, made, strict=False):
             if not np.can_cast(one, target.dtype, casting):
@@ -90,10 +92,7 @@ class ufunc:
 
         def call(*values):
             values = [np.asarray(value).astype(to, copy=False) for value, to in zip(values, into, strict=True)]
-            if self.__name__ in ("negative", "subtract") and into[0].kind == "b":
-                found = values[0] if self.nin == 1 else np.logical_xor(*values)
-            else:
-                found = self._numpy(*values)
+            found = self._numpy(*values)
             if self.nout == 1:
                 return np.asarray(found).astype(made[0], copy=False)
             return tuple(np.asarray(one).astype(to, copy=False) for one, to in zip(found, made, strict=True))
