@@ -1,10 +1,17 @@
 """The stand-in for CuPy refuses what CuPy refuses, counts what waits for the device, and captures graphs."""
 
 import gc
+import json
+import os
 
 import cupy_standin
 import numpy as np
 import pytest
+from oracle_harness import FIXTURES
+from standin_expressions import outcome
+
+with open(os.path.join(FIXTURES, "cupy_results.json")) as _file:
+    RESULTS = json.load(_file)
 
 
 @pytest.fixture
@@ -17,6 +24,12 @@ def cp():
 
 def numbers(cp):
     return cp.asarray(np.arange(12, dtype="float32").reshape(3, 4))
+
+
+@pytest.mark.parametrize("expression", RESULTS)
+def test_expressions_give_what_they_give_on_cupy(cp, expression):
+    # Through JSON, for that makes lists of tuples.
+    assert json.loads(json.dumps(outcome(cp, expression))) == RESULTS[expression]
 
 
 REFUSED = {

@@ -1,9 +1,11 @@
 """Record which names CuPy has, and which arguments its functions take, for the stand-in of the tests.
 
     python tools/record_cupy.py [--merge] tests/fixtures/cupy.json
+    python tools/record_cupy.py --results tests/fixtures/cupy_results.json
 
-It needs an installed CuPy, but no GPU.  With `--merge` the file keeps only what both it and this version of CuPy have,
-so that tests may rely on what works with either.
+The first needs an installed CuPy, but no GPU.  With `--merge` the file keeps only what both it and this version of CuPy
+have, so that tests may rely on what works with either.  The second records what comes out of the expressions in
+tests/standin_expressions.py; it needs a GPU, or tools/emulator/run.py.
 """
 
 import argparse
@@ -11,6 +13,7 @@ import inspect
 import json
 import os
 import re
+import sys
 
 import cupy
 
@@ -135,11 +138,24 @@ def lines(record):
     yield f' "version": {json.dumps(record["version"])}'
 
 
+def record_results(path):
+    sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests"))
+    from standin_expressions import outcomes
+
+    entries = [f" {json.dumps(name)}: {json.dumps(found)}" for name, found in outcomes(cupy).items()]
+    with open(path, "w") as file:
+        file.write("{\n" + ",\n".join(entries) + "\n}\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("file")
     parser.add_argument("--merge", action="store_true", help="keep only what the file has, too")
+    parser.add_argument("--results", action="store_true", help="record what expressions give")
     options = parser.parse_args()
+    if options.results:
+        record_results(options.file)
+        return
     found = record()
     if options.merge and os.path.exists(options.file):
         with open(options.file) as file:

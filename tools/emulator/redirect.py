@@ -28,7 +28,10 @@ def install(emulator):
 class Finder:
     """A finder that knows nothing itself, but changes what the others find."""
 
-    AFTERWARDS = {"cupy.cuda.thrust": "sorting", "cupy": "allocation"}  # modules, and whose change_module is called then
+    AFTERWARDS = {
+        "cupy.cuda.thrust": "sorting",
+        "cupy": "allocation",
+    }  # modules, and whose change_module is called then
 
     def __init__(self, emulator):
         self._emulator = emulator
