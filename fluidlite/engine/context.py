@@ -31,6 +31,7 @@ class Context:
     Attributes:
         xp: the array module (NumPy or CuPy) of every array that the kernel gets.
         attrs: the operator's attributes, defaults filled in.
+        form: under which name operators have kernels of their own for the device ("cuda"); None on the CPU.
         counts: how many elements of `flat` slots belong to each of the operators that run as one; None for one alone.
         first, rows, batch: the kernel's arrays hold the rows [first, first + rows) of a batch of `batch` rows; without
             shards, or where nothing has rows, (0, 1, 1).
@@ -38,6 +39,7 @@ class Context:
 
     __slots__ = (
         "xp",
+        "form",
         "attrs",
         "first",
         "rows",
@@ -52,7 +54,7 @@ class Context:
     )
 
     def __init__(self, setting, attrs, pool=None, index=0, part=(0, 1, 1), op=None):
-        self.xp = setting.device.xp
+        self.xp, self.form = setting.device.xp, setting.device.form
         self.attrs = attrs
         self.first, self.rows, self.batch = part
         self.counts = None

@@ -5,8 +5,10 @@ from functools import partial
 
 import numpy as np
 
+from .cuda import THREADS, blocks_for, launch, type_name
 from .reduce import axis_of, kept_shape
 from .registry import LIBRARIES, EnforceNotMet, Spec, one_for_each, operator
+from .rows_cuda import work_on_rows
 
 # A block of the generator is four words of 64 bits, or sixteen draws of so many levels.
 _WORDS, _DRAWS, _LEVELS = 4, 16, 1 << 16
@@ -63,6 +65,34 @@ def softmax_grad(ctx, out, dout, dx):
         xp.multiply(dx, out, out=dx)
 
     return step
+
+
+@softmax.form("cuda")
+def softmax_cuda(ctx, x, out):
+    code = """
+    T largest = T(LOWEST);
+    EACH(largest = Larger()(largest, X))
+    largest = row.over(largest, Larger());
+    T total = 0;
+    EACH(total += exp(X - largest))
+    total = row.over(total, Plus());
+    EACH(OUT = exp(X - largest) / total)
+    """
+    axes = (axis_of(ctx.attrs, x),)
+    return work_on_rows(ctx, "softmax", code, x.shape, axes, {"X": x, "OUT": out}, writes="OUT")
+
+
+@softmax_grad.form("cuda")
+def softmax_grad_cuda(ctx, out, dout, dx):
+    code = """
+    T total = 0;
+    EACH(total += D_OUT * OUT)
+    total = row.over(total, Plus());
+    EACH(D_X = (D_OUT - total) * OUT)
+    """
+    axes = (axis_of(ctx.attrs, out),)
+    elements = {"OUT": out, "D_OUT": dout, "D_X": dx}
+    return work_on_rows(ctx, "softmax_grad", code, out.shape, axes, elements, writes="D_X")
 
 
 def _infer_dropout(attrs, x, seed=None):
@@ -138,6 +168,75 @@ def draw_mask(ctx, mask, probability, seed):
             ctx.xp.less_equal(ctx.xp.asarray(draws[:, :size]).reshape(part.shape), limit, out=part)
 
     return draw
+
+
+# One block of the generator for each thread: it is Philox4x64-10 (Salmon et al., 2011), as NumPy has it, which counts on
+# before it draws.  The bits of all blocks meet in shared memory, so that neighbouring threads store neighbours.
+_DROPOUT = r"""
+typedef unsigned long long word;
+
+__device__ inline unsigned bits_of_block(word number, word step, word key0, word key1, int limit) {
+    word c0 = number + 1, c1 = c0 == 0, c2 = step, c3 = 0;
+    for (int round = 0; round < 10; round++) {
+        const word high0 = __umul64hi(0xD2E7470EE14C6C93ULL, c0), low0 = 0xD2E7470EE14C6C93ULL * c0;
+        const word high1 = __umul64hi(0xCA5A826395121157ULL, c2), low1 = 0xCA5A826395121157ULL * c2;
+        c0 = high1 ^ c1 ^ key0;
+        c1 = low1;
+        c2 = high0 ^ c3 ^ key1;
+        c3 = low0;
+        key0 += 0x9E3779B97F4A7C15ULL;
+        key1 += 0xBB67AE8584CAA73BULL;
+    }
+    const word words[4] = {c0, c1, c2, c3};
+    unsigned bits = 0;
+    for (int draw = 0; draw < 16; draw++)
+        bits |= (unsigned)((int)(words[draw / 4] >> 16 * (draw % 4) & 0xFFFF) <= limit) << draw;
+    return bits;
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS) dropout(
+    const T *x, T *out, unsigned char *mask, const word *step, const word key0, const word key1, const int limit,
+    const T factor, const word rows, const word size, const word blocks_of_row)
+{
+    __shared__ unsigned bits[THREADS];
+    __shared__ word starts[THREADS], ends[THREADS];  // the elements that a generator's block decides on
+    for (word first = (word)blockIdx.x * THREADS; first < rows * blocks_of_row; first += (word)gridDim.x * THREADS) {
+        const word number = first + threadIdx.x;
+        const word row = number / blocks_of_row, start = (number - row * blocks_of_row) * 16;
+        starts[threadIdx.x] = row * size + start;
+        ends[threadIdx.x] = row >= rows ? row * size + start : row * size + (start + 16 < size ? start + 16 : size);
+        bits[threadIdx.x] = bits_of_block(number, *step, key0, key1, limit);
+        __syncthreads();
+        for (int draw = threadIdx.x; draw < THREADS * 16; draw += THREADS) {
+            const word at = starts[draw / 16] + draw % 16;
+            if (at < ends[draw / 16]) {
+                const unsigned kept = bits[draw / 16] >> draw % 16 & 1;
+                mask[at] = kept;
+                out[at] = x[at] * T(kept) * factor;
+            }
+        }
+        __syncthreads();
+    }
+}
+"""
+
+
+@dropout.form("cuda")
+def dropout_cuda(ctx, x, seed, out, mask):
+    attrs = ctx.attrs
+    limit = round((1 - attrs["dropout_prob"]) * _LEVELS) - 1
+    arrays = (x, out, mask)
+    if attrs["is_test"] or x.ndim == 0 or not all(array.flags.c_contiguous for array in arrays):
+        return None
+    if x.size == 0 or x.dtype.kind != "f" or type_name(x.dtype) is None:
+        return None
+    size = math.prod(x.shape[1:])
+    blocks = -(-size // _DRAWS)
+    key = ctx.random_key(attrs["seed"] if attrs["fix_seed"] else 0)
+    factor, _ = _factors(attrs, x.dtype)
+    numbers = (*key, np.int32(limit), factor, *map(np.uint64, (len(x), size, blocks)))
+    count = blocks_for(len(x) * blocks)
+    return launch(ctx, _DROPOUT, "dropout", count, THREADS, *arrays, ctx.random_step(), *numbers, T=x.dtype, THREADS=THREADS)
 
 
 @dropout.gradient("Mask", elementwise=True, bind=True)
