@@ -416,3 +416,5 @@ def argument(type, name):
 
 argument("arg_max", "argmax")
 argument("arg_min", "argmin")
+
+from . import reduce_cuda  # noqa: E402, F401  (it declares forms of the operators above)

@@ -170,7 +170,20 @@ _TOP = (1 << 31) - (1 << 20)
 
 
 def work_on_rows(
-    ctx, name, code, shape, axes, elements, rows=(), arrays=(), numbers=(), writes="", lanes=None, parts=0, type=None
+    ctx,
+    name,
+    code,
+    shape,
+    axes,
+    elements,
+    rows=(),
+    arrays=(),
+    numbers=(),
+    writes="",
+    lanes=None,
+    parts=0,
+    type=None,
+    before="",
 ):
     """A function that runs a kernel on all rows of arrays.
 
@@ -189,11 +202,13 @@ def work_on_rows(
         parts (int): bytes of what `row.complete` puts together, in code where several blocks may share a row; -1 where
             they may, and put nothing together.
         type: the data type T; None for that of the first element array.
+        before (str): functions that the code uses.
     Returns:
         a function without arguments; None where the general kernel must serve: for arrays without elements, for data
         types that CUDA C has not, and for strides that do not reduce to two dimensions along rows and two across.
     """
     rows, arrays, numbers = dict(rows), dict(arrays), dict(numbers)
+    name += "_rows"  # C has functions like isnan
     type = np.dtype(type or next(iter(elements.values())).dtype)
     everything = {**elements, **rows, **arrays}
     if math.prod(shape) == 0 or any(type_name(array.dtype) is None for array in [*everything.values()]):
@@ -228,7 +243,7 @@ def work_on_rows(
     shared = []
     if parts > 0 and shares > 1:
         # The counters come back to 0 by themselves.
-        shared = [ctx.scratch((shares * count * parts // 4,), np.int32), ctx.xp.zeros(blocks, np.uint32)]
+        shared = [ctx.scratch((shares * count * (-(-parts // 4)),), np.int32), ctx.xp.zeros(blocks, np.uint32)]
 
     parameters, bases, offsets, defines, given = [], [], [], [], []
     apart = "" if _overlap(ctx.xp, everything, writes.split()) else " __restrict__"
@@ -266,13 +281,13 @@ def work_on_rows(
             at = f"{variable}_base + ((I)(j) / inner) * {variable}_c + ((I)(j) % inner) * {variable}_d"
             defines.append(f"#define {key}_AT(j) {key}_[{at}]")
     defines += [f"#define {key} {key}_" for key in arrays]
-    head = [f"#define T {type_name(type)}", f"#define LOWEST {_lowest(type)}", f"#define I {'long long' if wide else 'int'}", f"#define THREADS {threads}"]
+    head = [f"typedef {type_name(type)} T;", f"#define LOWEST {_extreme(type, -1)}", f"#define HIGHEST {_extreme(type, 1)}", f"typedef {'long long' if wide else 'int'} I;", f"#define THREADS {threads}"]
     kernel = _KERNEL.replace("NAME", name).replace("OFFSETS;", " ".join(offsets)).replace("BASES;", " ".join(bases))
     kernel = kernel.replace("PARAMETERS", "".join(f"{one}, " for one in parameters)).replace("CODE", code.strip("\n"))
     for key, text in zip(("PARTS", "DONE"), ("parts", "done") if shared else ("nullptr", "nullptr"), strict=True):
         kernel = kernel.replace(key, text)
     kernel = kernel.replace(" SHARED", ", int *parts, unsigned *done" if shared else "")
-    source = "\n".join([*head, COMMON, *defines, kernel])
+    source = "\n".join([*head, COMMON, before, *defines, kernel])
     return launch(
         ctx,
         source,
@@ -286,11 +301,52 @@ def work_on_rows(
     )
 
 
-def _lowest(dtype):
-    """In C: a number that is not larger than any other of a type."""
+def put_together(ctx, name, source, target, term="X", together="Plus", none="0", result="found", type=None, **numbers):
+    """A function that puts the terms of `source` together, in `target`, which has size 1 in the reduced dimensions.
+
+    Args:
+        ctx: the operator's context.
+        name (str): of the kernel.
+        term (str): what is put together, for an element X.
+        together (str): how, see COMMON.
+        none (str): what there is before the first term.
+        result (str): what becomes of what is `found`.
+        type: the data type of the terms; None for that of `target`.
+        numbers: that `term` and `result` mention.
+    Returns:
+        a function without arguments; None where a general kernel must serve.
+    """
+    type = np.dtype(type or target.dtype)
+    axes = [axis for axis, (n, m) in enumerate(zip(source.shape, target.shape, strict=True)) if n != m]
+    code = f"""
+    T found = {none};
+    EACH(found = {together}()(found, T({term})))
+    if (!row.complete(found, {together}(), T({none}))) return;
+    if (row.is_first) OUT = {result};
+    """
+    return work_on_rows(
+        ctx,
+        name,
+        code,
+        source.shape,
+        axes,
+        {"X": source},
+        {"OUT": target},
+        numbers=numbers,
+        writes="OUT",
+        parts=type.itemsize,
+        type=type,
+    )
+
+
+def _extreme(dtype, sign):
+    """In C: the largest number of a type, or with the sign -1 the smallest one."""
     if dtype.kind == "f":
-        return "(-1.0f / 0.0f)"
-    return f"(-{np.iinfo(dtype).max}LL - 1)" if dtype.kind == "i" else "0"
+        return f"({sign}.0f / 0.0f)"
+    if dtype.kind not in "iu":
+        return "0" if sign < 0 else "1"
+    info = np.iinfo(dtype)
+    return f"(-{info.max}LL - 1)" if sign < 0 and dtype.kind == "i" else f"{info.max if sign > 0 else 0}ULL"
 
 
 def _strides(array, shape):

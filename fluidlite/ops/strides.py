@@ -3,6 +3,8 @@
 import functools
 import math
 
+from .rows_cuda import put_together
+
 # Up to this many terms a sum is a product with a vector of ones, which BLAS does several times faster than
 # `sum`; beyond it, the pairwise summation of `sum` is worth its time.
 _MAX_ONES = 1 << 17
@@ -39,6 +41,10 @@ def sum_into(ctx, source, target):
     summed = [n != m for n, m in zip(source.shape, target.shape, strict=True)]
     if not any(summed):
         return functools.partial(xp.copyto, target, source)
+    if ctx.form == "cuda":
+        run = put_together(ctx, "sum_into", source, target)
+        if run is not None:
+            return run
     order = memory_order(source)
     dense, sums = source.transpose(order), target.transpose(order)
     runs = _runs([source.shape[axis] for axis in order], [summed[axis] for axis in order])
