@@ -30,10 +30,16 @@ def check_label_shape(x, label, axis, soft, name):
         )
 
 
+def rule_of_labels(ctx, classes):
+    """What messages about bad labels begin with."""
+    ignored = ctx.attrs["ignore_index"]
+    return f"a label must lie in [0, {classes}), there being {classes} classes, or be ignore_index ({ignored}); "
+
+
 def counting(ctx, label, classes):
     """A function that tells which labels count; it raises EnforceNotMet for a label that names no class."""
     xp, ignore_index = ctx.xp, ctx.attrs["ignore_index"]
-    rule = f"a label must lie in [0, {classes}), there being {classes} classes, or be ignore_index ({ignore_index}); "
+    rule = rule_of_labels(ctx, classes)
 
     def tell(wrong):
         position = tuple(int(i[0]) for i in np.nonzero(wrong))
@@ -607,3 +613,5 @@ def rank_loss_grad(ctx, label, left, right, dout, dleft, dright):
             xp.subtract(result, label, out=result)
             xp.multiply(result, sign, out=result)
             xp.multiply(dout, result, out=result)
+
+from . import loss_cuda  # noqa: E402, F401  (it declares forms of the operators above)

@@ -401,7 +401,7 @@ def _overlap(xp, arrays, written):
     """Whether an array that is written shares memory with another one."""
     return any(
         xp.may_share_memory(arrays[one], array)
-        for one in written
+        for one in arrays.keys() & written
         for key, array in arrays.items()
-        if key != one and key in arrays
+        if key != one
     )
