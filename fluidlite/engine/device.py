@@ -13,7 +13,7 @@ from .arrays import host, is_on_host
 from .team import BUFFER, team
 
 # Passes that are of use on a GPU alone.
-_GPU_ONLY = {"fuse_pointwise"}
+_GPU_ONLY = {"fuse_pointwise", "fuse_launches"}
 
 
 class Host:

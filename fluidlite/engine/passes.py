@@ -4,6 +4,8 @@ None of them is ever visible in the Program, each can be switched off by its nam
 by more than rounding.  A function gets the steps in order and a `Usage` of their variables, and returns other steps.
 """
 
+from functools import partial
+
 from ..ops import registry
 from ..ops.registry import EMPTY, GRAD
 
@@ -87,11 +89,11 @@ def stages(steps, usage):
     return result if len(result) > len(steps) else steps
 
 
-def fuse(steps, usage):
+def fuse(steps, usage, within="fuse"):
     """Two steps, of which the second is the only one to read what the first makes, become what an operator declares."""
     replaced, gone = {}, set()
     for step in steps:
-        for fusion in registry.fusions(step.definition.type):
+        for fusion in registry.fusions(step.definition.type, within):
             second = usage.reader_of_values(step.outputs[fusion.made][0])
             if second is None or second.definition.type != fusion.second or second in replaced or step in replaced:
                 continue
@@ -246,6 +248,7 @@ REWRITES = [
     (None, stages),
     ("select_first", select_first),
     ("fuse", fuse),
+    ("fuse_launches", partial(fuse, within="fuse_launches")),
 ]
 
 ALL = frozenset([*_OTHERS, *(name for name, _ in REWRITES if name)])

@@ -368,3 +368,5 @@ for _type in ("batch_norm", "sync_batch_norm"):
     )(None)
     _gradient.stages(batch_norm_grad_stages)
     _definition.gradient_program(partial(_make_gradient, _definition.make_gradient))
+
+from . import batch_norm_cuda  # noqa: E402, F401  (it declares forms of the operators above)

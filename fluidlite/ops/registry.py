@@ -485,14 +485,17 @@ class Fusion(NamedTuple):
     made: str
     second: str
     read: str
+    within: str
     make: Callable
 
 
 _fusions = {}
 
 
-def fusion(first, made, second, read):
+def fusion(first, made, second, read, within="fuse"):
     """Declare what two operators become where only the second reads the values that the first makes.
+
+    `within` names the pass that does it: "fuse", or "fuse_launches" for what is of use on a GPU alone.
 
     The decorated `make(first, second, specs)` gets two objects with `definition`, `inputs`, `outputs` (slot -> names)
     and `attrs`, and `specs(step, slot)`, the Spec of an input.  It returns a list of (type, inputs, outputs, attrs), or
@@ -500,15 +503,15 @@ def fusion(first, made, second, read):
     """
 
     def declare(make):
-        _fusions.setdefault(first, []).append(Fusion(first, made, second, read, make))
+        _fusions.setdefault(first, []).append(Fusion(first, made, second, read, within, make))
         return make
 
     return declare
 
 
-def fusions(first):
-    """The fusions that begin with an operator type (list of Fusion)."""
-    return _fusions.get(first, ())
+def fusions(first, within):
+    """The fusions that begin with an operator type, and are part of a pass (list of Fusion)."""
+    return [one for one in _fusions.get(first, ()) if one.within == within]
 
 
 def find(type):

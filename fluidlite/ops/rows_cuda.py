@@ -122,6 +122,14 @@ struct Row {
 };
 """
 
+# Makes the Moments that a lane has `found` of the elements X, each of which is read once.
+MEASURE = """
+    T shift = 0, sum = 0, squares = 0;
+    I count = 0;
+    EACH(if (column == first) shift = X; const T apart = X - shift; sum += apart; squares += apart * apart; count += 1)
+    Moments found = moments(T(count), shift, sum, squares);
+"""
+
 _KERNEL = r"""
 #define EACH(...) { \
     I outer = first / inner, place = first - outer * inner; \
