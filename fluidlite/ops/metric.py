@@ -5,7 +5,9 @@ import numpy as np
 from .manipulation import known_values, rows_beside_axis
 from .places import put_along_axis
 from .reduce import axis_of
+from .reduce_cuda import best
 from .registry import EnforceNotMet, Spec, operator
+from .rows_cuda import work_on_rows
 
 # Finding the maximum this many times takes as long as sorting.
 _FEW = 16
@@ -61,10 +63,59 @@ def top_k(ctx, x, k_tensor, out, indices):
     return one_by_one
 
 
+def top_k_cuda(ctx, x, k_tensor, out, indices):
+    axis = ctx.attrs.get("axis", -1) % x.ndim
+    k = out.shape[axis]
+    if k > _FEW:
+        return None
+    code = """
+    Found previous = {T(0), -1};
+    for (int nth = 0; nth < K; nth++) {
+        Found best = {T(0), -1};
+        EACH(const Found one = {X, column}; if (nth == 0 || Best().before(previous, one)) best = Best()(best, one))
+        previous = row.over(best, Best());
+        if (row.is_first) {
+            (&OUT)[nth * OUT_STEP] = previous.value;
+            (&INDICES)[nth * INDICES_STEP] = previous.place;
+        }
+    }
+    """
+    steps = {"OUT_STEP": out.strides[axis] // out.itemsize, "INDICES_STEP": indices.strides[axis] // indices.itemsize}
+    return work_on_rows(
+        ctx,
+        "top_k",
+        code,
+        x.shape,
+        (axis,),
+        {"X": x},
+        {"OUT": out, "INDICES": indices},
+        numbers={"K": np.int32(k), **steps},
+        writes="OUT INDICES",
+        before=best(ctx.attrs.get("largest", True)),
+    )
+
+
 def top_k_grad(ctx, indices, x, dout, dx):
     # Each dOut goes back to the element it came from.
     dx.fill(0)
     put_along_axis(ctx.xp, dx, indices, dout, ctx.attrs.get("axis", -1))
+
+
+def top_k_grad_cuda(ctx, indices, x, dout, dx):
+    axis = ctx.attrs.get("axis", -1) % dx.ndim
+    k = dout.shape[axis]
+    if k > _FEW:
+        return None
+    code = """
+    EACH(
+        T slope = 0;
+        for (int nth = 0; nth < K; nth++)
+            if ((&INDICES)[nth * INDICES_STEP] == column) slope = (&D_OUT)[nth * D_OUT_STEP];
+        D_X = slope)
+    """
+    steps = {"D_OUT_STEP": dout.strides[axis] // dout.itemsize, "INDICES_STEP": indices.strides[axis] // 8}
+    rows, numbers = {"D_OUT": dout, "INDICES": indices}, {"K": np.int32(k), **steps}
+    return work_on_rows(ctx, "top_k_grad", code, dx.shape, (axis,), {"D_X": dx}, rows, (), numbers, "D_X")
 
 
 for _type, _attrs, _rows in (
@@ -80,7 +131,8 @@ for _type, _attrs, _rows in (
         bind=True,
         rows=_rows,
     )(top_k)
-    _definition.gradient("Indices", shapes="X")(top_k_grad)
+    _definition.form("cuda")(top_k_cuda)
+    _definition.gradient("Indices", shapes="X")(top_k_grad).form("cuda")(top_k_grad_cuda)
 
 
 def infer_argsort(attrs, x):
@@ -135,3 +187,46 @@ def accuracy(ctx, out, indices, label, ratio, correct, total):
         correct[...] = hits
     if total is not None:
         total[...] = len(indices)
+
+
+@accuracy.form("cuda")
+def accuracy_cuda(ctx, out, indices, label, ratio, correct, total):
+    code = """
+    int hits = 0;
+    EACH(
+        bool hit = false;
+        for (int nth = 0; nth < K; nth++) hit = hit || INDICES[column * DOWN + nth * RIGHT] == LABEL;
+        hits += hit)
+    if (!row.complete(hits, Plus(), 0)) return;
+    if (row.is_first) RATIO = (double)hits / BATCH;
+    """
+    rows = {"RATIO": ratio}
+    if correct is not None:
+        rows["CORRECT"] = correct
+        code += "if (row.is_first) CORRECT = hits;"
+    if total is not None:
+        rows["TOTAL"] = total
+        code += "if (row.is_first) TOTAL = ROWS;"
+    rows_here, k = indices.shape
+    down, right = (np.int32(stride // indices.itemsize) for stride in indices.strides)
+    numbers = {
+        "K": np.int32(k),
+        "DOWN": down,
+        "RIGHT": right,
+        "BATCH": np.float64(ctx.in_batch(rows_here)),
+        "ROWS": np.int32(rows_here),
+    }
+    return work_on_rows(
+        ctx,
+        "accuracy",
+        code,
+        (rows_here,),
+        (0,),
+        {"LABEL": label[:, 0]},
+        rows,
+        {"INDICES": indices},
+        numbers,
+        writes="RATIO CORRECT TOTAL",
+        parts=4,
+        type=np.int32,
+    )

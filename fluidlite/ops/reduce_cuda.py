@@ -167,8 +167,7 @@ def cos_sim_grad(ctx, x, y, x_norm, y_norm, out, dout, dx, dy):
     return None if None in steps else in_sequence(steps)
 
 
-# What comes before another one in the order of `arg_max` and `top_k`: the more extreme, NaN first, then the first.
-BEST = """
+_BEST = """
 struct Found { T value; I place; };
 struct Best {
     __device__ bool before(Found a, Found b) const {
@@ -181,6 +180,11 @@ struct Best {
     __device__ Found operator()(Found a, Found b) const { return before(b, a) ? b : a; }
 };
 """
+
+
+def best(largest):
+    """Best, which finds what comes first in the order of `arg_max` and `top_k`: NaN, then the extremes, then the first."""
+    return _BEST.replace("LARGEST", str(int(largest)))
 
 
 def argument(type, largest):
@@ -205,7 +209,7 @@ def argument(type, largest):
             {"OUT": out},
             writes="OUT",
             parts=16,
-            before=BEST.replace("LARGEST", str(int(largest))),
+            before=best(largest),
         )
 
 

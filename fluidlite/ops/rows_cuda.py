@@ -202,7 +202,8 @@ def work_on_rows(
         shape: that the arrays broadcast to.
         axes: the dimensions along which the rows lie.
         elements: name -> array that broadcasts to `shape`.
-        rows: name -> array of numbers, one for each row, of size 1 along the axes.
+        rows: name -> array of numbers, one for each row, of size 1 along the axes; of several numbers for each row the
+            name stands for the first.
         arrays: name -> array of which the code gets the address.
         numbers: name -> number; one of Python's that is a float becomes a T.
         writes (str): names of the arrays that the code assigns to.
@@ -224,6 +225,8 @@ def work_on_rows(
     strides = {key: _strides(array, shape) for key, array in {**elements, **rows}.items()}
     if None in strides.values():
         return None
+    for key in rows:
+        strides[key] = [0 if axis in axes else stride for axis, stride in enumerate(strides[key])]
     order = next(iter(strides.values()))
     kept = [axis for axis in range(len(shape)) if axis not in axes]
     kept, reduced = _merged(kept, shape, strides, order), _merged(list(axes), shape, strides, order)
