@@ -8,6 +8,7 @@ from functools import partial
 
 from ..ops import registry
 from ..ops.registry import EMPTY, GRAD
+from . import pointwise
 
 # Beside the rewrites below, what else a plan may leave undone: dropping what nobody wants, storing images batch-last,
 # taking over the memory of inputs, cutting the batch into shards, updating all parameters as one, computing what
@@ -23,13 +24,14 @@ class Usage:
         specs: variable name -> Spec.
         readers: variable name -> steps that read it, the shape included.
         maker: variable name -> the step that writes it.
+        is_persistable: whether a variable of a name is persistable.
     """
 
     def __init__(self, steps, specs, is_persistable, wanted):
         self.specs = specs
         self.readers, self.maker = {}, {}
         self._wanted = set(wanted)
-        self._is_persistable = is_persistable
+        self.is_persistable = is_persistable
         self._numbers = {step: number for number, step in enumerate(steps)}
         self._writers = {}  # persistable variable -> numbers of the steps that write it
         for number, step in enumerate(steps):
@@ -41,7 +43,7 @@ class Usage:
 
     def read_by(self, name):
         """The steps that read a variable, or None if it is also of interest to others."""
-        if name in self._wanted or self._is_persistable(name):
+        if name in self._wanted or self.is_persistable(name):
             return None
         return self.readers.get(name, [])
 
@@ -244,11 +246,18 @@ def constant(steps, is_persistable, fed=(), others=()):
     return found
 
 
+def fuse_pointwise(steps, usage):
+    """Chains of operators that work element by element become one operator each."""
+    return pointwise.fuse_pointwise(steps, usage, constant(steps, usage.is_persistable))
+
+
 REWRITES = [
     (None, stages),
     ("select_first", select_first),
     ("fuse", fuse),
     ("fuse_launches", partial(fuse, within="fuse_launches")),
+    ("fuse_pointwise", pointwise.forward_copies),
+    ("fuse_pointwise", fuse_pointwise),
 ]
 
 ALL = frozenset([*_OTHERS, *(name for name, _ in REWRITES if name)])

@@ -29,6 +29,9 @@ from . import (
     softmax,
 )
 
+# After all others, of whose formulas it makes kernels.
+from . import pointwise  # isort: skip
+
 __all__ = [
     "activation",
     "arithmetic",
@@ -49,6 +52,7 @@ __all__ = [
     "manipulation",
     "metric",
     "optimizer",
+    "pointwise",
     "pool",
     "quantize",
     "random",

@@ -19,6 +19,11 @@ def activation(type, inputs="X", in_place=True, **traits):
     )
 
 
+def is_float(specs):
+    """Whether a formula is asked for floating-point numbers."""
+    return specs["X"][0].dtype.kind == "f"
+
+
 # A gradient that may be written over that of the output, and one that may not.
 OVER_DOUT = {"elementwise": True, "pointwise": True, "inplace": {"X@GRAD": "Out@GRAD"}}
 APART = {"elementwise": True, "pointwise": True}
@@ -61,47 +66,56 @@ def below_zero(xp, x, out):
     xp.clip(x, -math.inf, 0, out=out)
 
 
-@activation("relu", unused=LIBRARIES, monotone=True)
+def at_least_zero(attrs, specs):
+    # For integers, too.
+    return {"Out": "larger(X, T(0))"}
+
+
+@activation("relu", unused=LIBRARIES, monotone=True, formula=at_least_zero)
 def relu(ctx, x, out):
     above_zero(ctx.xp, x, out)
 
 
-@relu.gradient("Out", bind=True, **OVER_DOUT)
+@relu.gradient("Out", bind=True, **OVER_DOUT, formula={"dX": "dOut * T(Out > 0)"})
 def relu_grad(ctx, out, dout, dx):
     # dX = dOut * (Out > 0)
     return masked(ctx, dout, dx, functools.partial(ctx.xp.greater, out, 0))
 
 
-@activation("relu6", attrs={"threshold": 6.0}, monotone=True)
+@activation("relu6", attrs={"threshold": 6.0}, monotone=True, formula={"Out": "smaller(larger(X, 0.0), {threshold})"})
 def relu6(ctx, x, out):
     ctx.xp.clip(x, 0, ctx.attrs["threshold"], out=out)
 
 
-@relu6.gradient("Out", bind=True, **OVER_DOUT)
+@relu6.gradient("Out", bind=True, **OVER_DOUT, formula={"dX": "dOut * T(Out > 0 && Out < {threshold})"})
 def relu6_grad(ctx, out, dout, dx):
     # dX = dOut * (0 < Out < threshold)
     return masked(ctx, dout, dx, between(ctx, out, 0, ctx.attrs["threshold"]))
 
 
-@activation("brelu", attrs={"t_min": 0.0, "t_max": 24.0})
+@activation("brelu", attrs={"t_min": 0.0, "t_max": 24.0}, formula={"Out": "smaller(larger(X, {t_min}), {t_max})"})
 def brelu(ctx, x, out):
     ctx.xp.clip(x, ctx.attrs["t_min"], ctx.attrs["t_max"], out=out)
 
 
-@brelu.gradient("X", bind=True, **OVER_DOUT)
+@brelu.gradient("X", bind=True, **OVER_DOUT, formula={"dX": "dOut * T(X > {t_min} && X < {t_max})"})
 def brelu_grad(ctx, x, dout, dx):
     # dX = dOut * (t_min < X < t_max)
     return masked(ctx, dout, dx, between(ctx, x, ctx.attrs["t_min"], ctx.attrs["t_max"]))
 
 
-@activation("leaky_relu", unused=MKLDNN, attrs={"alpha": 0.02}, in_place=False)
+def leaky(attrs, specs):
+    return {"Out": f"{'larger' if attrs['alpha'] <= 1 else 'smaller'}(X, X * {{alpha}})"} if is_float(specs) else None
+
+
+@activation("leaky_relu", unused=MKLDNN, attrs={"alpha": 0.02}, in_place=False, formula=leaky)
 def leaky_relu(ctx, x, out):
     alpha = ctx.attrs["alpha"]
     ctx.xp.multiply(x, alpha, out=out)
     (ctx.xp.maximum if alpha <= 1 else ctx.xp.minimum)(x, out, out=out)
 
 
-@leaky_relu.gradient("Out", **APART)
+@leaky_relu.gradient("Out", **APART, formula={"dX": "dOut * (Out > 0 ? 1.0 : {alpha})"})
 def leaky_relu_grad(ctx, out, dout, dx):
     xp = ctx.xp  # dX = dOut * (1 if Out > 0 else alpha)
     xp.greater(out, 0, out=dx)
@@ -110,13 +124,13 @@ def leaky_relu_grad(ctx, out, dout, dx):
     xp.multiply(dout, dx, out=dx)
 
 
-@activation("thresholded_relu", attrs={"threshold": 1.0}, in_place=False)
+@activation("thresholded_relu", attrs={"threshold": 1.0}, in_place=False, formula={"Out": "X * T(X > {threshold})"})
 def thresholded_relu(ctx, x, out):
     ctx.xp.greater(x, ctx.attrs["threshold"], out=out)
     ctx.xp.multiply(x, out, out=out)
 
 
-@thresholded_relu.gradient("X", bind=True, **OVER_DOUT)
+@thresholded_relu.gradient("X", bind=True, **OVER_DOUT, formula={"dX": "dOut * T(X > {threshold})"})
 def thresholded_relu_grad(ctx, x, dout, dx):
     # dX = dOut * (X > threshold)
     return masked(ctx, dout, dx, functools.partial(ctx.xp.greater, x, ctx.attrs["threshold"]))
@@ -134,31 +148,33 @@ def outside(ctx, x, threshold):
     return condition
 
 
-@activation("hard_shrink", attrs={"threshold": 0.5}, bind=True)
+@activation("hard_shrink", attrs={"threshold": 0.5}, bind=True, formula={"Out": "X * T(fabs(X) > {threshold})"})
 def hard_shrink(ctx, x, out):
     return masked(ctx, x, out, outside(ctx, x, ctx.attrs["threshold"]))
 
 
-@hard_shrink.gradient("X", bind=True, **OVER_DOUT)
+@hard_shrink.gradient("X", bind=True, **OVER_DOUT, formula={"dX": "dOut * T(fabs(X) > {threshold})"})
 def hard_shrink_grad(ctx, x, dout, dx):
     # dX = dOut * (|X| > threshold)
     return masked(ctx, dout, dx, outside(ctx, x, ctx.attrs["threshold"]))
 
 
-@activation("softshrink", attrs={"lambda": 0.5}, in_place=False)
+@activation(
+    "softshrink", attrs={"lambda": 0.5}, in_place=False, formula={"Out": "X - smaller(larger(X, -{lambda}), {lambda})"}
+)
 def softshrink(ctx, x, out):
     # X moved towards 0 by lambda: X less the part of it within [-lambda, lambda].
     ctx.xp.clip(x, -ctx.attrs["lambda"], ctx.attrs["lambda"], out=out)
     ctx.xp.subtract(x, out, out=out)
 
 
-@softshrink.gradient("X", bind=True, **OVER_DOUT)
+@softshrink.gradient("X", bind=True, **OVER_DOUT, formula={"dX": "dOut * T(fabs(X) > {lambda})"})
 def softshrink_grad(ctx, x, dout, dx):
     # dX = dOut * (|X| > lambda)
     return masked(ctx, dout, dx, outside(ctx, x, ctx.attrs["lambda"]))
 
 
-@activation("elu", attrs={"alpha": 1.0}, bind=True)
+@activation("elu", attrs={"alpha": 1.0}, bind=True, formula={"Out": "X > 0 ? X : {alpha} * expm1(X)"})
 def elu(ctx, x, out):
     return scaled_elu(ctx, x, out, 1.0, ctx.attrs["alpha"])
 
@@ -180,7 +196,7 @@ def scaled_elu(ctx, x, out, scale, alpha):
     return step
 
 
-@elu.gradient("X", bind=True, **APART)
+@elu.gradient("X", bind=True, **APART, formula={"dX": "dOut * (X > 0 ? 1.0 : {alpha} * exp(X))"})
 def elu_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = dOut * (1 if X > 0 else alpha * exp(X))
     alpha = ctx.attrs["alpha"]
@@ -198,12 +214,17 @@ def elu_grad(ctx, x, dout, dx):
     return step
 
 
-@activation("selu", attrs={"scale": 1.0507009873554805, "alpha": 1.6732632423543772}, bind=True)
+@activation(
+    "selu",
+    attrs={"scale": 1.0507009873554805, "alpha": 1.6732632423543772},
+    bind=True,
+    formula={"Out": "{scale} * (X > 0 ? X : {alpha} * expm1(X))"},
+)
 def selu(ctx, x, out):
     return scaled_elu(ctx, x, out, ctx.attrs["scale"], ctx.attrs["alpha"])
 
 
-@selu.gradient("Out", bind=True, **APART)
+@selu.gradient("Out", bind=True, **APART, formula={"dX": "dOut * (Out > 0 ? {scale} : Out + {scale} * {alpha})"})
 def selu_grad(ctx, out, dout, dx):
     xp = ctx.xp  # dX = dOut * (scale if Out > 0 else Out + scale * alpha)
     scale = ctx.attrs["scale"]
@@ -229,12 +250,12 @@ def logistic(xp, x, out):
     xp.divide(1, out, out=out)
 
 
-@activation("sigmoid", unused=LIBRARIES, monotone=True)
+@activation("sigmoid", unused=LIBRARIES, monotone=True, formula={"Out": "1 / (1 + exp(-X))"})
 def sigmoid(ctx, x, out):
     logistic(ctx.xp, x, out)
 
 
-@sigmoid.gradient("Out", **APART)
+@sigmoid.gradient("Out", **APART, formula={"dX": "dOut * (Out * (1 - Out))"})
 def sigmoid_grad(ctx, out, dout, dx):
     xp = ctx.xp  # dX = dOut * Out * (1 - Out)
     xp.subtract(1, out, out=dx)
@@ -242,7 +263,11 @@ def sigmoid_grad(ctx, out, dout, dx):
     xp.multiply(dout, dx, out=dx)
 
 
-@activation("hard_sigmoid", attrs={"slope": 0.2, "offset": 0.5})
+@activation(
+    "hard_sigmoid",
+    attrs={"slope": 0.2, "offset": 0.5},
+    formula={"Out": "smaller(larger(X * {slope} + {offset}, 0.0), 1.0)"},
+)
 def hard_sigmoid(ctx, x, out):
     xp = ctx.xp
     xp.multiply(x, ctx.attrs["slope"], out=out)
@@ -250,7 +275,7 @@ def hard_sigmoid(ctx, x, out):
     xp.clip(out, 0, 1, out=out)
 
 
-@hard_sigmoid.gradient("Out", bind=True, **OVER_DOUT)
+@hard_sigmoid.gradient("Out", bind=True, **OVER_DOUT, formula={"dX": "dOut * T(Out > 0 && Out < 1) * {slope}"})
 def hard_sigmoid_grad(ctx, out, dout, dx):
     # dX = dOut * slope * (0 < Out < 1)
     select = masked(ctx, dout, dx, between(ctx, out, 0, 1))
@@ -262,12 +287,12 @@ def hard_sigmoid_grad(ctx, out, dout, dx):
     return step
 
 
-@activation("tanh", unused=LIBRARIES, monotone=True)
+@activation("tanh", unused=LIBRARIES, monotone=True, formula={"Out": "tanh(X)"})
 def tanh(ctx, x, out):
     ctx.xp.tanh(x, out=out)
 
 
-@tanh.gradient("Out", **APART)
+@tanh.gradient("Out", **APART, formula={"dX": "dOut * (1 - Out * Out)"})
 def tanh_grad(ctx, out, dout, dx):
     xp = ctx.xp  # dX = dOut * (1 - Out^2)
     xp.multiply(out, out, out=dx)
@@ -275,7 +300,7 @@ def tanh_grad(ctx, out, dout, dx):
     xp.multiply(dout, dx, out=dx)
 
 
-@activation("stanh", attrs={"scale_a": 0.67, "scale_b": 1.7159})
+@activation("stanh", attrs={"scale_a": 0.67, "scale_b": 1.7159}, formula={"Out": "tanh(X * {scale_a}) * {scale_b}"})
 def stanh(ctx, x, out):
     xp = ctx.xp  # b * tanh(a * X)
     xp.multiply(x, ctx.attrs["scale_a"], out=out)
@@ -283,7 +308,9 @@ def stanh(ctx, x, out):
     xp.multiply(out, ctx.attrs["scale_b"], out=out)
 
 
-@stanh.gradient("X", **APART)
+@stanh.gradient(
+    "X", **APART, formula={"dX": "const T t = tanh(X * {scale_a}); dOut * ((1 - t * t) * ({scale_a} * {scale_b}))"}
+)
 def stanh_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = dOut * a * b * (1 - tanh(a * X)^2)
     xp.multiply(x, ctx.attrs["scale_a"], out=dx)
@@ -294,13 +321,13 @@ def stanh_grad(ctx, x, dout, dx):
     xp.multiply(dout, dx, out=dx)
 
 
-@activation("tanh_shrink", unused=LIBRARIES, in_place=False)
+@activation("tanh_shrink", unused=LIBRARIES, in_place=False, formula={"Out": "X - tanh(X)"})
 def tanh_shrink(ctx, x, out):
     ctx.xp.tanh(x, out=out)
     ctx.xp.subtract(x, out, out=out)
 
 
-@tanh_shrink.gradient("X", **APART)
+@tanh_shrink.gradient("X", **APART, formula={"dX": "const T t = tanh(X); dOut * (t * t)"})
 def tanh_shrink_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = dOut * tanh(X)^2
     xp.tanh(x, out=dx)
@@ -318,18 +345,24 @@ def log_one_plus_exp(xp, x, out, temporary):
     xp.add(out, temporary, out=out)
 
 
-@activation("softplus", unused=LIBRARIES, choices={"beta": (1.0,)}, bind=True)
+# The same as an expression.
+LOG_ONE_PLUS_EXP = "(larger({0}, T(0)) + log1p(exp(-fabs({0}))))"
+
+
+@activation(
+    "softplus", unused=LIBRARIES, choices={"beta": (1.0,)}, bind=True, formula={"Out": LOG_ONE_PLUS_EXP.format("X")}
+)
 def softplus(ctx, x, out):
     return functools.partial(log_one_plus_exp, ctx.xp, x, out, scratch_like(ctx, x))
 
 
-@softplus.gradient("X", **APART)
+@softplus.gradient("X", **APART, formula={"dX": "dOut * (1 / (1 + exp(-X)))"})
 def softplus_grad(ctx, x, dout, dx):
     logistic(ctx.xp, x, dx)  # dX = dOut * sigmoid(X)
     ctx.xp.multiply(dout, dx, out=dx)
 
 
-@activation("logsigmoid", unused=LIBRARIES, bind=True)
+@activation("logsigmoid", unused=LIBRARIES, bind=True, formula={"Out": "-" + LOG_ONE_PLUS_EXP.format("-X")})
 def logsigmoid(ctx, x, out):
     xp = ctx.xp  # -log(1 + exp(-X))
     temporary = scratch_like(ctx, x)
@@ -342,7 +375,7 @@ def logsigmoid(ctx, x, out):
     return step
 
 
-@logsigmoid.gradient("X", **APART)
+@logsigmoid.gradient("X", **APART, formula={"dX": "dOut / (exp(X) + 1)"})
 def logsigmoid_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = dOut * (1 - sigmoid(X)) = dOut / (1 + exp(X))
     xp.exp(x, out=dx)
@@ -350,7 +383,12 @@ def logsigmoid_grad(ctx, x, dout, dx):
     xp.divide(dout, dx, out=dx)
 
 
-@activation("soft_relu", attrs={"threshold": 40.0}, bind=True)
+soft_relu_formula = {
+    "Out": "const T x = smaller(larger(X, -{threshold}), {threshold}); " + LOG_ONE_PLUS_EXP.format("x")
+}
+
+
+@activation("soft_relu", attrs={"threshold": 40.0}, bind=True, formula=soft_relu_formula)
 def soft_relu(ctx, x, out):
     xp = ctx.xp  # log(1 + exp(X clipped to [-threshold, threshold]))
     threshold = ctx.attrs["threshold"]
@@ -363,7 +401,7 @@ def soft_relu(ctx, x, out):
     return step
 
 
-@soft_relu.gradient("Out", bind=True, **APART)
+@soft_relu.gradient("Out", bind=True, **APART, formula={"dX": "dOut * (-expm1(-Out) * T(Out < {threshold}))"})
 def soft_relu_grad(ctx, out, dout, dx):
     xp = ctx.xp  # dX = dOut * (1 - exp(-Out)) * (Out < threshold)
     mask = scratch_like(ctx, out, bool)
@@ -379,7 +417,7 @@ def soft_relu_grad(ctx, out, dout, dx):
     return step
 
 
-@activation("softsign", unused=LIBRARIES, in_place=False)
+@activation("softsign", unused=LIBRARIES, in_place=False, formula={"Out": "X / (1 + fabs(X))"})
 def softsign(ctx, x, out):
     xp = ctx.xp  # X / (1 + |X|)
     xp.absolute(x, out=out)
@@ -387,7 +425,7 @@ def softsign(ctx, x, out):
     xp.divide(x, out, out=out)
 
 
-@softsign.gradient("X", **APART)
+@softsign.gradient("X", **APART, formula={"dX": "const T s = 1 + fabs(X); dOut / (s * s)"})
 def softsign_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = dOut / (1 + |X|)^2
     xp.absolute(x, out=dx)
@@ -421,11 +459,19 @@ def swish_grad(ctx, x, dout, dx):
     return step
 
 
-for _type, _traits in (("swish", {"attrs": {"beta": 1.0}, "unused": MKLDNN}), ("silu", {})):
-    activation(_type, in_place=False, **_traits)(swish).gradient("X", bind=True, **APART)(swish_grad)
+for _type, _beta, _traits in (("swish", "{beta}", {"attrs": {"beta": 1.0}, "unused": MKLDNN}), ("silu", "1.0", {})):
+    _sigma = f"const T s = 1 / (1 + exp(-(X * {_beta}))); "
+    _slope = {"dX": f"{_sigma}dOut * (X * {_beta} * s * (1 - s) + s)"}
+    _swish = activation(_type, in_place=False, **_traits, formula={"Out": f"{_sigma}X * s"})(swish)
+    _swish.gradient("X", bind=True, **APART, formula=_slope)(swish_grad)
 
 
-@activation("hard_swish", attrs={"threshold": 6.0, "scale": 6.0, "offset": 3.0}, in_place=False)
+@activation(
+    "hard_swish",
+    attrs={"threshold": 6.0, "scale": 6.0, "offset": 3.0},
+    in_place=False,
+    formula={"Out": "X * smaller(larger(X + {offset}, 0.0), {threshold}) / {scale}"},
+)
 def hard_swish(ctx, x, out):
     xp = ctx.xp  # X * clip(X + offset, 0, threshold) / scale
     xp.add(x, ctx.attrs["offset"], out=out)
@@ -434,7 +480,13 @@ def hard_swish(ctx, x, out):
     xp.divide(out, ctx.attrs["scale"], out=out)
 
 
-@hard_swish.gradient("X", bind=True, **APART)
+def hard_swish_slope(attrs, specs):
+    threshold, scale, offset = attrs["threshold"], attrs["scale"], attrs["offset"]
+    between = f"T(X > {-offset!r} && X < {threshold - offset!r}) * (X * {2 / scale!r} + {offset / scale!r})"
+    return {"dX": f"dOut * ({between} + T(X >= {threshold - offset!r}))"} if is_float(specs) else None
+
+
+@hard_swish.gradient("X", bind=True, **APART, formula=hard_swish_slope)
 def hard_swish_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = dOut * (0 below -offset, 1 from threshold - offset on, (2 X + offset) / scale between)
     threshold, scale, offset = ctx.attrs["threshold"], ctx.attrs["scale"], ctx.attrs["offset"]
@@ -453,7 +505,13 @@ def hard_swish_grad(ctx, x, dout, dx):
     return step
 
 
-@activation("mish", attrs={"threshold": 20.0}, in_place=False, bind=True)
+@activation(
+    "mish",
+    attrs={"threshold": 20.0},
+    in_place=False,
+    bind=True,
+    formula={"Out": f"X * tanh({LOG_ONE_PLUS_EXP.format('X')})"},
+)
 def mish(ctx, x, out):
     xp = ctx.xp  # X * tanh(log(1 + exp(X)))
     temporary = scratch_like(ctx, x)
@@ -466,7 +524,12 @@ def mish(ctx, x, out):
     return step
 
 
-@mish.gradient("X", bind=True, **APART)
+@mish.gradient(
+    "X",
+    bind=True,
+    **APART,
+    formula={"dX": f"const T t = tanh({LOG_ONE_PLUS_EXP.format('X')}); dOut * (t + X * ((1 - t * t) / (1 + exp(-X))))"},
+)
 def mish_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = dOut * (t + X * (1 - t^2) * sigmoid(X)) with t = tanh(log(1 + exp(X)))
     t, sigma = scratch_like(ctx, x), scratch_like(ctx, x)
@@ -533,12 +596,12 @@ def erf_into(ctx, x, out):
     return step
 
 
-@activation("erf", in_place=False, bind=True)
+@activation("erf", in_place=False, bind=True, formula={"Out": "erf(X)"})
 def erf(ctx, x, out):
     return erf_into(ctx, x, out)
 
 
-@erf.gradient("X", **APART)
+@erf.gradient("X", **APART, formula={"dX": f"dOut * (exp(-(X * X)) * {2 / math.sqrt(math.pi)!r})"})
 def erf_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = dOut * 2 / sqrt(pi) * exp(-X^2)
     xp.multiply(x, x, out=dx)
@@ -575,7 +638,26 @@ def gelu_erf(ctx, x, out):
     return step
 
 
-@activation("gelu", unused=LIBRARIES, attrs={"approximate": False}, in_place=False, bind=True)
+# The two of them as expressions.
+_GELU_TANH = f"tanh(X * (X * X * 0.044715 + 1) * {math.sqrt(2 / math.pi)!r})"
+_GELU_ERF = f"erf(X * {math.sqrt(0.5)!r})"
+
+
+def gelu_formula(attrs, specs):
+    return {"Out": f"(1 + {_GELU_TANH if attrs['approximate'] else _GELU_ERF}) * X * 0.5"} if is_float(specs) else None
+
+
+def gelu_slope(attrs, specs):
+    if not is_float(specs):
+        return None
+    if attrs["approximate"]:
+        inner = f"(X * X * {3 * 0.044715!r} + 1) * {math.sqrt(2 / math.pi)!r} * X"
+        return {"dX": f"const T t = {_GELU_TANH}; dOut * (((1 - t) * ({inner}) + 1) * (1 + t) * 0.5)"}
+    density = f"exp(X * X * -0.5) * X * {1 / math.sqrt(2 * math.pi)!r}"
+    return {"dX": f"dOut * ((1 + {_GELU_ERF}) * 0.5 + {density})"}
+
+
+@activation("gelu", unused=LIBRARIES, attrs={"approximate": False}, in_place=False, bind=True, formula=gelu_formula)
 def gelu(ctx, x, out):
     xp = ctx.xp  # X * (1 + erf(X / sqrt(2))) / 2, or erf approximated by a tanh
     compute = (gelu_tanh if ctx.attrs["approximate"] else gelu_erf)(ctx, x, out)
@@ -589,7 +671,7 @@ def gelu(ctx, x, out):
     return step
 
 
-@gelu.gradient("X", bind=True, **APART)
+@gelu.gradient("X", bind=True, **APART, formula=gelu_slope)
 def gelu_grad(ctx, x, dout, dx):
     xp = ctx.xp
     square = scratch_like(ctx, x)
@@ -655,8 +737,22 @@ def slopes_for(ctx, x, alpha):
     return alpha.reshape(shape[ctx.attrs["mode"]])
 
 
+def slopes_broadcast(attrs, shapes):
+    x = shapes["X"]
+    laid = {"all": (), "channel": (*x[1:2], *(1,) * (len(x) - 2)), "element": x[1:]}[attrs["mode"]]
+    return {"Alpha": laid, "dAlpha": laid}
+
+
 @operator(
-    "prelu", inputs="X, Alpha", outputs="Out", attrs={"mode": "all"}, infer=infer_prelu, elementwise=True, bind=True
+    "prelu",
+    inputs="X, Alpha",
+    outputs="Out",
+    attrs={"mode": "all"},
+    infer=infer_prelu,
+    elementwise=True,
+    bind=True,
+    formula={"Out": "larger(X, 0.0) + smaller(X, 0.0) * Alpha"},
+    broadcasts=slopes_broadcast,
 )
 def prelu(ctx, x, alpha, out):
     xp = ctx.xp  # Out = max(X, 0) + Alpha * min(X, 0)
@@ -672,7 +768,13 @@ def prelu(ctx, x, alpha, out):
     return step
 
 
-@prelu.gradient("X, Alpha", elementwise=True, bind=True)
+@prelu.gradient(
+    "X, Alpha",
+    elementwise=True,
+    bind=True,
+    formula={"dX": "dOut * (X > 0 ? 1.0 : Alpha)", "dAlpha": "dOut * smaller(X, 0.0)"},
+    broadcasts=slopes_broadcast,
+)
 def prelu_grad(ctx, x, alpha, dout, dx, dalpha):
     xp = ctx.xp  # dX = dOut * (1 if X > 0 else Alpha), dAlpha = sum of dOut * min(X, 0)
     slope = slopes_for(ctx, x, alpha)

@@ -6,6 +6,14 @@ from .reduce import axis_of
 from .registry import MKLDNN, EnforceNotMet, Spec, operator
 
 
+def scale_formula(attrs, specs):
+    number = float if specs["X"][0].dtype.kind == "f" else int
+    factor, bias = number(attrs["scale"]), number(attrs["bias"])
+    times = " * T(ScaleTensor)" if "ScaleTensor" in specs else "" if factor == 1 else f" * ({factor!r})"
+    plus = f" + ({bias!r})" if bias else ""
+    return {"Out": f"X{times}{plus}" if attrs["bias_after_scale"] or not (plus and times) else f"(X{plus}){times}"}
+
+
 @operator(
     "scale",
     inputs="X, ScaleTensor?!",
@@ -16,6 +24,7 @@ from .registry import MKLDNN, EnforceNotMet, Spec, operator
     bind=True,
     constant=True,
     pointwise=True,
+    formula=scale_formula,
 )
 def scale(ctx, x, factor, out):
     xp = ctx.xp  # scale * X + bias, or scale * (X + bias)
@@ -53,7 +62,14 @@ def infer_minus(attrs, x, y):
     return x
 
 
-@operator("minus", inputs="X, Y", outputs="Out", infer=infer_minus, elementwise=True)
+@operator(
+    "minus",
+    inputs="X, Y",
+    outputs="Out",
+    infer=infer_minus,
+    elementwise=True,
+    formula=lambda attrs, specs: {"Out": "X - Y"},
+)
 def minus(ctx, x, y, out):
     ctx.xp.subtract(x, y, out=out)
 
@@ -82,6 +98,10 @@ def infer_sum(attrs, xs):
     return Spec(tuple(known), xs[0].dtype)
 
 
+def sum_formula(attrs, specs):
+    return {"Out": " + ".join(f"X{number}" for number in range(len(specs["X"])))}
+
+
 @operator(
     "sum",
     inputs="X*",
@@ -92,6 +112,7 @@ def infer_sum(attrs, xs):
     inplace={"Out": "X"},
     bind=True,
     pointwise=True,
+    formula=sum_formula,
 )
 def sum(ctx, xs, out):
     add = ctx.xp.add
@@ -119,8 +140,20 @@ def infer_increment(attrs, x):
     return x
 
 
+def increment_formula(attrs, specs):
+    step = attrs["step"]
+    return {"Out": f"X + ({float(step) if specs['X'][0].dtype.kind == 'f' else int(step)!r})"}
+
+
 @operator(
-    "increment", inputs="X", outputs="Out!", attrs={"step": 1.0}, infer=infer_increment, inplace={"Out": "X"}, bind=True
+    "increment",
+    inputs="X",
+    outputs="Out!",
+    attrs={"step": 1.0},
+    infer=infer_increment,
+    inplace={"Out": "X"},
+    bind=True,
+    formula=increment_formula,
 )
 def increment(ctx, x, out):
     step = ctx.attrs["step"]

@@ -18,6 +18,18 @@ def infer_given_shape(attrs, shape_tensor=None, shape_tensors=()):
     return Spec(tuple(-1 if size is None else size for size in shape), numpy_dtype(attrs["dtype"]))
 
 
+def constant_formula(attrs, specs):
+    dtype = specs["Out"][0].dtype
+    if "ValueTensor" in specs:
+        return {"Out": "ValueTensor"} if specs["ValueTensor"][0].dtype == dtype else None
+    return {"Out": number_of(constant(attrs, dtype), dtype)}
+
+
+def number_of(value, dtype):
+    """A number as a formula."""
+    return repr(float(value)) if dtype.kind == "f" else str(int(value))
+
+
 @operator(
     "fill_constant",
     inputs="ValueTensor?!, ShapeTensor?!, ShapeTensorList*?!",
@@ -26,6 +38,7 @@ def infer_given_shape(attrs, shape_tensor=None, shape_tensors=()):
     types={"shape": "LONGS"},
     infer=lambda attrs, value, *shapes: infer_given_shape(attrs, *shapes),
     constant=True,
+    formula=constant_formula,
 )
 def fill_constant(ctx, value, shape_tensor, shape_tensors, out):
     if value is None:
@@ -69,18 +82,32 @@ BATCH_SIZE_LIKE = {"shape": [], "input_dim_idx": 0, "output_dim_idx": 0, "dtype"
     attrs={**BATCH_SIZE_LIKE, "value": 0.0, "str_value": "", "force_cpu": False},
     infer=infer_batch_size_like,
     shape_only="Input",
+    formula=constant_formula,
 )
 def fill_constant_batch_size_like(ctx, like, out):
     out.fill(constant(ctx.attrs, out.dtype))
 
 
-@operator("fill_zeros_like", inputs="X!", outputs="Out!", shape_only="X", elementwise=True, flops=none)
+@operator(
+    "fill_zeros_like",
+    inputs="X!",
+    outputs="Out!",
+    shape_only="X",
+    elementwise=True,
+    flops=none,
+    formula=lambda attrs, specs: {"Out": "0"},
+)
 def fill_zeros_like(ctx, x, out):
     out.fill(0)
 
 
 def infer_any_like(attrs, x):
     return x if attrs["dtype"] == -1 else Spec(x.shape, numpy_dtype(attrs["dtype"]))
+
+
+def any_formula(attrs, specs):
+    dtype = specs["Out"][0].dtype
+    return {"Out": number_of(dtype.type(attrs["value"]), dtype)}
 
 
 @operator(
@@ -90,9 +117,16 @@ def infer_any_like(attrs, x):
     attrs={"value": 0.0, "dtype": -1},
     infer=infer_any_like,
     shape_only="X",
+    formula=any_formula,
 )
 def fill_any_like(ctx, x, out):
     out.fill(out.dtype.type(ctx.attrs["value"]))
+
+
+def value_formula(attrs, specs):
+    spec = specs["Out"][0]
+    values = attrs.get(VALUE_LISTS.get(spec.dtype.name), ())
+    return {"Out": number_of(values[0], spec.dtype)} if len(values) == spec.size == 1 else None
 
 
 @operator(
@@ -103,6 +137,7 @@ def fill_any_like(ctx, x, out):
     infer=infer_given_shape,
     bind=True,
     constant=True,
+    formula=value_formula,
 )
 def assign_value(ctx, out):
     values = ctx.attrs[VALUE_LISTS[out.dtype.name]]

@@ -64,6 +64,22 @@ def rows_of_pair(attrs, shapes):
     return slots
 
 
+def broadcasts_of_pair(attrs, shapes):
+    """The shapes in which X, Y and their gradients broadcast."""
+    x, y = aligned(shapes["X"], shapes["Y"], attrs["axis"])
+    return {"X": x, "Y": y, "dX": x, "dY": y}
+
+
+def for_all(text):
+    """A formula that holds for numbers of all types."""
+    return lambda attrs, specs: {"Out": text}
+
+
+def by_kind(of_floats, of_integers):
+    """A formula for floating-point numbers, and one for integers."""
+    return lambda attrs, specs: {"Out": of_floats if specs["X"][0].dtype.kind == "f" else of_integers}
+
+
 def pair(type, infer=infer_result, **traits):
     """An operator of `X` and `Y` with the attribute `axis`, bound to its arrays."""
     attrs = {"axis": -1, **traits.pop("attrs", {})}
@@ -78,6 +94,7 @@ def pair(type, infer=infer_result, **traits):
         rows=rows_of_pair,
         constant=True,
         pointwise=True,
+        broadcasts=broadcasts_of_pair,
         **traits,
     )
 
@@ -106,18 +123,18 @@ def adds_to_channels(attrs, specs):
 # Of the arithmetic ones.
 _IGNORED = {"unused": MKLDNN, "fixed": {"x_data_format": "", "y_data_format": ""}}
 _OVER_X = {"inplace": {"Out": "X"}, **_IGNORED}
-_OVER_DOUT = {"elementwise": True, "bind": True, "inplace": {"X@GRAD": "Out@GRAD"}}
-_APART = {"elementwise": True, "bind": True}
+_APART = {"elementwise": True, "bind": True, "broadcasts": broadcasts_of_pair}
+_OVER_DOUT = {**_APART, "inplace": {"X@GRAD": "Out@GRAD"}}
 
-add = pair("elementwise_add", monotone=adds_to_channels, **_OVER_X)(apply("add"))
-subtract = pair("elementwise_sub", **_OVER_X)(apply("subtract"))
-multiply = pair("elementwise_mul", **_OVER_X)(apply("multiply"))
-maximum = pair("elementwise_max", **_OVER_X)(apply("maximum"))
-minimum = pair("elementwise_min", **_OVER_X)(apply("minimum"))
-power = pair("elementwise_pow", **_OVER_X)(apply("power"))
+add = pair("elementwise_add", monotone=adds_to_channels, formula=for_all("X + Y"), **_OVER_X)(apply("add"))
+subtract = pair("elementwise_sub", formula=for_all("X - Y"), **_OVER_X)(apply("subtract"))
+multiply = pair("elementwise_mul", formula=for_all("X * Y"), **_OVER_X)(apply("multiply"))
+maximum = pair("elementwise_max", formula=for_all("larger(X, Y)"), **_OVER_X)(apply("maximum"))
+minimum = pair("elementwise_min", formula=for_all("smaller(X, Y)"), **_OVER_X)(apply("minimum"))
+power = pair("elementwise_pow", formula={"Out": "pow(X, Y)"}, **_OVER_X)(apply("power"))
 
 
-@pair("elementwise_div", **_IGNORED)
+@pair("elementwise_div", formula=by_kind("X / Y", "quotient(X, Y)"), **_IGNORED)
 def divide(ctx, x, y, out):
     xp = ctx.xp
     x, y = broadcast(ctx, x, y)
@@ -133,7 +150,7 @@ def divide(ctx, x, y, out):
     return step
 
 
-@pair("elementwise_floordiv", **_IGNORED)
+@pair("elementwise_floordiv", formula=by_kind("floored(X, Y)", "quotient(X, Y)"), **_IGNORED)
 def floor_divide(ctx, x, y, out):
     if x.dtype.kind == "f":
         return apply("floor_divide")(ctx, x, y, out)
@@ -141,7 +158,7 @@ def floor_divide(ctx, x, y, out):
     return divide.kernel(ctx, x, y, out)
 
 
-@pair("elementwise_mod", **_OVER_X)
+@pair("elementwise_mod", formula=by_kind("modulus(X, Y)", "remainder_of(X, Y)"), **_OVER_X)
 def modulo(ctx, x, y, out):
     # The remainder has the sign of the dividend for integers, that of the divisor for floats.
     return apply("mod" if x.dtype.kind == "f" else "fmod")(ctx, x, y, out)
@@ -169,7 +186,7 @@ def targets(ctx, x, y, dx, dy):
     return None if dx is None else dx.reshape(x_shape), None if dy is None else dy.reshape(y_shape)
 
 
-@add.gradient(shapes="X, Y", **_OVER_DOUT)
+@add.gradient(shapes="X, Y", **_OVER_DOUT, formula={"dX": "dOut", "dY": "dOut"})
 def add_grad(ctx, x, y, dout, dx, dy):
     # dX and dY are dOut, summed over the dimensions that were repeated.
     steps = [dy_step(ctx, x, y, dout, dy)]
@@ -182,7 +199,7 @@ def dy_step(ctx, x, y, dout, dy):
     return None if dy is None else sum_into(ctx, dout, targets(ctx, x, y, None, dy)[1])
 
 
-@subtract.gradient(shapes="X, Y", **_OVER_DOUT)
+@subtract.gradient(shapes="X, Y", **_OVER_DOUT, formula={"dX": "dOut", "dY": "-dOut"})
 def subtract_grad(ctx, x, y, dout, dx, dy):
     # dX = dOut, dY = -dOut, summed over the dimensions that were repeated.
     steps = [dy_step(ctx, x, y, dout, dy)]
@@ -193,7 +210,7 @@ def subtract_grad(ctx, x, y, dout, dx, dy):
     return in_sequence(steps)
 
 
-@multiply.gradient("X, Y", **_APART)
+@multiply.gradient("X, Y", **_APART, formula={"dX": "dOut * Y", "dY": "dOut * X"})
 def multiply_grad(ctx, x, y, dout, dx, dy):
     xp = ctx.xp  # dX = dOut * Y, dY = dOut * X
     dx, dy = targets(ctx, x, y, dx, dy)
@@ -206,7 +223,7 @@ def multiply_grad(ctx, x, y, dout, dx, dy):
     )
 
 
-@divide.gradient("Y, Out", shapes="X", **_APART)
+@divide.gradient("Y, Out", shapes="X", **_APART, formula={"dX": "dOut / Y", "dY": "-(dOut * Out / Y)"})
 def divide_grad(ctx, y, out, x, dout, dx, dy):
     xp = ctx.xp  # dX = dOut / Y, dY = -dOut * Out / Y
     dx, dy = targets(ctx, x, y, dx, dy)
@@ -245,11 +262,19 @@ def choice_grad(chosen, other):
     return kernel
 
 
-maximum.gradient("X, Y", **_APART)(choice_grad("greater", "less_equal"))
-minimum.gradient("X, Y", **_APART)(choice_grad("less", "greater_equal"))
+maximum.gradient("X, Y", **_APART, formula={"dX": "dOut * T(X > Y)", "dY": "dOut * T(X <= Y)"})(
+    choice_grad("greater", "less_equal")
+)
+minimum.gradient("X, Y", **_APART, formula={"dX": "dOut * T(X < Y)", "dY": "dOut * T(X >= Y)"})(
+    choice_grad("less", "greater_equal")
+)
 
 
-@power.gradient("X, Y", **_APART)
+@power.gradient(
+    "X, Y",
+    **_APART,
+    formula={"dX": "pow(X, Y - 1) * Y * dOut", "dY": "pow(X, Y) * dOut * log(X)"},
+)
 def power_grad(ctx, x, y, dout, dx, dy):
     xp = ctx.xp  # dX = dOut * Y * X ^ (Y - 1), dY = dOut * log(X) * X ^ Y
     dx, dy = targets(ctx, x, y, dx, dy)
@@ -272,15 +297,15 @@ def power_grad(ctx, x, y, dout, dx, dy):
     return in_sequence([share(ctx, slope_x, dx, dout), share(ctx, slope_y, dy, dout)])
 
 
-for _type, _function in {
-    "less_than": "less",
-    "less_equal": "less_equal",
-    "greater_than": "greater",
-    "greater_equal": "greater_equal",
-    "equal": "equal",
-    "not_equal": "not_equal",
-}.items():
-    pair(_type, infer_comparison, attrs={"force_cpu": False})(apply(_function))
+for _type, _function, _sign in (
+    ("less_than", "less", "<"),
+    ("less_equal", "less_equal", "<="),
+    ("greater_than", "greater", ">"),
+    ("greater_equal", "greater_equal", ">="),
+    ("equal", "equal", "=="),
+    ("not_equal", "not_equal", "!="),
+):
+    pair(_type, infer_comparison, attrs={"force_cpu": False}, formula=for_all(f"X {_sign} Y"))(apply(_function))
 
 
 def infer_logical(attrs, x, y=None):
@@ -290,21 +315,37 @@ def infer_logical(attrs, x, y=None):
     return x if y is None else Spec(broadcast_shape(x.shape, y.shape, -1), x.dtype)
 
 
-def logical(type):
+def logical(type, formula):
     """An operator on two tensors of truth values."""
 
-    @operator(type, inputs="X, Y", outputs="Out", infer=infer_logical, elementwise=True, inplace={"Out": "X"})
+    @operator(
+        type,
+        inputs="X, Y",
+        outputs="Out",
+        infer=infer_logical,
+        elementwise=True,
+        inplace={"Out": "X"},
+        formula=for_all(formula),
+    )
     def kernel(ctx, x, y, out):
         getattr(ctx.xp, type)(x, y, out=out)
 
     return kernel
 
 
-logical("logical_and")
-logical("logical_or")
-logical("logical_xor")
+logical("logical_and", "X && Y")
+logical("logical_or", "X || Y")
+logical("logical_xor", "X != Y")
 
 
-@operator("logical_not", inputs="X", outputs="Out", infer=infer_logical, elementwise=True, inplace={"Out": "X"})
+@operator(
+    "logical_not",
+    inputs="X",
+    outputs="Out",
+    infer=infer_logical,
+    elementwise=True,
+    inplace={"Out": "X"},
+    formula=for_all("!X"),
+)
 def logical_not(ctx, x, out):
     ctx.xp.logical_not(x, out=out)

@@ -1,60 +1,60 @@
 """Elementary functions of each element of one tensor: powers, logarithms, sines, rounding."""
 
-from .activation import APART, OVER_DOUT, activation, between, masked
+from .activation import APART, OVER_DOUT, activation, between, is_float, masked
 from .registry import LIBRARIES
 from .strides import scratch_like
 
 
-@activation("exp", unused=LIBRARIES)
+@activation("exp", unused=LIBRARIES, formula={"Out": "exp(X)"})
 def exp(ctx, x, out):
     ctx.xp.exp(x, out=out)
 
 
-@exp.gradient("Out", **OVER_DOUT)
+@exp.gradient("Out", **OVER_DOUT, formula={"dX": "dOut * Out"})
 def exp_grad(ctx, out, dout, dx):
     ctx.xp.multiply(dout, out, out=dx)
 
 
-@activation("log", unused=LIBRARIES)
+@activation("log", unused=LIBRARIES, formula={"Out": "log(X)"})
 def log(ctx, x, out):
     ctx.xp.log(x, out=out)
 
 
-@log.gradient("X", **OVER_DOUT)
+@log.gradient("X", **OVER_DOUT, formula={"dX": "dOut / X"})
 def log_grad(ctx, x, dout, dx):
     ctx.xp.divide(dout, x, out=dx)
 
 
-@activation("log1p", unused=LIBRARIES)
+@activation("log1p", unused=LIBRARIES, formula={"Out": "log1p(X)"})
 def log1p(ctx, x, out):
     ctx.xp.log1p(x, out=out)
 
 
-@log1p.gradient("X", **APART)
+@log1p.gradient("X", **APART, formula={"dX": "dOut / (1 + X)"})
 def log1p_grad(ctx, x, dout, dx):
     ctx.xp.add(x, 1, out=dx)  # dX = dOut / (1 + X)
     ctx.xp.divide(dout, dx, out=dx)
 
 
-@activation("sqrt", unused=LIBRARIES)
+@activation("sqrt", unused=LIBRARIES, formula={"Out": "sqrt(X)"})
 def sqrt(ctx, x, out):
     ctx.xp.sqrt(x, out=out)
 
 
-@sqrt.gradient("Out", **OVER_DOUT)
+@sqrt.gradient("Out", **OVER_DOUT, formula={"dX": "dOut * 0.5 / Out"})
 def sqrt_grad(ctx, out, dout, dx):
     xp = ctx.xp  # dX = dOut / (2 Out)
     xp.multiply(dout, 0.5, out=dx)
     xp.divide(dx, out, out=dx)
 
 
-@activation("rsqrt", unused=LIBRARIES)
+@activation("rsqrt", unused=LIBRARIES, formula={"Out": "1 / sqrt(X)"})
 def rsqrt(ctx, x, out):
     ctx.xp.sqrt(x, out=out)
     ctx.xp.divide(1, out, out=out)
 
 
-@rsqrt.gradient("Out", **APART)
+@rsqrt.gradient("Out", **APART, formula={"dX": "dOut * (Out * Out * Out * -0.5)"})
 def rsqrt_grad(ctx, out, dout, dx):
     xp = ctx.xp  # dX = -dOut * Out^3 / 2
     xp.multiply(out, out, out=dx)
@@ -63,35 +63,43 @@ def rsqrt_grad(ctx, out, dout, dx):
     xp.multiply(dout, dx, out=dx)
 
 
-@activation("square", unused=LIBRARIES)
+def squared(attrs, specs):
+    return {"Out": "X * X"}
+
+
+@activation("square", unused=LIBRARIES, formula=squared)
 def square(ctx, x, out):
     ctx.xp.multiply(x, x, out=out)
 
 
-@square.gradient("X", **OVER_DOUT)
+@square.gradient("X", **OVER_DOUT, formula={"dX": "dOut * X * 2"})
 def square_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = 2 X dOut
     xp.multiply(dout, x, out=dx)
     xp.multiply(dx, 2, out=dx)
 
 
-@activation("abs", unused=LIBRARIES)
+def magnitude(attrs, specs):
+    return {"Out": "fabs(X)" if is_float(specs) else "X < T(0) ? -X : X"}
+
+
+@activation("abs", unused=LIBRARIES, formula=magnitude)
 def absolute(ctx, x, out):
     ctx.xp.absolute(x, out=out)
 
 
-@absolute.gradient("X", **APART)
+@absolute.gradient("X", **APART, formula={"dX": "dOut * sign(X)"})
 def abs_grad(ctx, x, dout, dx):
     ctx.xp.sign(x, out=dx)  # dX = dOut * sign(X)
     ctx.xp.multiply(dout, dx, out=dx)
 
 
-@activation("reciprocal", unused=LIBRARIES)
+@activation("reciprocal", unused=LIBRARIES, formula={"Out": "1 / X"})
 def reciprocal(ctx, x, out):
     ctx.xp.divide(1, x, out=out)
 
 
-@reciprocal.gradient("Out", **APART)
+@reciprocal.gradient("Out", **APART, formula={"dX": "dOut * -(Out * Out)"})
 def reciprocal_grad(ctx, out, dout, dx):
     xp = ctx.xp  # dX = -dOut * Out^2
     xp.multiply(out, out, out=dx)
@@ -99,23 +107,23 @@ def reciprocal_grad(ctx, out, dout, dx):
     xp.multiply(dout, dx, out=dx)
 
 
-@activation("sin", unused=LIBRARIES)
+@activation("sin", unused=LIBRARIES, formula={"Out": "sin(X)"})
 def sin(ctx, x, out):
     ctx.xp.sin(x, out=out)
 
 
-@sin.gradient("X", **APART)
+@sin.gradient("X", **APART, formula={"dX": "dOut * cos(X)"})
 def sin_grad(ctx, x, dout, dx):
     ctx.xp.cos(x, out=dx)
     ctx.xp.multiply(dout, dx, out=dx)
 
 
-@activation("cos", unused=LIBRARIES)
+@activation("cos", unused=LIBRARIES, formula={"Out": "cos(X)"})
 def cos(ctx, x, out):
     ctx.xp.cos(x, out=out)
 
 
-@cos.gradient("X", **APART)
+@cos.gradient("X", **APART, formula={"dX": "dOut * -sin(X)"})
 def cos_grad(ctx, x, dout, dx):
     xp = ctx.xp
     xp.sin(x, out=dx)
@@ -123,12 +131,12 @@ def cos_grad(ctx, x, dout, dx):
     xp.multiply(dout, dx, out=dx)
 
 
-@activation("asin")
+@activation("asin", formula={"Out": "asin(X)"})
 def asin(ctx, x, out):
     ctx.xp.arcsin(x, out=out)
 
 
-@asin.gradient("X", **APART)
+@asin.gradient("X", **APART, formula={"dX": "dOut / sqrt(1 - X * X)"})
 def asin_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = dOut / sqrt(1 - X^2)
     xp.multiply(x, x, out=dx)
@@ -137,12 +145,12 @@ def asin_grad(ctx, x, dout, dx):
     xp.divide(dout, dx, out=dx)
 
 
-@activation("acos")
+@activation("acos", formula={"Out": "acos(X)"})
 def acos(ctx, x, out):
     ctx.xp.arccos(x, out=out)
 
 
-@acos.gradient("X", **APART)
+@acos.gradient("X", **APART, formula={"dX": "dOut / -sqrt(1 - X * X)"})
 def acos_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = -dOut / sqrt(1 - X^2)
     xp.multiply(x, x, out=dx)
@@ -152,12 +160,12 @@ def acos_grad(ctx, x, dout, dx):
     xp.divide(dout, dx, out=dx)
 
 
-@activation("atan")
+@activation("atan", formula={"Out": "atan(X)"})
 def atan(ctx, x, out):
     ctx.xp.arctan(x, out=out)
 
 
-@atan.gradient("X", **APART)
+@atan.gradient("X", **APART, formula={"dX": "dOut / (1 + X * X)"})
 def atan_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = dOut / (1 + X^2)
     xp.multiply(x, x, out=dx)
@@ -170,23 +178,23 @@ def no_slope(ctx, dout, dx):
     dx.fill(0)
 
 
-@activation("ceil", unused=LIBRARIES)
+@activation("ceil", unused=LIBRARIES, formula={"Out": "ceil(X)"})
 def ceil(ctx, x, out):
     ctx.xp.ceil(x, out=out)
 
 
-ceil.gradient(**OVER_DOUT)(no_slope)
+ceil.gradient(**OVER_DOUT, formula={"dX": "0.0"})(no_slope)
 
 
-@activation("floor", unused=LIBRARIES)
+@activation("floor", unused=LIBRARIES, formula={"Out": "floor(X)"})
 def floor(ctx, x, out):
     ctx.xp.floor(x, out=out)
 
 
-floor.gradient(**OVER_DOUT)(no_slope)
+floor.gradient(**OVER_DOUT, formula={"dX": "0.0"})(no_slope)
 
 
-@activation("round", unused=LIBRARIES, bind=True)
+@activation("round", unused=LIBRARIES, bind=True, formula={"Out": "round(X)"})
 def round(ctx, x, out):
     xp = ctx.xp  # Halves go away from zero, where NumPy's go to the even neighbour.
     rest = scratch_like(ctx, x)
@@ -202,10 +210,14 @@ def round(ctx, x, out):
     return step
 
 
-round.gradient(**OVER_DOUT)(no_slope)
+round.gradient(**OVER_DOUT, formula={"dX": "0.0"})(no_slope)
 
 
-@activation("sign")
+def direction(attrs, specs):
+    return {"Out": "sign(X)"}
+
+
+@activation("sign", formula=direction)
 def sign(ctx, x, out):
     ctx.xp.sign(x, out=out)
 
@@ -216,7 +228,28 @@ def sign_grad(inputs, outputs, attrs):
     return [("scale", {"X": [dout]}, {"Out": [dx]}, {"scale": 0.0})]
 
 
-@activation("pow", inputs="X, FactorTensor?!", attrs={"factor": 1.0}, in_place=False)
+# The same as expressions.
+_PRODUCTS = {0: "1.0", 1: "X", 2: "X * X", 3: "X * (X * X)", -1: "1 / X", 0.5: "sqrt(X)"}
+
+
+def power_formula(attrs, specs):
+    if not is_float(specs):
+        return None
+    if "FactorTensor" in specs:
+        return {"Out": "pow(X, T(FactorTensor))"}
+    return {"Out": _PRODUCTS.get(attrs["factor"], "pow(X, {factor})")}
+
+
+def power_slope(attrs, specs):
+    if not is_float(specs):
+        return None
+    if "FactorTensor" in specs:
+        return {"dX": "dOut * (pow(X, T(FactorTensor) - 1) * T(FactorTensor))"}
+    raised = _PRODUCTS.get(attrs["factor"] - 1, f"pow(X, {float(attrs['factor'] - 1)!r})")
+    return {"dX": f"dOut * ({raised} * {{factor}})"}
+
+
+@activation("pow", inputs="X, FactorTensor?!", attrs={"factor": 1.0}, in_place=False, formula=power_formula)
 def power(ctx, x, factor, out):
     raise_to(ctx.xp, x, ctx.attrs["factor"] if factor is None else factor, out)
 
@@ -241,7 +274,7 @@ def raise_to(xp, x, factor, out):
         xp.power(x, factor, out=out)
 
 
-@power.gradient("X, FactorTensor", **APART)
+@power.gradient("X, FactorTensor", **APART, formula=power_slope)
 def pow_grad(ctx, x, factor, dout, dx):
     xp = ctx.xp  # dX = dOut * factor * X ^ (factor - 1)
     factor = ctx.attrs["factor"] if factor is None else factor
@@ -250,7 +283,22 @@ def pow_grad(ctx, x, factor, dout, dx):
     xp.multiply(dout, dx, out=dx)
 
 
-@activation("clip", inputs="X, Min?!, Max?!", attrs={"min": 0.0, "max": 0.0})
+def bounds(specs):
+    """The range to clip to, in formulas."""
+    return "T(Min)" if "Min" in specs else "{min}", "T(Max)" if "Max" in specs else "{max}"
+
+
+def clipped(attrs, specs):
+    low, high = bounds(specs)
+    return {"Out": f"smaller(larger(X, {low}), {high})"} if is_float(specs) else None
+
+
+def clip_slope(attrs, specs):
+    low, high = bounds(specs)
+    return {"dX": f"dOut * T(X > {low} && X < {high})"} if is_float(specs) else None
+
+
+@activation("clip", inputs="X, Min?!, Max?!", attrs={"min": 0.0, "max": 0.0}, formula=clipped)
 def clip(ctx, x, low, high, out):
     low, high = limits(ctx, low, high)
     ctx.xp.clip(x, low, high, out=out)
@@ -261,7 +309,7 @@ def limits(ctx, low, high):
     return ctx.attrs["min"] if low is None else low, ctx.attrs["max"] if high is None else high
 
 
-@clip.gradient("X, Min, Max", bind=True, **OVER_DOUT)
+@clip.gradient("X, Min, Max", bind=True, **OVER_DOUT, formula=clip_slope)
 def clip_grad(ctx, x, low, high, dout, dx):
     # dX = dOut * (min < X < max)
     return masked(ctx, dout, dx, between(ctx, x, *limits(ctx, low, high)))

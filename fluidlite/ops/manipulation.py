@@ -718,6 +718,7 @@ def infer_cast(attrs, x):
     elementwise=True,
     constant=True,
     flops=none,
+    formula=lambda attrs, specs: {"Out": "X"},
 )
 def cast(ctx, x, out):
     ctx.xp.copyto(out, x, casting="unsafe")
@@ -729,7 +730,15 @@ def cast_grad(inputs, outputs, attrs):
     return [("cast", *names, {"in_dtype": attrs["out_dtype"], "out_dtype": attrs["in_dtype"]})]
 
 
-@operator("assign", inputs="X", outputs="Out", elementwise=True, inplace={"Out": "X"}, flops=none)
+@operator(
+    "assign",
+    inputs="X",
+    outputs="Out",
+    elementwise=True,
+    inplace={"Out": "X"},
+    flops=none,
+    formula=lambda attrs, specs: {"Out": "X"},
+)
 def assign(ctx, x, out):
     if out is not x:
         ctx.xp.copyto(out, x)

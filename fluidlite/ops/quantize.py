@@ -127,7 +127,13 @@ def fake_channel_wise_quantize_abs_max(ctx, x, out, scales):
     quantize(ctx.xp, x, rows, levels(ctx.attrs["bit_length"]), out)
 
 
-@operator("fake_dequantize_max_abs", inputs="X!, Scale!", outputs="Out!", attrs={"max_range": 127.0})
+@operator(
+    "fake_dequantize_max_abs",
+    inputs="X!, Scale!",
+    outputs="Out!",
+    attrs={"max_range": 127.0},
+    formula={"Out": "X * (Scale / {max_range})"},
+)
 def fake_dequantize_max_abs(ctx, x, scale, out):
     ctx.xp.multiply(x, scale.reshape(()) / np.float32(ctx.attrs["max_range"]), out=out)
 
@@ -138,6 +144,16 @@ def infer_channel_wise(attrs, x, scales):
     return x
 
 
+def channel_wise_formula(attrs, specs):
+    factors = [f"(Scales{n} / {float(levels(attrs['quant_bits'][n]))!r})" for n in range(len(specs["Scales"]))]
+    return {"Out": f"X * ({' * '.join(factors)})"}
+
+
+def channel_wise_shapes(attrs, shapes):
+    x, axis = shapes["X"], 1 if "Scales1" in shapes else 0
+    return {"Scales0": (shapes["Scales0"][0], *(1,) * (len(x) - axis - 1)), "Scales1": ()}
+
+
 @operator(
     "fake_channel_wise_dequantize_max_abs",
     inputs="X!, Scales*!",
@@ -145,6 +161,8 @@ def infer_channel_wise(attrs, x, scales):
     attrs={"quant_bits": [8]},
     choices={"quant_axis": (0,)},
     infer=infer_channel_wise,
+    formula=channel_wise_formula,
+    broadcasts=channel_wise_shapes,
 )
 def fake_channel_wise_dequantize_max_abs(ctx, x, scales, out):
     """Filters, from a scale for each; or what they made of images, from those scales and the one of the images."""

@@ -144,6 +144,8 @@ class OperatorDef:
         flat="",
         packed="",
         pointwise=False,
+        formula=None,
+        broadcasts=None,
         flops=None,
     ):
         self.type = type
@@ -176,6 +178,8 @@ class OperatorDef:
         self.flat = _words(flat)
         self.packed = _words(packed)
         self.pointwise = pointwise
+        self.formula = formula
+        self.broadcasts = broadcasts
         self.flops = flops or (one_for_each if elementwise else none)
         self.forms = {}
         self.make_gradient = None
@@ -465,6 +469,14 @@ def operator(type, inputs="", outputs="", **traits):
             as one over their concatenated tensors.  Of `packed` slots each has a number of its own (`Context.spread`);
             what else they read must be the same for all.
         pointwise: the kernel may be bound to the same slice of all its arrays, if they have one shape or one element.
+        formula: output -> what one element of it is, as an expression of C in the elements of the inputs.  These are
+            named after their slots: X, dOut for Out@GRAD, X0 and X1 for the first two of `X*`.  Statements may stand
+            before the expression.  `{alpha}` is an attribute; T is the type of the floating-point inputs, and numbers
+            with a point are of that type; functions are those of C and of `fluidlite.ops.pointwise`.  Such a formula
+            holds for floating-point numbers alone.  Or `formula(attrs, specs) -> formula`, or None, given the Specs of
+            all slots that are not empty (name as in formulas -> list), which says what holds for them.
+        broadcasts: `broadcasts(attrs, shapes)` (name as in formulas -> shape): under the same names, the shapes in
+            which tensors broadcast by NumPy's rules, where they are not those that the tensors have.
         flops: `flops(attrs, shapes)`: the floating point operations it takes, given slot name -> list of shapes.  A
             multiply-add is two of them, a function of one element is one.  Without it, operators take one for each
             element if they are elementwise, and none otherwise.
