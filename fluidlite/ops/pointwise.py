@@ -290,8 +290,23 @@ def _positions(layout):
     sizes, strides, pack, wide = layout
     number, last = (np.uint64 if wide else np.uint32), len(sizes) - 1
     index = "unsigned long long" if wide else "unsigned"
-    dense, statements, places, parameters = _dense(sizes), [], [], {}
-    if any(one != dense and any(one) for one in strides):
+    dense, places, strided = _dense(sizes), [], {}
+    for n, one in enumerate(strides):
+        terms = []
+        if one == dense:
+            terms.append(f"i * {pack}")
+        else:
+            for d, stride in enumerate(one):
+                term = f"i{d} * {pack}" if d == last else f"i{d}"
+                if stride > 1:
+                    strided[f"w{n}_{d}"] = number(stride)
+                    terms.append(f"{term} * w{n}_{d}")
+                elif stride == 1:
+                    terms.append(term)
+        places.append(" + ".join(terms) or "0")
+    used = {token for place in places for token in _TOKENS.findall(place)}
+    parameters, statements = {}, []
+    if used & {f"i{d}" for d in range(last + 1)}:
         statements.append(f"{index} i0 = i;")
         for d in range(last, 0, -1):
             size = sizes[d] // pack if d == last else sizes[d]
@@ -302,21 +317,9 @@ def _positions(layout):
                 factor = ((1 << shift) - size << 32) // size + 1
                 parameters |= {f"f{d}": np.uint32(factor), f"s{d}": np.uint32(shift)}
                 quotient = f"divided(i0, f{d}, s{d})"
-            statements.append(f"const {index} q{d} = {quotient}, i{d} = i0 - q{d} * n{d}; i0 = q{d};")
-    for n, one in enumerate(strides):
-        terms = []
-        if one == dense:
-            terms.append(f"i * {pack}")
-        else:
-            for d, stride in enumerate(one):
-                step = f" * {pack}" if d == last else ""
-                if stride > 1:
-                    parameters[f"w{n}_{d}"] = number(stride)
-                    terms.append(f"i{d}{step} * w{n}_{d}")
-                elif stride == 1:
-                    terms.append(f"i{d}{step}")
-        places.append(" + ".join(terms) or "0")
-    return statements, places, parameters
+            place = f", i{d} = i0 - q{d} * n{d}" if f"i{d}" in used else ""
+            statements.append(f"const {index} q{d} = {quotient}{place}; i0 = q{d};")
+    return statements, places, {**parameters, **strided}
 
 
 _KERNEL = """
