@@ -416,6 +416,11 @@ def _listed(argument):
     return argument if isinstance(argument, list) else [argument]
 
 
+def _bound(definition, ctx, arguments):
+    """A function that runs the general kernel."""
+    return definition.kernel(ctx, *arguments) if definition.bind else partial(definition.kernel, ctx, *arguments)
+
+
 def formula_form(definition):
     """The kernel for GPUs of an operator with a formula; what the formula does not give is left to the general one."""
 
@@ -436,8 +441,7 @@ def formula_form(definition):
         others = [None if slot in formula.texts else array for slot, array in outputs.items()]
         steps = []
         if any(array is not None for array in others):
-            run = definition.kernel(ctx, *arguments[:count], *others)
-            steps.append(run if definition.bind else partial(definition.kernel, ctx, *arguments[:count], *others))
+            steps.append(_bound(definition, ctx, [*arguments[:count], *others]))
         # A copy onto itself is done.
         done = {slot for slot, (source, place) in formula.copies.items() if inputs[source][place] is outputs[slot]}
         written = {slot: output_specs[slot] for slot in formula.texts if slot not in done}
@@ -492,8 +496,7 @@ def pointwise(ctx, xs, outs):
                 ((number,), (spec,)) = member.outputs[slot.name], member.output_specs[slot.name]
                 array = values[number] = ctx.scratch(spec.shape, spec.dtype)
             arguments.append(array)
-        run = definition.kernel(own, *arguments)
-        steps.append(run if definition.bind else partial(definition.kernel, own, *arguments))
+        steps.append(_bound(definition, own, arguments))
     # Not before the end, for an output may lie where an input does.
     for out, number in zip(outs, ctx.attrs["results"], strict=True):
         steps.append(partial(ctx.xp.copyto, out, values[number]))
