@@ -35,7 +35,8 @@ def executor(patch, switches="", place=PlainPlace):
 def elementwise(rng, made):
     """One more variable, made of others by operators that work element by element."""
     x = rng.choice(made)
-    kind = rng.choice(["unary", "unary", "binary", "binary", "broadcast", "constant", "cast", "mask", "number", "sums"])
+    kinds = ["unary", "binary", "binary", "other", "broadcast", "constant", "cast", "mask", "number", "sums"]
+    kind = rng.choice(kinds)
     if kind == "unary":
         return getattr(layers, rng.choice(["relu", "tanh", "sigmoid", "abs", "softsign", "sin", "gelu"]))(x)
     alike = [one for one in made if one.shape == x.shape]
@@ -52,6 +53,8 @@ def elementwise(rng, made):
         return layers.cast(layers.cast(x, "float64"), x.dtype)
     if kind == "mask":
         return layers.elementwise_mul(x, layers.cast(layers.less_than(x, rng.choice(alike)), x.dtype))
+    if kind == "other":
+        return layers.softmax(x)
     if kind == "number":
         return layers.elementwise_add(x, layers.tanh(layers.mean(x)))
     return layers.sums([rng.choice(alike) for _ in range(rng.randint(1, 4))])
@@ -64,9 +67,10 @@ def random_chain(rng, moves, dtype):
     for _ in range(moves):
         made.append(elementwise(rng, made))
         if rng.random() < 0.2:
+            before = layers.assign(total)
             layers.sums([total, layers.mean(made[-1])], out=total)
             layers.assign(layers.tanh(total), total)
-            made.append(layers.elementwise_add(made[-1], total))
+            made.append(layers.elementwise_add(made[-1], rng.choice([before, total])))
     loss = layers.mean(layers.sums([layers.mean(layers.square(one)) for one in made[-3:]]))
     if fluid.default_main_program().all_parameters():
         fluid.optimizer.SGD(0.01, regularization=fluid.regularizer.L2Decay(0.1)).minimize(loss)
@@ -82,7 +86,7 @@ def feeds_of(dtype):
 
 
 @settings(max_examples=150, **FUZZ)
-@given(st.randoms(), st.integers(1, 14), st.sampled_from(["float32", "float64"]))
+@given(st.randoms(), st.integers(1, 20), st.sampled_from(["float32", "float64"]))
 def test_fusing_changes_no_number(rng, moves, dtype):
     with pytest.MonkeyPatch.context() as patch, new_script():
         fetches = random_chain(rng, moves, dtype)
