@@ -1,0 +1,780 @@
+"""Convolution of images in CUDA C: products of the filter with a matrix that is gathered while it is multiplied.
+
+The matrix of the unrolled image never exists: a block of threads gathers a tile of it into shared memory, multiplies
+it with a tile of the filter, and goes on to the next one.  Where an element of a window lies, relative to the first
+one, is read from a table with one line for each row of the matrix, so that strides and dilations cost nothing.
+
+The gradient of the input is such a convolution of the output gradient, too: one for every residue (a "phase") of the
+rows and columns modulo the strides, with the taps that reach them; all of them are one launch.  The gradient of the
+filter multiplies the output gradient with the same matrix.  It sums over all pixels of the batch, which many blocks
+share; a second kernel adds up their sums in a fixed order, so that every run gives the same bits.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .cuda import THREADS, blocks_for, launch
+from .strides import in_sequence
+
+# Division by a number that is known when the plan is bound: (n + the high half of n * magic) >> shift.
+_DIVISION = r"""
+__device__ __forceinline__ int over(int n, unsigned magic, unsigned shift)
+{
+    return (__umulhi((unsigned)n, magic) + (unsigned)n) >> shift;
+}
+"""
+
+_TILES = r"""
+// A tile is BM rows of the filter by BN pixels, BK products deep; a team of threads computes it, TM x TN elements each.
+// SLICES teams share out the depth where there are few tiles.
+enum {
+    TX = BN / TN, TY = BM / TM, TEAM = TX * TY, ALL = TEAM * SLICES,
+    V = (16 / sizeof(T)) < TM ? 16 / sizeof(T) : TM,  // elements that one instruction reads from shared memory
+    AROW = BM + V,  // the surplus puts the elements that threads write together into different banks
+    HALF = BK * (AROW + BN), TILES = SLICES * 2 * HALF, SHARED = SLICES > 1 && BM * BN > TILES ? BM * BN : TILES,
+    LA = BM * BK / TEAM, LB = BN * BK / TEAM
+};
+
+__device__ __forceinline__ int row_of(int i, int ty) { return (i / V) * (TY * V) + ty * V + i % V; }
+__device__ __forceinline__ int column_of(int j, int tx) { return (j / V) * (TX * V) + tx * V + j % V; }
+
+__device__ __forceinline__ void multiply(const T* a, const T* b, T (&sum)[TM][TN], int ty, int tx)
+{
+    #pragma unroll
+    for (int k = 0; k < BK; ++k) {
+        T left[TM], right[TN];
+        #pragma unroll
+        for (int i = 0; i < TM; ++i) left[i] = a[k * AROW + row_of(i, ty)];
+        #pragma unroll
+        for (int j = 0; j < TN; ++j) right[j] = b[k * BN + column_of(j, tx)];
+        #pragma unroll
+        for (int i = 0; i < TM; ++i)
+            #pragma unroll
+            for (int j = 0; j < TN; ++j) sum[i][j] += left[i] * right[j];
+    }
+}
+
+// Adds the sums of all slices to those of the first, always in the same order.
+__device__ __forceinline__ void gather_slices(T* memory, T (&sum)[TM][TN], int slice, int ty, int tx)
+{
+    #pragma unroll 1
+    for (int other = 1; other < SLICES; ++other) {
+        __syncthreads();
+        if (slice == other)
+            for (int i = 0; i < TM; ++i)
+                for (int j = 0; j < TN; ++j) memory[row_of(i, ty) * BN + column_of(j, tx)] = sum[i][j];
+        __syncthreads();
+        if (slice == 0)
+            for (int i = 0; i < TM; ++i)
+                for (int j = 0; j < TN; ++j) sum[i][j] += memory[row_of(i, ty) * BN + column_of(j, tx)];
+    }
+}
+"""
+
+_CONVOLVE = r"""
+// out[n, g*rows + m, p] = sum over k of filter[g, m, k] * image[n, window of p, tap k] (+ bias)
+extern "C" __global__ void __launch_bounds__(ALL) convolve(
+    const T* __restrict__ filter, const T* __restrict__ image, const T* __restrict__ bias, T* __restrict__ out,
+    const int4* __restrict__ taps, const int* __restrict__ phases, int groups, int batch, int rows,
+    int filter_row, int filter_group, int channels, int height, int width, int xn, int xc, int xh, int xw,
+    int step_h, int step_w, int top, int left, int on, int oc, int oh, int ow, int out_step_h, int out_step_w)
+{
+    __shared__ __align__(16) T memory[SHARED];
+    __shared__ int places[BN];
+    const int slice = threadIdx.x / TEAM, me = threadIdx.x % TEAM, ty = me / TX, tx = me % TX;
+    const int group = blockIdx.z % groups;
+    const int* phase = phases + 6 * (blockIdx.z / groups);
+    const int pixel_rows = phase[0], pixel_columns = phase[1], first_tap = phase[2], depth = phase[3];
+    const int area = pixel_rows * pixel_columns, pixels = batch * area;
+    const int first_pixel = blockIdx.x * BN, first_row = blockIdx.y * BM;
+    if (first_pixel >= pixels) return;
+    filter += (long long)group * filter_group;
+    image += (long long)group * channels * xc;
+    taps += first_tap;
+
+    // Where the window of the pixel begins whose column this thread gathers.
+    const int column = me % BN, pixel = first_pixel + column;
+    int h = -(1 << 29), w = 0, origin = 0;
+    int place = -1;
+    if (pixel < pixels) {
+        const int n = pixel / area, q = pixel - n * area, a = q / pixel_columns, b = q - a * pixel_columns;
+        h = a * step_h - top;
+        w = b * step_w - left;
+        origin = n * xn + h * xh + w * xw;
+        place = n * on + group * rows * oc + (a * out_step_h + phase[4]) * oh + (b * out_step_w + phase[5]) * ow;
+    }
+    if (threadIdx.x < BN) places[column] = place;
+
+    T* mine = memory + slice * 2 * HALF;
+    T from_filter[LA], from_image[LB];
+    T sum[TM][TN] = {};
+    const int tiles = (depth + BK * SLICES - 1) / (BK * SLICES);
+
+    auto load = [&](int tile) {
+        const int start = (tile * SLICES + slice) * BK;
+        const int ka = start + me % BK;
+        const int along = ka < depth ? taps[ka].w : -1;
+        #pragma unroll
+        for (int i = 0; i < LA; ++i) {
+            const int m = first_row + me / BK + i * (TEAM / BK);
+            from_filter[i] = along >= 0 && m < rows ? filter[m * filter_row + along] : T(0);
+        }
+        #pragma unroll
+        for (int i = 0; i < LB; ++i) {
+            const int k = start + me / BN + i * (TEAM / BN);
+            T value = 0;
+            if (k < depth) {
+                const int4 tap = taps[k];
+                if ((unsigned)(h + tap.y) < (unsigned)height && (unsigned)(w + tap.z) < (unsigned)width)
+                    value = image[origin + tap.x];
+            }
+            from_image[i] = value;
+        }
+    };
+    auto store = [&](int half) {
+        T* a = mine + half * HALF;
+        T* b = a + BK * AROW;
+        #pragma unroll
+        for (int i = 0; i < LA; ++i) a[(me % BK) * AROW + me / BK + i * (TEAM / BK)] = from_filter[i];
+        #pragma unroll
+        for (int i = 0; i < LB; ++i) b[(me / BN + i * (TEAM / BN)) * BN + column] = from_image[i];
+    };
+
+    load(0);
+    store(0);
+    __syncthreads();
+    for (int tile = 0; tile < tiles; ++tile) {
+        const T* a = mine + (tile & 1) * HALF;
+        if (tile + 1 < tiles) load(tile + 1);
+        multiply(a, a + BK * AROW, sum, ty, tx);
+        if (tile + 1 < tiles) store((tile + 1) & 1);
+        __syncthreads();
+    }
+    gather_slices(memory, sum, slice, ty, tx);
+    if (slice) return;
+    #pragma unroll
+    for (int i = 0; i < TM; ++i) {
+        const int m = first_row + row_of(i, ty);
+        if (m >= rows) continue;
+        const T offset = BIAS ? bias[group * rows + m] : T(0);
+        #pragma unroll
+        for (int j = 0; j < TN; ++j) {
+            const int to = places[column_of(j, tx)];
+            if (to >= 0) out[to + m * oc] = sum[i][j] + offset;
+        }
+    }
+}
+"""
+
+_FILTER_GRADIENT = r"""
+// parts[split, g*rows + m, column] = sum over the split's pixels p of dout[p, m] * image[window of p, tap of column];
+// with ONES there is a last column of ones, the gradient of the bias.  Without parts there is one split.
+extern "C" __global__ void __launch_bounds__(ALL) filter_gradient(
+    const T* __restrict__ image, const T* __restrict__ dout, T* __restrict__ result, T* __restrict__ dbias,
+    const int4* __restrict__ taps, int groups, int pixels, int split, int rows, int columns,
+    int area, unsigned area_magic, unsigned area_shift, int out_width, unsigned width_magic, unsigned width_shift,
+    int channels, int height, int width, int xn, int xc, int xh, int xw,
+    int step_h, int step_w, int top, int left, int on, int oc, int oh, int ow)
+{
+    __shared__ __align__(16) T memory[SHARED];
+    const int slice = threadIdx.x / TEAM, me = threadIdx.x % TEAM, ty = me / TX, tx = me % TX;
+    const int group = blockIdx.z % groups, part = blockIdx.z / groups;
+    const int first_column = blockIdx.x * BN, first_row = blockIdx.y * BM;
+    const int first = part * split, last = min(pixels, first + split);
+    image += (long long)group * channels * xc;
+    dout += (long long)group * rows * oc;
+
+    int offset[LB], down[LB], right[LB];
+    #pragma unroll
+    for (int i = 0; i < LB; ++i) {
+        const int column = first_column + me / BK + i * (TEAM / BK);
+        offset[i] = 0;
+        right[i] = 0;
+        down[i] = ONES && column == columns ? 1 << 30 : 1 << 29;
+        if (column < columns) {
+            const int4 tap = taps[column];
+            offset[i] = tap.x;
+            down[i] = tap.y;
+            right[i] = tap.z;
+        }
+    }
+
+    T* mine = memory + slice * 2 * HALF;
+    T from_dout[LA], from_image[LB];
+    T sum[TM][TN] = {};
+    const int tiles = (last - first + BK * SLICES - 1) / (BK * SLICES);
+
+    auto load = [&](int tile) {
+        const int p = first + (tile * SLICES + slice) * BK + me % BK;
+        int h = 1 << 29, w = 0, origin = 0, from = 0;
+        if (p < last) {
+            const int n = over(p, area_magic, area_shift), q = p - n * area;
+            const int a = over(q, width_magic, width_shift), b = q - a * out_width;
+            h = a * step_h - top;
+            w = b * step_w - left;
+            origin = n * xn + h * xh + w * xw;
+            from = n * on + a * oh + b * ow;
+        }
+        #pragma unroll
+        for (int i = 0; i < LA; ++i) {
+            const int m = first_row + me / BK + i * (TEAM / BK);
+            from_dout[i] = p < last && m < rows ? dout[from + m * oc] : T(0);
+        }
+        #pragma unroll
+        for (int i = 0; i < LB; ++i) {
+            T value = 0;
+            if ((unsigned)(h + down[i]) < (unsigned)height && (unsigned)(w + right[i]) < (unsigned)width)
+                value = image[origin + offset[i]];
+            if (ONES && down[i] == 1 << 30 && p < last) value = 1;
+            from_image[i] = value;
+        }
+    };
+    auto store = [&](int half) {
+        T* a = mine + half * HALF;
+        T* b = a + BK * AROW;
+        #pragma unroll
+        for (int i = 0; i < LA; ++i) a[(me % BK) * AROW + me / BK + i * (TEAM / BK)] = from_dout[i];
+        #pragma unroll
+        for (int i = 0; i < LB; ++i) b[(me % BK) * BN + me / BK + i * (TEAM / BK)] = from_image[i];
+    };
+
+    load(0);
+    store(0);
+    __syncthreads();
+    for (int tile = 0; tile < tiles; ++tile) {
+        const T* a = mine + (tile & 1) * HALF;
+        if (tile + 1 < tiles) load(tile + 1);
+        multiply(a, a + BK * AROW, sum, ty, tx);
+        if (tile + 1 < tiles) store((tile + 1) & 1);
+        __syncthreads();
+    }
+    gather_slices(memory, sum, slice, ty, tx);
+    if (slice) return;
+    const int all = columns + ONES;
+    #pragma unroll
+    for (int i = 0; i < TM; ++i) {
+        const int m = first_row + row_of(i, ty);
+        if (m >= rows) continue;
+        #pragma unroll
+        for (int j = 0; j < TN; ++j) {
+            const int column = first_column + column_of(j, tx);
+            if (column >= all) continue;
+            const int row = group * rows + m;
+            if (PARTS)
+                result[((long long)part * groups * rows + row) * all + column] = sum[i][j];
+            else if (column < columns)
+                result[(long long)row * columns + column] = sum[i][j];
+            else
+                dbias[row] = sum[i][j];
+        }
+    }
+}
+"""
+
+_SUM_PARTS = r"""
+// dw[row, column] = sum of parts[split, row, column], and the last column to dbias; 32 sums to a block.
+extern "C" __global__ void __launch_bounds__(512) sum_parts(
+    const T* __restrict__ parts, T* __restrict__ dw, T* __restrict__ dbias, int splits, int count, int columns)
+{
+    __shared__ T memory[16][33];
+    const int place = blockIdx.x * 32 + threadIdx.x;
+    T sum = 0;
+    if (place < count)
+        for (int split = threadIdx.y; split < splits; split += 16) sum += parts[(long long)split * count + place];
+    memory[threadIdx.y][threadIdx.x] = sum;
+    for (int half = 8; half; half >>= 1) {
+        __syncthreads();
+        if (threadIdx.y < half) memory[threadIdx.y][threadIdx.x] += memory[threadIdx.y + half][threadIdx.x];
+    }
+    if (threadIdx.y || place >= count) return;
+    const int all = columns + ONES, row = place / all, column = place - row * all;
+    if (column < columns) dw[(long long)row * columns + column] = memory[0][threadIdx.x];
+    else dbias[row] = memory[0][threadIdx.x];
+}
+"""
+
+# Without a matrix: for the few products of a filter of few channels.
+_DIRECT = r"""
+extern "C" __global__ void __launch_bounds__(256) convolve_direct(
+    const T* __restrict__ filter, const T* __restrict__ image, const T* __restrict__ bias, T* __restrict__ out,
+    int count, int filters, unsigned filters_magic, unsigned filters_shift, int group_filters, int group_channels,
+    int out_height, unsigned height_magic, unsigned height_shift, int out_width, unsigned width_magic,
+    unsigned width_shift, int height, int width, int xn, int xc, int xh, int xw, int stride_h, int stride_w,
+    int dilation_h, int dilation_w, int top, int left, int on, int oc, int oh, int ow)
+{
+    for (int i = blockIdx.x * 256 + threadIdx.x; i < count; i += gridDim.x * 256) {
+        const int row = over(i, width_magic, width_shift), b = i - row * out_width;
+        const int plane = over(row, height_magic, height_shift), a = row - plane * out_height;
+        const int n = over(plane, filters_magic, filters_shift), f = plane - n * filters;
+        const int h = a * stride_h - top, w = b * stride_w - left;
+        const T* from = image + ((long long)n * xn + f / group_filters * group_channels * xc);
+        const T* weights = filter + f * group_channels * KH * KW;
+        T sum = BIAS ? bias[f] : T(0);
+        for (int c = 0; c < group_channels; ++c, from += xc, weights += KH * KW)
+            #pragma unroll
+            for (int r = 0; r < KH; ++r) {
+                const int y = h + r * dilation_h;
+                #pragma unroll
+                for (int s = 0; s < KW; ++s) {
+                    const int x = w + s * dilation_w;
+                    if ((unsigned)y < (unsigned)height && (unsigned)x < (unsigned)width)
+                        sum += from[y * xh + x * xw] * weights[r * KW + s];
+                }
+            }
+        out[n * on + f * oc + a * oh + b * ow] = sum;
+    }
+}
+
+// The gradient of the input: each of its elements sums over the windows that hold it.
+extern "C" __global__ void __launch_bounds__(256) input_gradient_direct(
+    const T* __restrict__ filter, const T* __restrict__ dout, const T* __restrict__ bias, T* __restrict__ dx,
+    int count, int channels, unsigned channels_magic, unsigned channels_shift, int group_filters, int group_channels,
+    int height, unsigned height_magic, unsigned height_shift, int width, unsigned width_magic, unsigned width_shift,
+    int out_height, int out_width, int on, int oc, int oh, int ow, int stride_h, int stride_w,
+    int dilation_h, int dilation_w, int top, int left, int xn, int xc, int xh, int xw)
+{
+    for (int i = blockIdx.x * 256 + threadIdx.x; i < count; i += gridDim.x * 256) {
+        const int row = over(i, width_magic, width_shift), x = i - row * width;
+        const int plane = over(row, height_magic, height_shift), y = row - plane * height;
+        const int n = over(plane, channels_magic, channels_shift), channel = plane - n * channels;
+        const int group = channel / group_channels, c = channel - group * group_channels;
+        const T* from = dout + ((long long)n * on + group * group_filters * oc);
+        const T* weights = filter + (group * group_filters * group_channels + c) * (KH * KW);
+        T sum = BIAS ? bias[channel] : T(0);
+        for (int f = 0; f < group_filters; ++f, from += oc, weights += group_channels * KH * KW)
+            #pragma unroll
+            for (int r = 0; r < KH; ++r) {
+                const int h = y + top - r * dilation_h, a = h / stride_h;
+                if (h < 0 || a * stride_h != h || a >= out_height) continue;
+                #pragma unroll
+                for (int s = 0; s < KW; ++s) {
+                    const int w = x + left - s * dilation_w, b = w / stride_w;
+                    if (w >= 0 && b * stride_w == w && b < out_width)
+                        sum += from[a * oh + b * ow] * weights[r * KW + s];
+                }
+            }
+        dx[n * xn + channel * xc + y * xh + x * xw] = sum;
+    }
+}
+
+__device__ __forceinline__ T sum_of_block(T value, T* memory)
+{
+    for (int shift = 16; shift; shift >>= 1) value += __shfl_down_sync(0xffffffffu, value, shift);
+    __syncthreads();
+    if (threadIdx.x % 32 == 0) memory[threadIdx.x / 32] = value;
+    __syncthreads();
+    for (int warp = 1; warp < 8; ++warp) value += memory[warp];
+    return value;  // right in the first thread
+}
+
+// One block for one row of a filter of one channel, and a part of the pixels; parts as those of filter_gradient.
+extern "C" __global__ void __launch_bounds__(256) filter_gradient_direct(
+    const T* __restrict__ image, const T* __restrict__ dout, T* __restrict__ parts, int filters, int group_filters,
+    int group_channels, int pixels, int split, int area, unsigned area_magic, unsigned area_shift,
+    int out_width, unsigned width_magic, unsigned width_shift, int height, int width, int xn, int xc, int xh, int xw,
+    int stride_h, int stride_w, int dilation_h, int dilation_w, int top, int left, int on, int oc, int oh, int ow)
+{
+    __shared__ T memory[8];
+    const int f = blockIdx.x / group_channels, c = blockIdx.x - f * group_channels, r = blockIdx.y, part = blockIdx.z;
+    const int first = part * split, last = min(pixels, first + split);
+    image += (f / group_filters * group_channels + c) * (long long)xc;
+    dout += f * (long long)oc;
+    T sum[KW] = {}, ones = 0;
+    for (int p = first + threadIdx.x; p < last; p += 256) {
+        const int n = over(p, area_magic, area_shift), q = p - n * area;
+        const int a = over(q, width_magic, width_shift), b = q - a * out_width;
+        const int y = a * stride_h - top + r * dilation_h;
+        const T slope = dout[n * on + a * oh + b * ow];
+        ones += slope;
+        if ((unsigned)y >= (unsigned)height) continue;
+        #pragma unroll
+        for (int s = 0; s < KW; ++s) {
+            const int x = b * stride_w - left + s * dilation_w;
+            if ((unsigned)x < (unsigned)width) sum[s] += slope * image[n * xn + y * xh + x * xw];
+        }
+    }
+    const int columns = group_channels * KH * KW;
+    T* to = parts + ((long long)part * filters + f) * (columns + ONES);
+    for (int s = 0; s < KW; ++s) {
+        const T total = sum_of_block(sum[s], memory);
+        if (threadIdx.x == 0) to[(c * KH + r) * KW + s] = total;
+    }
+    if (ONES && c == 0 && r == 0) {
+        const T total = sum_of_block(ones, memory);
+        if (threadIdx.x == 0) to[columns] = total;
+    }
+}
+"""
+
+# What cards have, about: the choice must not depend on the one in use, nor then do the results.
+_PROCESSORS = 132
+_RESIDENT = 2048  # threads
+_REGISTERS = 65536
+# Cycles: from the request of a tile to its use, to begin and end a kernel, and to launch another one.
+_LATENCY = 700
+_START = 2000
+_LAUNCH = 4000
+# Bytes of the partial sums of a filter's gradient.
+_MOST_PARTS = 1 << 26
+
+
+class Tile(NamedTuple):
+    """How a product is cut: rows and columns of a tile, those of one thread, depth, and teams that share the depth."""
+
+    rows: int
+    columns: int
+    high: int
+    wide: int
+    depth: int
+    slices: int = 1
+
+    @property
+    def threads(self):
+        return self.rows // self.high * (self.columns // self.wide) * self.slices
+
+    def macros(self):
+        """What the source is compiled with."""
+        return dict(BM=self.rows, BN=self.columns, TM=self.high, TN=self.wide, BK=self.depth, SLICES=self.slices)
+
+    def blocks(self, rows, columns):
+        """The blocks that cover a matrix: along its columns, and along its rows."""
+        return -(-columns // self.columns), -(-rows // self.rows)
+
+    def cycles(self, rows, columns, depth, copies):
+        """About how many cycles so many products of (rows, depth) by (depth, columns) take."""
+        across, down = self.blocks(rows, columns)
+        of_processor = -(-across * down * copies // _PROCESSORS)
+        elements = self.high * self.wide
+        resident = min(_RESIDENT // self.threads, _REGISTERS // (self.threads * (40 + elements + elements // 4)))
+        iterations = -(-depth // (self.depth * self.slices))
+        # A processor multiplies 128 pairs in a cycle, if shared memory can deliver them.
+        share = 0.75 if elements >= 64 else 0.6 if elements >= 32 else 0.5
+        work = of_processor * iterations * self.rows * self.columns * self.depth * self.slices / (128 * share)
+        waiting = -(-of_processor // max(resident, 1)) * iterations * _LATENCY
+        return max(work, waiting) + 300 * self.slices
+
+
+_SMALL = [Tile(32, 32, 4, 4, 8, slices) for slices in (1, 4)] + [Tile(32, 64, 4, 4, 8, slices) for slices in (1, 2, 4)]
+_MIDDLE = [Tile(64, 64, 4, 4, 16, slices) for slices in (1, 2)]
+_LARGE = [Tile(32, 128, 4, 8, 8), Tile(64, 128, 8, 8, 8), Tile(128, 64, 8, 8, 8), Tile(128, 128, 8, 8, 8)]
+# Larger sums of doubles have no room in registers.
+TILES = {"float32": (*_SMALL, *_MIDDLE, *_LARGE), "float64": (*_SMALL[:-1], _MIDDLE[0])}
+
+
+def is_plain(*arrays):
+    """Whether kernels take these arrays: of one floating type, without gaps, and small enough for 32-bit indices."""
+    arrays = [array for array in arrays if array is not None]
+    name = arrays[0].dtype.name
+    return name in TILES and all(
+        array.dtype.name == name and 0 < array.size < 1 << 31 and dense(array).flags.c_contiguous for array in arrays
+    )
+
+
+def dense(array):
+    """The array with its axes in the order in which they lie in memory."""
+    return array.transpose(sorted(range(array.ndim), key=lambda axis: -array.strides[axis]))
+
+
+def _strides(array):
+    return [np.int32(stride // array.dtype.itemsize) for stride in array.strides]
+
+
+def _divisor(number):
+    """Multiplier and shift that divide by a number."""
+    shift = (number - 1).bit_length()
+    return np.uint32((1 << 32) * ((1 << shift) - number) // number + 1), np.uint32(shift)
+
+
+def _ints(*numbers):
+    return [np.int32(number) for number in numbers]
+
+
+def _residues(size, taps, stride, dilation, before):
+    """For the elements first, first + stride, ... of an input: (first, how many, [(tap, its offset in the output)])."""
+    for first in range(min(stride, size)):
+        reached = first + before
+        found = [(tap, (reached - dilation * tap) // stride) for tap in range(taps)]
+        found = [(tap, offset) for tap, offset in found if offset * stride == reached - dilation * tap]
+        yield first, -(-(size - first) // stride), found
+
+
+def _window_taps(g, strides):
+    """The table of a convolution: for each row of the unrolled image its offset, in all, along H and W, and its weight.
+
+    Args:
+        g: ConvGeometry.
+        strides: of the image, in elements.
+    """
+    c, r, s = (axis.ravel() for axis in np.indices((g.group_channels, g.kh, g.kw)))
+    h, w = r * g.dilation_h, s * g.dilation_w
+    return np.stack([c * strides[1] + h * strides[2] + w * strides[3], h, w, np.arange(c.size)], 1).astype(np.int32)
+
+
+def _phase_taps(g, strides):
+    """The tables of all phases of the input's gradient, one after another, and the phases.
+
+    Each phase is (rows, columns, its first tap, its taps, first row, first column).
+    """
+    tables, phases, count = [], [], 0
+    by_column = list(_residues(g.width, g.kw, g.stride_w, g.dilation_w, g.pad_w[0]))
+    for top, rows, down in _residues(g.height, g.kh, g.stride_h, g.dilation_h, g.pad_h[0]):
+        for left, columns, across in by_column:
+            r, h = np.array(down, np.int64).reshape(-1, 2).T
+            s, w = np.array(across, np.int64).reshape(-1, 2).T
+            f, r, h, s, w = (
+                axis.ravel()
+                for axis in np.broadcast_arrays(
+                    np.arange(g.group_filters)[:, None, None], r[:, None], h[:, None], s[None], w[None]
+                )
+            )
+            weight = f * (g.group_channels * g.kh * g.kw) + r * g.kw + s
+            tables.append(np.stack([f * strides[1] + h * strides[2] + w * strides[3], h, w, weight], 1))
+            phases.append((rows, columns, count, f.size, top, left))
+            count += f.size
+    tables.append(np.zeros((1, 4), np.int64))
+    return np.concatenate(tables).astype(np.int32), np.array(phases, np.int32)
+
+
+def _best(tiles, rows, columns, depth, copies):
+    return min(tiles, key=lambda tile: tile.cycles(rows, columns, depth, copies))
+
+
+class Implicit:
+    """Products with tiles of the unrolled image that are gathered on the way: the algorithm for every shape."""
+
+    def cycles(self, g, dtype, direction):
+        """About how many cycles a direction ("forward", "input_gradient", "filter_gradient") takes."""
+        tiles = TILES[np.dtype(dtype).name]
+        taps, area = g.group_channels * g.kh * g.kw, g.batch * g.out_h * g.out_w
+        if direction == "forward":
+            size = g.group_filters, area, taps, g.groups
+        elif direction == "input_gradient":
+            phases = g.stride_h * g.stride_w
+            depth = -(-g.group_filters * g.kh * g.kw // phases)
+            size = g.group_channels, -(-g.batch * g.height * g.width // phases), depth, g.groups * phases
+        else:
+            return _START + _best_split(tiles, g, dtype, 0)[0]
+        return _START + _best(tiles, *size).cycles(*size)
+
+    def forward(self, ctx, g, x, w, bias, out, tile=None):
+        """The step that computes the convolution of x with w."""
+        taps = _window_taps(g, _strides(x))
+        phases = np.array([(g.out_h, g.out_w, 0, len(taps), 0, 0)], np.int32)
+        moves = (g.stride_h, g.stride_w, g.pad_h[0], g.pad_w[0]), (1, 1)
+        size = g.group_filters, g.batch * g.out_h * g.out_w, len(taps)
+        return _convolve(ctx, g, w, x, bias, out, taps, phases, len(taps), g.group_channels, *moves, size, tile)
+
+    def input_gradient(self, ctx, g, w, dout, bias, dx, tile=None):
+        """The step that computes the gradient of the input; `bias` is added to it (or None)."""
+        taps, phases = _phase_taps(g, _strides(dout))
+        moves = (1, 1, 0, 0), (g.stride_h, g.stride_w)
+        size = g.group_channels, g.batch * int((phases[:, 0] * phases[:, 1]).max()), int(phases[:, 3].max())
+        return _convolve(ctx, g, w, dout, bias, dx, taps, phases, g.kh * g.kw, g.group_filters, *moves, size, tile)
+
+    def filter_gradient(self, ctx, g, x, dout, dw, dbias=None, tile=None, splits=None):
+        """The step that computes the gradients of the filter and (or None) of the bias."""
+        ones = dbias is not None
+        pixels, columns = g.batch * g.out_h * g.out_w, g.group_channels * g.kh * g.kw
+        _, best, parts = _best_split(TILES[x.dtype.name], g, x.dtype, ones)
+        tile, parts = tile or best, splits or parts
+        split = -(-pixels // parts)
+        parts = -(-pixels // split)
+        target = dw if parts == 1 else ctx.scratch((parts, g.filters, columns + ones), x.dtype)
+        across, down = tile.blocks(g.group_filters, columns + ones)
+        area = g.out_h * g.out_w
+        numbers = [
+            *_ints(g.groups, pixels, split, g.group_filters, columns),
+            *_ints(area),
+            *_divisor(area),
+            *_ints(g.out_w),
+            *_divisor(g.out_w),
+            *_ints(g.group_channels, g.height, g.width),
+            *_strides(x),
+            *_ints(g.stride_h, g.stride_w, g.pad_h[0], g.pad_w[0]),
+            *_strides(dout),
+        ]
+        taps = ctx.xp.asarray(_window_taps(g, _strides(x)))
+        step = launch(
+            ctx,
+            _DIVISION + _TILES + _FILTER_GRADIENT,
+            "filter_gradient",
+            (across, down, g.groups * parts),
+            tile.threads,
+            dense(x),
+            dense(dout),
+            target,
+            dbias if ones and parts == 1 else None,
+            taps,
+            *numbers,
+            T=x.dtype,
+            ONES=ones,
+            PARTS=parts > 1,
+            **tile.macros(),
+        )
+        return step if parts == 1 else in_sequence([step, _sum_parts(ctx, target, dw, dbias)])
+
+
+def _convolve(ctx, g, w, image, bias, out, taps, phases, filter_row, channels, steps, out_steps, size, tile):
+    """The launch of `convolve`; `size`: rows, pixels and depth of the product, for the largest of the phases."""
+    copies = g.groups * len(phases)
+    tile = tile or _best(TILES[w.dtype.name], *size, copies)
+    rows, pixels, _ = size
+    across, down = tile.blocks(rows, pixels)
+    numbers = [
+        *_ints(g.groups, g.batch, rows, filter_row, g.group_filters * g.group_channels * g.kh * g.kw),
+        *_ints(channels, *image.shape[2:]),
+        *_strides(image),
+        *_ints(*steps),
+        *_strides(out),
+        *_ints(*out_steps),
+    ]
+    return launch(
+        ctx,
+        _TILES + _CONVOLVE,
+        "convolve",
+        (across, down, copies),
+        tile.threads,
+        w,
+        dense(image),
+        bias,
+        dense(out),
+        ctx.xp.asarray(taps),
+        ctx.xp.asarray(phases),
+        *numbers,
+        T=w.dtype,
+        BIAS=bias is not None,
+        **tile.macros(),
+    )
+
+
+def _best_split(tiles, g, dtype, ones):
+    """(cycles, Tile, parts of the pixels) for the gradient of the filter."""
+    pixels, columns = g.batch * g.out_h * g.out_w, g.group_channels * g.kh * g.kw + ones
+    size = g.filters * columns * np.dtype(dtype).itemsize
+    found = []
+    for tile in tiles:
+        for parts in (1 << power for power in range(11)):
+            if parts > 1 and (parts * size > _MOST_PARTS or pixels < parts * tile.depth * tile.slices):
+                break
+            cycles = tile.cycles(g.group_filters, columns, -(-pixels // parts), g.groups * parts)
+            if parts > 1:
+                # The sums are written, and read again, at about 1 KB in a cycle.
+                cycles += _LAUNCH + 2 * parts * size / 1000
+            found.append((cycles, tile, parts))
+    return min(found, key=lambda one: one[0])
+
+
+def _sum_parts(ctx, parts, dw, dbias):
+    splits, filters, _ = parts.shape
+    count, columns = parts[0].size, dw.size // filters
+    return launch(
+        ctx,
+        _SUM_PARTS,
+        "sum_parts",
+        -(-count // 32),
+        (32, 16),
+        parts,
+        dw,
+        dbias,
+        *_ints(splits, count, columns),
+        T=dw.dtype,
+        ONES=dbias is not None,
+    )
+
+
+class Direct:
+    """A sum of products for each element by itself: for groups of very few channels."""
+
+    def forward(self, ctx, g, x, w, bias, out):
+        """The step that computes the convolution of x with w."""
+        numbers = [
+            *_ints(out.size, g.filters),
+            *_divisor(g.filters),
+            *_ints(g.group_filters, g.group_channels, g.out_h),
+            *_divisor(g.out_h),
+            *_ints(g.out_w),
+            *_divisor(g.out_w),
+            *_ints(g.height, g.width),
+            *_strides(x),
+            *_movement(g),
+            *_strides(out),
+        ]
+        return _direct(ctx, g, "convolve_direct", w, x, bias, out, numbers)
+
+    def input_gradient(self, ctx, g, w, dout, bias, dx):
+        """The step that computes the gradient of the input; `bias` is added to it (or None)."""
+        numbers = [
+            *_ints(dx.size, g.channels),
+            *_divisor(g.channels),
+            *_ints(g.group_filters, g.group_channels, g.height),
+            *_divisor(g.height),
+            *_ints(g.width),
+            *_divisor(g.width),
+            *_ints(g.out_h, g.out_w),
+            *_strides(dout),
+            *_movement(g),
+            *_strides(dx),
+        ]
+        return _direct(ctx, g, "input_gradient_direct", w, dout, bias, dx, numbers)
+
+    def filter_gradient(self, ctx, g, x, dout, dw, dbias=None):
+        """The step that computes the gradients of the filter and (or None) of the bias."""
+        ones = dbias is not None
+        pixels, area, rows = g.batch * g.out_h * g.out_w, g.out_h * g.out_w, g.filters * g.group_channels
+        # Enough blocks to fill the card, each with enough to do.
+        split = max(-(-pixels * rows * g.kh // (_PROCESSORS * 16)), 4 * THREADS)
+        parts = -(-pixels // split)
+        columns = dw.size // g.filters
+        target = dw if parts == 1 and not ones else ctx.scratch((parts, g.filters, columns + ones), x.dtype)
+        numbers = [
+            *_ints(g.filters, g.group_filters, g.group_channels, pixels, split, area),
+            *_divisor(area),
+            *_ints(g.out_w),
+            *_divisor(g.out_w),
+            *_ints(g.height, g.width),
+            *_strides(x),
+            *_movement(g),
+            *_strides(dout),
+        ]
+        step = launch(
+            ctx,
+            _DIVISION + _DIRECT,
+            "filter_gradient_direct",
+            (rows, g.kh, parts),
+            THREADS,
+            dense(x),
+            dense(dout),
+            target,
+            *numbers,
+            T=x.dtype,
+            KH=g.kh,
+            KW=g.kw,
+            BIAS=False,
+            ONES=ones,
+        )
+        return step if target is dw else in_sequence([step, _sum_parts(ctx, target, dw, dbias)])
+
+
+def _movement(g):
+    return _ints(g.stride_h, g.stride_w, g.dilation_h, g.dilation_w, g.pad_h[0], g.pad_w[0])
+
+
+def _direct(ctx, g, name, w, image, bias, out, numbers):
+    return launch(
+        ctx,
+        _DIVISION + _DIRECT,
+        name,
+        blocks_for(out.size),
+        THREADS,
+        w,
+        dense(image),
+        bias,
+        dense(out),
+        *numbers,
+        T=w.dtype,
+        KH=g.kh,
+        KW=g.kw,
+        BIAS=bias is not None,
+        ONES=False,
+    )
