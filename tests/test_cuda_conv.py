@@ -1,6 +1,5 @@
 """The CUDA kernels of convolution agree with the definition, whatever the shapes, the storage and the tiles."""
 
-import itertools
 
 import numpy as np
 import pytest

@@ -65,6 +65,11 @@ class Context:
         self._op = op
         self._places = None  # which of the operators that run as one each element belongs to
 
+    @property
+    def tf32(self):
+        """On a GPU: whether products of float32 matrices may round their factors to 10 bits."""
+        return getattr(self._setting.device, "tf32", False)
+
     def in_batch(self, count):
         """How many there are in the whole batch, when there are `count` in the kernel's rows."""
         return count * self.batch // self.rows

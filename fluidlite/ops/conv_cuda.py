@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .cuda import THREADS, blocks_for, launch
-from .strides import in_sequence
+from .strides import in_sequence, sum_into
 
 # Division by a number that is known when the plan is bound: (n + the high half of n * magic) >> shift.
 _DIVISION = r"""
@@ -462,13 +462,51 @@ _LARGE = [Tile(32, 128, 4, 8, 8), Tile(64, 128, 8, 8, 8), Tile(128, 64, 8, 8, 8)
 TILES = {"float32": (*_SMALL, *_MIDDLE, *_LARGE), "float64": (*_SMALL[:-1], _MIDDLE[0])}
 
 
-def is_plain(*arrays):
-    """Whether kernels take these arrays: of one floating type, without gaps, and small enough for 32-bit indices."""
-    arrays = [array for array in arrays if array is not None]
-    name = arrays[0].dtype.name
-    return name in TILES and all(
-        array.dtype.name == name and 0 < array.size < 1 << 31 and dense(array).flags.c_contiguous for array in arrays
+def applies(w, *parameters, images):
+    """Whether kernels take such arrays: of one floating type, without gaps, and small enough for 32-bit indices."""
+    name = w.dtype.name
+    contiguous = [array for array in (w, *parameters) if array is not None]
+    images = [array for array in images if array is not None]
+    return (
+        name in TILES
+        and all(array.dtype.name == name and 0 < array.size < 1 << 31 for array in contiguous + images)
+        and all(array.flags.c_contiguous for array in contiguous)
+        and all(dense(array).flags.c_contiguous for array in images)
     )
+
+
+def forward(ctx, g, x, w, bias, out):
+    """The step that convolves x with w; the images are (N, C, H, W), of any strides."""
+    return choose(g, x.dtype, "forward").forward(ctx, g, x, w, bias, out)
+
+
+def input_gradient(ctx, g, w, dout, bias, dx):
+    """The step that computes the gradient of the input; `bias` is added to it (or None)."""
+    return choose(g, w.dtype, "input_gradient").input_gradient(ctx, g, w, dout, bias, dx)
+
+
+def parameter_gradients(ctx, g, x, dout, dw, dbias, biased):
+    """The step that computes the gradients of the filter and of the bias (each may be None); None for neither.
+
+    Args:
+        biased: the gradient of the image to which the bias was added: `dout` itself, or that of another one.
+    """
+    together = dw is not None and biased is dout
+    steps = []
+    if dw is not None:
+        algorithm = choose(g, x.dtype, "filter_gradient")
+        steps.append(algorithm.filter_gradient(ctx, g, x, dout, dw, dbias if together else None))
+        # What follows may use the same memory.
+        ctx.release_scratch()
+    if dbias is not None and not together:
+        steps.append(sum_into(ctx, biased, dbias.reshape(1, -1, 1, 1)))
+        ctx.release_scratch()
+    return in_sequence(steps) if steps else None
+
+
+def choose(g, dtype, direction):
+    """The algorithm that is expected to be the fastest for a direction of a ConvGeometry, as a method's name."""
+    return min(ALGORITHMS, key=lambda one: one.cycles(g, dtype, direction))
 
 
 def dense(array):
@@ -686,6 +724,13 @@ def _sum_parts(ctx, parts, dw, dbias):
 class Direct:
     """A sum of products for each element by itself: for groups of very few channels."""
 
+    def cycles(self, g, dtype, direction):
+        """About how many cycles a direction takes: two reads for each product, of those that share a cache line."""
+        outputs = g.batch * g.filters * g.out_h * g.out_w
+        # The gradient of the input looks at the taps of all residues, too.
+        residues = g.stride_h * g.stride_w if direction == "input_gradient" else 1
+        return _START + outputs * residues * g.group_channels * g.kh * g.kw / (_PROCESSORS * 16)
+
     def forward(self, ctx, g, x, w, bias, out):
         """The step that computes the convolution of x with w."""
         numbers = [
@@ -778,3 +823,6 @@ def _direct(ctx, g, name, w, image, bias, out, numbers):
         BIAS=bias is not None,
         ONES=False,
     )
+
+
+ALGORITHMS = (Implicit(), Direct())
