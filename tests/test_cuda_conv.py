@@ -1,6 +1,5 @@
 """The CUDA kernels of convolution agree with the definition, whatever the shapes, the storage and the tiles."""
 
-
 import numpy as np
 import pytest
 from emulated_device import Emulated, has_compiler

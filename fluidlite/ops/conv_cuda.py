@@ -15,15 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .cuda import THREADS, blocks_for, launch
+from .cuda_index import DIVISION, are_dense, dense, divisor, ints, strides_of
 from .strides import in_sequence, sum_into
-
-# Division by a number that is known when the plan is bound: (n + the high half of n * magic) >> shift.
-_DIVISION = r"""
-__device__ __forceinline__ int over(int n, unsigned magic, unsigned shift)
-{
-    return (__umulhi((unsigned)n, magic) + (unsigned)n) >> shift;
-}
-"""
 
 _TILES = r"""
 // A tile is BM rows of the filter by BN pixels, BK products deep; a team of threads computes it, TM x TN elements each.
@@ -463,15 +456,9 @@ TILES = {"float32": (*_SMALL, *_MIDDLE, *_LARGE), "float64": (*_SMALL[:-1], _MID
 
 
 def applies(w, *parameters, images):
-    """Whether kernels take such arrays: of one floating type, without gaps, and small enough for 32-bit indices."""
-    name = w.dtype.name
-    contiguous = [array for array in (w, *parameters) if array is not None]
-    images = [array for array in images if array is not None]
-    return (
-        name in TILES
-        and all(array.dtype.name == name and 0 < array.size < 1 << 31 for array in contiguous + images)
-        and all(array.flags.c_contiguous for array in contiguous)
-        and all(dense(array).flags.c_contiguous for array in images)
+    """Whether kernels take such arrays (or None): see `are_dense`; filters and biases are contiguous."""
+    return are_dense(w, *parameters, *images) and all(
+        array is None or array.flags.c_contiguous for array in (w, *parameters)
     )
 
 
@@ -507,25 +494,6 @@ def parameter_gradients(ctx, g, x, dout, dw, dbias, biased):
 def choose(g, dtype, direction):
     """The algorithm that is expected to be the fastest for a direction of a ConvGeometry, as a method's name."""
     return min(ALGORITHMS, key=lambda one: one.cycles(g, dtype, direction))
-
-
-def dense(array):
-    """The array with its axes in the order in which they lie in memory."""
-    return array.transpose(sorted(range(array.ndim), key=lambda axis: -array.strides[axis]))
-
-
-def _strides(array):
-    return [np.int32(stride // array.dtype.itemsize) for stride in array.strides]
-
-
-def _divisor(number):
-    """Multiplier and shift that divide by a number."""
-    shift = (number - 1).bit_length()
-    return np.uint32((1 << 32) * ((1 << shift) - number) // number + 1), np.uint32(shift)
-
-
-def _ints(*numbers):
-    return [np.int32(number) for number in numbers]
 
 
 def _residues(size, taps, stride, dilation, before):
@@ -597,7 +565,7 @@ class Implicit:
 
     def forward(self, ctx, g, x, w, bias, out, tile=None):
         """The step that computes the convolution of x with w."""
-        taps = _window_taps(g, _strides(x))
+        taps = _window_taps(g, strides_of(x))
         phases = np.array([(g.out_h, g.out_w, 0, len(taps), 0, 0)], np.int32)
         moves = (g.stride_h, g.stride_w, g.pad_h[0], g.pad_w[0]), (1, 1)
         size = g.group_filters, g.batch * g.out_h * g.out_w, len(taps)
@@ -605,7 +573,7 @@ class Implicit:
 
     def input_gradient(self, ctx, g, w, dout, bias, dx, tile=None):
         """The step that computes the gradient of the input; `bias` is added to it (or None)."""
-        taps, phases = _phase_taps(g, _strides(dout))
+        taps, phases = _phase_taps(g, strides_of(dout))
         moves = (1, 1, 0, 0), (g.stride_h, g.stride_w)
         size = g.group_channels, g.batch * int((phases[:, 0] * phases[:, 1]).max()), int(phases[:, 3].max())
         return _convolve(ctx, g, w, dout, bias, dx, taps, phases, g.kh * g.kw, g.group_filters, *moves, size, tile)
@@ -622,20 +590,20 @@ class Implicit:
         across, down = tile.blocks(g.group_filters, columns + ones)
         area = g.out_h * g.out_w
         numbers = [
-            *_ints(g.groups, pixels, split, g.group_filters, columns),
-            *_ints(area),
-            *_divisor(area),
-            *_ints(g.out_w),
-            *_divisor(g.out_w),
-            *_ints(g.group_channels, g.height, g.width),
-            *_strides(x),
-            *_ints(g.stride_h, g.stride_w, g.pad_h[0], g.pad_w[0]),
-            *_strides(dout),
+            *ints(g.groups, pixels, split, g.group_filters, columns),
+            *ints(area),
+            *divisor(area),
+            *ints(g.out_w),
+            *divisor(g.out_w),
+            *ints(g.group_channels, g.height, g.width),
+            *strides_of(x),
+            *ints(g.stride_h, g.stride_w, g.pad_h[0], g.pad_w[0]),
+            *strides_of(dout),
         ]
-        taps = ctx.xp.asarray(_window_taps(g, _strides(x)))
+        taps = ctx.xp.asarray(_window_taps(g, strides_of(x)))
         step = launch(
             ctx,
-            _DIVISION + _TILES + _FILTER_GRADIENT,
+            DIVISION + _TILES + _FILTER_GRADIENT,
             "filter_gradient",
             (across, down, g.groups * parts),
             tile.threads,
@@ -660,12 +628,12 @@ def _convolve(ctx, g, w, image, bias, out, taps, phases, filter_row, channels, s
     rows, pixels, _ = size
     across, down = tile.blocks(rows, pixels)
     numbers = [
-        *_ints(g.groups, g.batch, rows, filter_row, g.group_filters * g.group_channels * g.kh * g.kw),
-        *_ints(channels, *image.shape[2:]),
-        *_strides(image),
-        *_ints(*steps),
-        *_strides(out),
-        *_ints(*out_steps),
+        *ints(g.groups, g.batch, rows, filter_row, g.group_filters * g.group_channels * g.kh * g.kw),
+        *ints(channels, *image.shape[2:]),
+        *strides_of(image),
+        *ints(*steps),
+        *strides_of(out),
+        *ints(*out_steps),
     ]
     return launch(
         ctx,
@@ -715,7 +683,7 @@ def _sum_parts(ctx, parts, dw, dbias):
         parts,
         dw,
         dbias,
-        *_ints(splits, count, columns),
+        *ints(splits, count, columns),
         T=dw.dtype,
         ONES=dbias is not None,
     )
@@ -734,32 +702,32 @@ class Direct:
     def forward(self, ctx, g, x, w, bias, out):
         """The step that computes the convolution of x with w."""
         numbers = [
-            *_ints(out.size, g.filters),
-            *_divisor(g.filters),
-            *_ints(g.group_filters, g.group_channels, g.out_h),
-            *_divisor(g.out_h),
-            *_ints(g.out_w),
-            *_divisor(g.out_w),
-            *_ints(g.height, g.width),
-            *_strides(x),
+            *ints(out.size, g.filters),
+            *divisor(g.filters),
+            *ints(g.group_filters, g.group_channels, g.out_h),
+            *divisor(g.out_h),
+            *ints(g.out_w),
+            *divisor(g.out_w),
+            *ints(g.height, g.width),
+            *strides_of(x),
             *_movement(g),
-            *_strides(out),
+            *strides_of(out),
         ]
         return _direct(ctx, g, "convolve_direct", w, x, bias, out, numbers)
 
     def input_gradient(self, ctx, g, w, dout, bias, dx):
         """The step that computes the gradient of the input; `bias` is added to it (or None)."""
         numbers = [
-            *_ints(dx.size, g.channels),
-            *_divisor(g.channels),
-            *_ints(g.group_filters, g.group_channels, g.height),
-            *_divisor(g.height),
-            *_ints(g.width),
-            *_divisor(g.width),
-            *_ints(g.out_h, g.out_w),
-            *_strides(dout),
+            *ints(dx.size, g.channels),
+            *divisor(g.channels),
+            *ints(g.group_filters, g.group_channels, g.height),
+            *divisor(g.height),
+            *ints(g.width),
+            *divisor(g.width),
+            *ints(g.out_h, g.out_w),
+            *strides_of(dout),
             *_movement(g),
-            *_strides(dx),
+            *strides_of(dx),
         ]
         return _direct(ctx, g, "input_gradient_direct", w, dout, bias, dx, numbers)
 
@@ -773,18 +741,18 @@ class Direct:
         columns = dw.size // g.filters
         target = dw if parts == 1 and not ones else ctx.scratch((parts, g.filters, columns + ones), x.dtype)
         numbers = [
-            *_ints(g.filters, g.group_filters, g.group_channels, pixels, split, area),
-            *_divisor(area),
-            *_ints(g.out_w),
-            *_divisor(g.out_w),
-            *_ints(g.height, g.width),
-            *_strides(x),
+            *ints(g.filters, g.group_filters, g.group_channels, pixels, split, area),
+            *divisor(area),
+            *ints(g.out_w),
+            *divisor(g.out_w),
+            *ints(g.height, g.width),
+            *strides_of(x),
             *_movement(g),
-            *_strides(dout),
+            *strides_of(dout),
         ]
         step = launch(
             ctx,
-            _DIVISION + _DIRECT,
+            DIVISION + _DIRECT,
             "filter_gradient_direct",
             (rows, g.kh, parts),
             THREADS,
@@ -802,13 +770,13 @@ class Direct:
 
 
 def _movement(g):
-    return _ints(g.stride_h, g.stride_w, g.dilation_h, g.dilation_w, g.pad_h[0], g.pad_w[0])
+    return ints(g.stride_h, g.stride_w, g.dilation_h, g.dilation_w, g.pad_h[0], g.pad_w[0])
 
 
 def _direct(ctx, g, name, w, image, bias, out, numbers):
     return launch(
         ctx,
-        _DIVISION + _DIRECT,
+        DIVISION + _DIRECT,
         name,
         blocks_for(out.size),
         THREADS,

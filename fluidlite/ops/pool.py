@@ -10,6 +10,7 @@ from functools import partial
 
 import numpy as np
 
+from . import pool_cuda
 from .geometry import (
     LAYOUTS,
     as_nchw,
@@ -387,6 +388,20 @@ def pool2d(ctx, x, out):
     return in_sequence(steps)
 
 
+@pool2d.form("cuda")
+def pool2d_cuda(ctx, x, out):
+    image, result = as_nchw(x, ctx.attrs), as_nchw(out, ctx.attrs)
+    return pool_cuda.pool(ctx, _Geometry(ctx.attrs, x.shape), image, result, _kind(ctx.attrs))
+
+
+def _kind(attrs):
+    """What a window becomes, for `pool_cuda`."""
+    if attrs["pooling_type"] == "max":
+        return "max"
+    whole = attrs["global_pooling"] or attrs["adaptive"]
+    return "mean" if whole or attrs["exclusive"] else "sum by window size"
+
+
 @pool2d.gradient("X Out", bind=True, image="X Out Out@GRAD X@GRAD")
 def pool2d_grad(ctx, x, out, dout, dx):
     g = _Geometry(ctx.attrs, x.shape)
@@ -409,6 +424,12 @@ def pool2d_grad(ctx, x, out, dout, dx):
     clear = [] if covered else [partial(arrays[-1].fill, 0)]
     gradient = _max_gradient if is_max else _mean_gradient
     return in_sequence([*clear, *gradient(ctx, g, *arrays)])
+
+
+@pool2d_grad.form("cuda")
+def pool2d_grad_cuda(ctx, x, out, dout, dx):
+    arrays = [as_nchw(array, ctx.attrs) for array in (x, out, dout, dx)]
+    return pool_cuda.pool_gradient(ctx, _Geometry(ctx.attrs, x.shape), *arrays, _kind(ctx.attrs))
 
 
 def _global_mean_gradient(ctx, g, image, result, dresult, dimage):
@@ -440,11 +461,15 @@ def _mean_gradient(ctx, g, image, result, dresult, dimage):
         yield partial(xp.copyto, dimage[source], share)
 
 
+def _geometry_with_index(attrs, x_shape):
+    return _Geometry({**_ATTRS, **attrs, "pooling_type": "max"}, x_shape)
+
+
 def _window_bounds(attrs, x_shape):
     """The windows of `max_pool2d_with_index` along H and along W."""
     if len(x_shape) != 4:
         raise EnforceNotMet(f"pooling needs a 4-D input, got shape {list(x_shape)}")
-    g = _Geometry({**_ATTRS, **attrs, "pooling_type": "max"}, x_shape)
+    g = _geometry_with_index(attrs, x_shape)
     if attrs["adaptive"] and not attrs["global_pooling"]:
         return [adaptive_bounds(size, count) for size, count in zip(x_shape[2:], g.outputs, strict=True)]
     return [
@@ -456,7 +481,7 @@ def _window_bounds(attrs, x_shape):
 
 
 def _infer_with_index(attrs, x):
-    g = _Geometry({**_ATTRS, **attrs, "pooling_type": "max"}, x.shape)
+    g = _geometry_with_index(attrs, x.shape)
     shape = (g.batch, g.channels, *g.outputs)
     return Spec(shape, x.dtype), Spec(shape, np.dtype(np.int32))
 
@@ -476,6 +501,17 @@ def max_pool2d_with_index(ctx, x, out, mask):
     return first_maxima(ctx, _window_bounds(ctx.attrs, x.shape), x, out, mask)
 
 
+@max_pool2d_with_index.form("cuda")
+def max_pool2d_with_index_cuda(ctx, x, out, mask):
+    return pool_cuda.pool(ctx, _geometry_with_index(ctx.attrs, x.shape), x, out, "max", mask)
+
+
 @max_pool2d_with_index.gradient("Mask", shapes="X", bind=True)
 def max_pool2d_with_index_grad(ctx, mask, x, dout, dx):
     return spread_maxima(ctx, mask, dout, dx)
+
+
+@max_pool2d_with_index_grad.form("cuda")
+def max_pool2d_with_index_grad_cuda(ctx, mask, x, dout, dx):
+    g = _geometry_with_index(ctx.attrs, x.shape)
+    return pool_cuda.pool_gradient(ctx, g, None, None, dout, dx, "max", mask)
