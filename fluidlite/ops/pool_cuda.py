@@ -90,7 +90,6 @@ extern "C" __global__ void __launch_bounds__(256) pool(
     int xn, int xc, int xh, int xw, int on, int oc, int oh, int ow,
     int window_h, int window_w, int stride_h, int stride_w, int top, int left)
 {
-    const int lane = threadIdx.x % LANES;
     for (int i = (blockIdx.x * 256 + threadIdx.x) / LANES; i < count; i += gridDim.x * 256 / LANES) {
         const Place at = place_of(i, channels, channels_magic, channels_shift, out_height, height_magic, height_shift,
                                   out_width, width_magic, width_shift);
@@ -98,13 +97,13 @@ extern "C" __global__ void __launch_bounds__(256) pool(
         const int w0 = begin(at.w, width, window_w, stride_w, left), w1 = end(at.w, width, window_w, stride_w, left);
         const T* from = image + (at.n * xn + at.c * xc);
         const int rows = h1 - h0, columns = w1 - w0;
-        T value = MAX ? -(T)INFINITY : 0;
+        T value = MAX ? -(T)__int_as_float(0x7f800000) : 0;  // minus infinity
         int place = INDEX ? 0x7fffffff : 0;
 #if LANES == 1
         for (int h = h0; h < h1; ++h)
             for (int w = w0; w < w1; ++w) {
 #else
-        for (int number = lane; number < rows * columns; number += LANES) {
+        for (int number = threadIdx.x % LANES; number < rows * columns; number += LANES) {
             {
                 const int h = h0 + number / columns, w = w0 + number % columns;
 #endif
@@ -126,7 +125,7 @@ extern "C" __global__ void __launch_bounds__(256) pool(
                 place = other_place;
             }
         }
-        if (lane) continue;
+        if (threadIdx.x % LANES) continue;
 #endif
         const int to = at.n * on + at.c * oc + at.h * oh + at.w * ow;
         result[to] = MAX ? value : value / (T)(EXCLUSIVE ? rows * columns : window_h * window_w);
@@ -149,10 +148,12 @@ extern "C" __global__ void __launch_bounds__(256) pool_gradient(
         const int a1 = last_window(at.h, height, out_height, stride_h, top);
         const int b0 = first_window(at.w, width, window_w, stride_w, left);
         const int b1 = last_window(at.w, width, out_width, stride_w, left);
+        const T* slope = dresult + (at.n * gn + at.c * gc);
+#if MAX && !INDEX
         const T* plane = image + (at.n * xn + at.c * xc);
         const T* pooled = result + (at.n * on + at.c * oc);
-        const T* slope = dresult + (at.n * gn + at.c * gc);
-        const T value = MAX && !INDEX ? plane[at.h * xh + at.w * xw] : T(0);
+        const T value = plane[at.h * xh + at.w * xw];
+#endif
         T sum = 0;
         for (int a = a0; a <= a1; ++a)
             for (int b = b0; b <= b1; ++b) {
