@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from . import conv_cudnn
 from .cuda import THREADS, blocks_for, launch
 from .cuda_index import DIVISION, are_dense, dense, divisor, ints, strides_of
 from .strides import in_sequence, sum_into
@@ -408,6 +409,8 @@ _REGISTERS = 65536
 _LATENCY = 700
 _START = 2000
 _LAUNCH = 4000
+# Up to so many cycles (about 20 microseconds) one launch of a kernel of one's own is as good as cuDNN's.
+_SMALL_WORK = 35_000
 # Bytes of the partial sums of a filter's gradient.
 _MOST_PARTS = 1 << 26
 
@@ -464,12 +467,16 @@ def applies(w, *parameters, images):
 
 def forward(ctx, g, x, w, bias, out):
     """The step that convolves x with w; the images are (N, C, H, W), of any strides."""
-    return choose(g, x.dtype, "forward").forward(ctx, g, x, w, bias, out)
+    own, is_small = choose(g, x.dtype, "forward")
+    step = None if is_small else conv_cudnn.forward(ctx, g, x, w, bias, out)
+    return step or own.forward(ctx, g, x, w, bias, out)
 
 
 def input_gradient(ctx, g, w, dout, bias, dx):
     """The step that computes the gradient of the input; `bias` is added to it (or None)."""
-    return choose(g, w.dtype, "input_gradient").input_gradient(ctx, g, w, dout, bias, dx)
+    own, is_small = choose(g, w.dtype, "input_gradient")
+    step = None if is_small else conv_cudnn.input_gradient(ctx, g, w, dout, bias, dx)
+    return step or own.input_gradient(ctx, g, w, dout, bias, dx)
 
 
 def parameter_gradients(ctx, g, x, dout, dw, dbias, biased):
@@ -478,22 +485,31 @@ def parameter_gradients(ctx, g, x, dout, dw, dbias, biased):
     Args:
         biased: the gradient of the image to which the bias was added: `dout` itself, or that of another one.
     """
-    together = dw is not None and biased is dout
     steps = []
     if dw is not None:
-        algorithm = choose(g, x.dtype, "filter_gradient")
-        steps.append(algorithm.filter_gradient(ctx, g, x, dout, dw, dbias if together else None))
+        own, is_small = choose(g, x.dtype, "filter_gradient")
+        step = None if is_small else conv_cudnn.filter_gradient(ctx, g, x, dout, dw)
+        if step is None:
+            together = dbias if biased is dout else None
+            step = own.filter_gradient(ctx, g, x, dout, dw, together)
+            dbias = None if together is not None else dbias
+        steps.append(step)
         # What follows may use the same memory.
         ctx.release_scratch()
-    if dbias is not None and not together:
+    if dbias is not None:
         steps.append(sum_into(ctx, biased, dbias.reshape(1, -1, 1, 1)))
         ctx.release_scratch()
     return in_sequence(steps) if steps else None
 
 
 def choose(g, dtype, direction):
-    """The algorithm that is expected to be the fastest for a direction of a ConvGeometry, as a method's name."""
-    return min(ALGORITHMS, key=lambda one: one.cycles(g, dtype, direction))
+    """The algorithm here that is expected to be the fastest for a direction (the name of a method).
+
+    Returns:
+        (algorithm, whether there is no use in asking cuDNN)
+    """
+    best = min(ALGORITHMS, key=lambda one: one.cycles(g, dtype, direction))
+    return best, isinstance(best, Direct) or best.cycles(g, dtype, direction) < _SMALL_WORK
 
 
 def _residues(size, taps, stride, dilation, before):
