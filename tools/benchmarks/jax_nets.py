@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from nets import NETS, VGG_GROUPS
+from nets import NETS, RESNET50_STAGES, VGG_GROUPS
 
 
 def sequential(*layers):
@@ -57,19 +57,24 @@ def conv(filters, size, stride=1, padding=0, bias=True):
     return init, apply
 
 
-def pool(kind, size, stride):
+def pool(kind, size, stride, padding=0):
     window, strides = (1, size, size, 1), (1, stride, stride, 1)
+    pads = [(0, 0), (padding, padding), (padding, padding), (0, 0)]
 
     def init(rng, shape):
         height, width, channels = shape
-        return {}, ((height - size) // stride + 1, (width - size) // stride + 1, channels)
+        return {}, (*((side + 2 * padding - size) // stride + 1 for side in (height, width)), channels)
 
     def apply(own, x, key):
         if kind == "max":
-            return lax.reduce_window(x, -jnp.inf, lax.max, window, strides, "VALID"), own
-        return lax.reduce_window(x, 0.0, lax.add, window, strides, "VALID") / size**2, own
+            return lax.reduce_window(x, -jnp.inf, lax.max, window, strides, pads), own
+        return lax.reduce_window(x, 0.0, lax.add, window, strides, pads) / size**2, own
 
     return init, apply
+
+
+def mean_over_pixels():
+    return lambda rng, shape: ({}, shape[-1:]), lambda own, x, key: (x.mean((1, 2)), own)
 
 
 def flatten():
@@ -114,11 +119,9 @@ def batch_norm():
     return init, apply
 
 
-def residual(filters, stride, widens):
-    branch_init, branch_apply = sequential(
-        conv(filters, 3, stride, 1, bias=False), batch_norm(), relu, conv(filters, 3, 1, 1), batch_norm()
-    )
-    shortcut = [conv(filters, 1, stride, bias=False), batch_norm()] if widens else []
+def residual(branch, shortcut):
+    """What `branch` makes of x, and what `shortcut` does; each is a list of layers."""
+    branch_init, branch_apply = sequential(*branch)
     shortcut_init, shortcut_apply = sequential(*shortcut)
 
     def init(rng, shape):
@@ -179,9 +182,24 @@ def resnet32():
     layers, channels = [conv(16, 3, padding=1, bias=False), batch_norm(), relu], 16
     for filters, first_stride in (16, 1), (32, 2), (64, 2):
         for stride in [first_stride, 1, 1, 1, 1]:
-            layers.append(residual(filters, stride, filters != channels))
+            branch = [conv(filters, 3, stride, 1, bias=False), batch_norm(), relu, conv(filters, 3, 1, 1), batch_norm()]
+            shortcut = [conv(filters, 1, stride, bias=False), batch_norm()] if filters != channels else []
+            layers.append(residual(branch, shortcut))
             channels = filters
     return sequential(*layers, pool("avg", 8, 1), flatten(), dense(10))
+
+
+def resnet50():
+    layers, channels = [conv(64, 7, 2, 3, bias=False), batch_norm(), relu, pool("max", 3, 2, 1)], 64
+    for filters, blocks, first_stride in RESNET50_STAGES:
+        for stride in [first_stride] + [1] * (blocks - 1):
+            branch = [conv(filters, 1, bias=False), batch_norm(), relu]
+            branch += [conv(filters, 3, stride, 1, bias=False), batch_norm(), relu]
+            branch += [conv(4 * filters, 1, bias=False), batch_norm()]
+            shortcut = [conv(4 * filters, 1, stride, bias=False), batch_norm()] if channels != 4 * filters else []
+            layers.append(residual(branch, shortcut))
+            channels = 4 * filters
+    return sequential(*layers, mean_over_pixels(), dense(1000))
 
 
 MODELS = {
@@ -195,6 +213,7 @@ MODELS = {
     "torch_lenet5": torch_lenet5,
     "vgg16": vgg16,
     "resnet32": resnet32,
+    "resnet50": resnet50,
 }
 
 

@@ -13,9 +13,12 @@ Optimizer = namedtuple("Optimizer", "kind learning_rate momentum")
 ADAM = Optimizer("Adam", 0.001, None)
 SGD = Optimizer("SGD", 0.1, None)
 MOMENTUM = Optimizer("Momentum", 0.1, 0.9)
+# Fluid's models train ResNet-50 with 0.1 for batches of 256.
+SLOW_MOMENTUM = Optimizer("Momentum", 0.025, 0.9)
 
 DIGIT = (1, 28, 28)
 COLOURED = (3, 32, 32)
+PHOTOGRAPH = (3, 224, 224)
 
 
 def softmax(fluid, image):
@@ -94,22 +97,44 @@ def vgg16(fluid, image):
     return fluid.layers.fc(hidden, 10, act="softmax")
 
 
+def convolved(fluid, x, filters, size, stride, act=None, bias=False):
+    """Convolution and batch normalisation, as residual networks have them."""
+    x = fluid.layers.conv2d(x, filters, size, stride=stride, padding=size // 2, bias_attr=None if bias else False)
+    return fluid.layers.batch_norm(x, act=act)
+
+
 def resnet32(fluid, image):
     layers = fluid.layers
-
-    def convolved(x, filters, size, stride, act=None, bias=False):
-        x = layers.conv2d(x, filters, size, stride=stride, padding=size // 2, bias_attr=None if bias else False)
-        return layers.batch_norm(x, act=act)
-
-    hidden = convolved(image, 16, 3, 1, act="relu")
+    hidden = convolved(fluid, image, 16, 3, 1, act="relu")
     for filters, first_stride in (16, 1), (32, 2), (64, 2):
         for stride in [first_stride, 1, 1, 1, 1]:
-            branch = convolved(hidden, filters, 3, stride, act="relu")
-            branch = convolved(branch, filters, 3, 1, bias=True)
-            shortcut = hidden if hidden.shape[1] == filters else convolved(hidden, filters, 1, stride)
+            branch = convolved(fluid, hidden, filters, 3, stride, act="relu")
+            branch = convolved(fluid, branch, filters, 3, 1, bias=True)
+            shortcut = hidden if hidden.shape[1] == filters else convolved(fluid, hidden, filters, 1, stride)
             hidden = layers.elementwise_add(branch, shortcut, act="relu")
     hidden = layers.pool2d(hidden, 8, "avg", 1)
     return layers.fc(hidden, 10, act="softmax")
+
+
+# Of each stage of ResNet-50: filters of the 3x3 convolutions, blocks, and the stride of the first of them.
+RESNET50_STAGES = [(64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)]
+
+
+def resnet50(fluid, image):
+    layers = fluid.layers
+    hidden = convolved(fluid, image, 64, 7, 2, act="relu")
+    hidden = layers.pool2d(hidden, 3, "max", 2, 1)
+    for filters, blocks, first_stride in RESNET50_STAGES:
+        for stride in [first_stride] + [1] * (blocks - 1):
+            branch = convolved(fluid, hidden, filters, 1, 1, act="relu")
+            branch = convolved(fluid, branch, filters, 3, stride, act="relu")
+            branch = convolved(fluid, branch, 4 * filters, 1, 1)
+            shortcut = hidden
+            if hidden.shape[1] != 4 * filters:
+                shortcut = convolved(fluid, hidden, 4 * filters, 1, stride)
+            hidden = layers.elementwise_add(branch, shortcut, act="relu")
+    hidden = layers.pool2d(hidden, pool_type="avg", global_pooling=True)
+    return layers.fc(hidden, 1000, act="softmax")
 
 
 NETS = {
@@ -123,7 +148,10 @@ NETS = {
     "torch_lenet5": Net(torch_lenet5, DIGIT, 100, ADAM, "logits", "LeNet5 of a PyTorch tutorial, average pool"),
     "vgg16": Net(vgg16, COLOURED, 64, ADAM, "probabilities", "VGG16 with batch norm of Fluid's book, 32x32x3"),
     "resnet32": Net(resnet32, COLOURED, 128, MOMENTUM, "probabilities", "ResNet-32 of Fluid's book, 32x32x3"),
+    "resnet50": Net(resnet50, PHOTOGRAPH, 64, SLOW_MOMENTUM, "probabilities", "ResNet-50 of Fluid's models, 224x224x3"),
 }
+# Not for a CPU, unless they are asked for.
+LARGE = {"resnet50"}
 
 
 def build(fluid, net, train):

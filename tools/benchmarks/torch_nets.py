@@ -1,7 +1,7 @@
 """The networks of nets.py as a PyTorch user would write them: from an image to logits."""
 
 import torch
-from nets import NETS, VGG_GROUPS
+from nets import NETS, RESNET50_STAGES, VGG_GROUPS
 from torch import nn
 
 
@@ -119,6 +119,41 @@ def resnet32():
     return nn.Sequential(*layers, nn.AvgPool2d(8), nn.Flatten(), nn.Linear(64, 10))
 
 
+class Bottleneck(nn.Module):
+    """Three convolutions, of which the middle one sees neighbours, beside a shortcut."""
+
+    def __init__(self, channels, filters, stride):
+        super().__init__()
+        self.branch = nn.Sequential(
+            nn.Conv2d(channels, filters, 1, bias=False),
+            nn.BatchNorm2d(filters),
+            nn.ReLU(),
+            nn.Conv2d(filters, filters, 3, stride, padding=1, bias=False),
+            nn.BatchNorm2d(filters),
+            nn.ReLU(),
+            nn.Conv2d(filters, 4 * filters, 1, bias=False),
+            nn.BatchNorm2d(4 * filters),
+        )
+        self.shortcut = nn.Identity()
+        if channels != 4 * filters:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(channels, 4 * filters, 1, stride, bias=False), nn.BatchNorm2d(4 * filters)
+            )
+
+    def forward(self, x):
+        return nn.functional.relu(self.branch(x) + self.shortcut(x))
+
+
+def resnet50():
+    layers, channels = [nn.Conv2d(3, 64, 7, 2, padding=3, bias=False), nn.BatchNorm2d(64), nn.ReLU()], 64
+    layers += [nn.MaxPool2d(3, 2, padding=1)]
+    for filters, blocks, first_stride in RESNET50_STAGES:
+        for stride in [first_stride] + [1] * (blocks - 1):
+            layers.append(Bottleneck(channels, filters, stride))
+            channels = 4 * filters
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2048, 1000))
+
+
 MODULES = {
     "cnn": cnn,
     "cnn256": cnn,
@@ -130,6 +165,7 @@ MODULES = {
     "torch_lenet5": torch_lenet5,
     "vgg16": vgg16,
     "resnet32": resnet32,
+    "resnet50": resnet50,
 }
 
 
