@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import cupy_standin
 import numpy as np
 import pytest
 
@@ -15,7 +16,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BENCH = os.path.join(ROOT, "tools", "bench.py")
 sys.path.append(os.path.join(ROOT, "tools", "benchmarks"))
 
-nets = importlib.import_module("nets")
+nets, child = importlib.import_module("nets"), importlib.import_module("child")
 
 
 def bench(tmp_path, *arguments, **environment):
@@ -143,3 +144,153 @@ def test_the_operations_of_matrix_products_are_counted():
     _, program, _ = built("cnn", train=True)
     first, second, last = 2 * 64 * 24 * 24 * 25 * 20, 2 * 64 * 8 * 8 * 25 * 20 * 50, 2 * 64 * 800 * 10
     assert nets.gemm_flops(program, 64) == 2 * first + 3 * second + 3 * last
+
+
+@pytest.fixture
+def card(monkeypatch):
+    """bench.py as on a machine with a GPU, whose part the CPU plays; returns the module."""
+    monkeypatch.syspath_prepend(os.path.join(ROOT, "tools"))
+    bench = importlib.import_module("bench")
+    measure = bench.measure
+
+    def on_the_cpu(python, task, script="child.py", **arguments):
+        if task == "found":
+            return {"name": "no real card", "driver": 13000, "cupy": "14.2.0", "output": ""}
+        if task == "peaks":
+            return {"sgemm_flops_per_s": 1e12, "copy_bytes_per_s": 1e11, "output": ""}
+        return measure(python, task, script=script, **arguments, device="cpu")
+
+    monkeypatch.setattr(bench, "measure", on_the_cpu)
+    return bench
+
+
+def test_on_a_gpu_it_reports_two_kinds_of_steps_launches_and_memory(card, tmp_path, capsys):
+    path = tmp_path / "report.json"
+    peers = [name for name, module in (("torch", "torch"), ("jax", "jax")) if importlib.util.find_spec(module)]
+    arguments = ["--net", "softmax", "--train", "--batch", "4", "--rounds", "2", "--seconds", "0.01"]
+    card.main(["--place", "gpu", "--tf32", *arguments, "--json", str(path), "--peers", *peers])
+    report, printed = json.loads(path.read_text()), capsys.readouterr().out
+    assert "no real card, for CUDA 13.0, CuPy 14.2.0; TF32 on everywhere" in printed
+    [entry] = report["nets"]
+    assert list(entry["frameworks"]) == ["fluidlite", *peers]
+    for figures in entry["frameworks"].values():
+        assert len(figures["rounds_s"]) == len(figures["resident_rounds_s"]) == 2
+        assert figures["step_s"] > 0 and figures["resident_s"] > 0
+        assert figures["share_of_peak"] == pytest.approx(entry["gemm_flops"] / figures["step_s"] / 1e12)
+        assert f"{figures['step_s'] * 1e3:.3f}" in printed and f"{figures['resident_s'] * 1e3:.3f}" in printed
+    assert "nothing fetched" in printed and "launches in a step" in printed and "MB on the card" in printed
+
+
+def test_on_a_gpu_the_profile_says_how_near_operators_come_to_the_peaks(card, tmp_path, capsys):
+    path = tmp_path / "report.json"
+    arguments = ["--profile", "--net", "mlp", "--train", "--batch", "4", "--seconds", "0.01", "--json", str(path)]
+    card.main(["--place", "gpu", *arguments])
+    [profile] = json.loads(path.read_text())["profiles"]
+    kinds = {row["type"]: row for row in profile["kinds"]}
+    weights = 784 * 200 + 200 * 200 + 200 * 10
+    assert kinds["mul"]["flops"] == 2 * 4 * weights
+    # Adam reads parameters, gradients and two moments, and writes all but the gradients; beside these, for each of the
+    # six parameters, two powers in and out and the learning rate.
+    assert kinds["adam"]["bytes"] == 4 * (7 * (weights + 410) + 6 * 5)
+    printed = capsys.readouterr().out
+    assert "of products" in printed and "of copies" in printed and "mul fc_0.tmp_0" in printed
+
+
+@pytest.mark.parametrize(
+    "arguments, word",
+    [
+        (["--place", "gpu", "--peers", "paddle"], "paddle"),
+        (["--place", "gpu", "--growth"], "--growth"),
+        (["--tf32"], "--place gpu"),
+    ],
+)
+def test_what_a_place_has_not_is_refused(card, capsys, arguments, word):
+    with pytest.raises(SystemExit):
+        card.parse_args(arguments)
+    assert word in capsys.readouterr().err
+
+
+def test_without_a_gpu_it_says_what_is_missing(tmp_path):
+    if fluid.core.get_cuda_device_count():
+        pytest.skip("there is a GPU")
+    done, report = bench(tmp_path, "--place", "gpu", "--net", "softmax")
+    assert done.returncode == 1 and "CUDAPlace(0)" in done.stderr and "Traceback" not in done.stderr
+    assert "nets" not in report
+
+
+@pytest.fixture(params=["stand-in", pytest.param("gpu", marks=pytest.mark.gpu)])
+def cupy(request, monkeypatch):
+    """CuPy, or what stands for it."""
+    if request.param == "gpu":
+        if fluid.core.get_cuda_device_count() == 0:
+            pytest.skip("there is no CuPy, or no GPU")
+        yield importlib.import_module("cupy")
+        return
+    monkeypatch.setattr("fluidlite.engine.gpu.Gpu.form", None)  # kernels of its own want a compiler
+    with cupy_standin.installed() as cupy:
+        yield cupy
+
+
+def test_fluidlites_steps_on_a_gpu_become_graphs_and_wait_for_nothing(cupy):
+    gpu = importlib.import_module("gpu")
+    found = gpu.step("fluidlite", "softmax", 4, True, 0.01)
+    assert found["fed_s"] > 0 and found["resident_s"] > 0 and found["notes"] == []
+    assert found["launches"] > 1
+    adam_needs = 4 * 4 * 7850  # a parameter, its gradient, two moments
+    assert found["held_bytes"] >= found["used_bytes"] > adam_needs
+    steps = gpu.FluidSteps("softmax", train=True)
+    images, labels = child.samples("fluidlite", "softmax", 4)
+    kept = steps.put(images, labels)
+    first = steps.fed(images, labels)
+    for _ in range(3):
+        steps.on_device(*kept)
+    if hasattr(cupy, "forbid_synchronisation"):
+        with cupy.forbid_synchronisation():
+            steps.on_device(*kept)
+    steps.settle()
+    assert steps.fed(images, labels) < first
+    assert gpu.found("fluidlite")["name"]
+
+
+@pytest.mark.parametrize("compiled", [None, "model", "step"])
+def test_pytorchs_steps_train_alike_however_they_are_compiled(compiled):
+    pytest.importorskip("torch")
+    steps = importlib.import_module("torch_nets").Steps("softmax", True, compiled, device="cpu")
+    with_zeros(steps)
+    images, labels = child.samples("torch", "softmax", 4)
+    losses = [steps.fed(images, labels) for _ in range(3)]
+    steps.on_device(*steps.put(images, labels))
+    assert losses[0] == pytest.approx(np.log(10)) and losses == pytest.approx(adam_by_hand(images, labels, 3), rel=1e-4)
+    assert steps.launches(lambda: steps.fed(images, labels)) == 0  # of a GPU, which does nothing here
+
+
+def with_zeros(steps):
+    for parameter in steps._model.parameters():
+        parameter.data.zero_()
+
+
+def adam_by_hand(images, labels, count):
+    """The losses of softmax regression from zeros, in float64."""
+    inputs = np.hstack([images.reshape(len(images), -1), np.ones((len(images), 1))]).astype("float64")
+    weights = np.zeros((785, 10))
+    first, second, losses = 0 * weights, 0 * weights, []
+    for step in range(1, count + 1):
+        scores = np.exp(inputs @ weights)
+        probabilities = scores / scores.sum(1, keepdims=True)
+        losses.append(-np.log(np.take_along_axis(probabilities, labels, 1)).mean())
+        gradient = inputs.T @ (probabilities - np.eye(10)[labels[:, 0]]) / len(images)
+        first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
+        rate = 0.001 * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
+        weights -= rate * first / (np.sqrt(second) + 1e-8)
+    return losses
+
+
+def test_jaxs_steps_train_from_either_side():
+    pytest.importorskip("jax")
+    twins = importlib.import_module("jax_nets")
+    steps = twins.Steps("softmax", train=True)
+    images, labels = child.samples("jax", "softmax", 4)
+    losses = [steps.fed(images, labels), float(steps.on_device(*steps.put(images, labels))), steps.fed(images, labels)]
+    steps.settle()
+    assert losses == sorted(losses, reverse=True)
+    assert steps.memory() == {} and steps.launches(None) is None

@@ -4,12 +4,16 @@
     python tools/bench.py --net all --torch-python ../torch/bin/python --paddle-python ../paddle/bin/python
     python tools/bench.py --net cnn --infer --batch 1 --rounds 7 --json speed.json
     python tools/bench.py --growth --import --epoch recognize_digits.md
+    python tools/bench.py --place gpu --train --tf32        # ten networks and ResNet-50 on one card, all with TF32
 
 Each network is trained (feed, forward, backward, update, fetch the loss and the accuracy) and asked for predictions.
 Each round starts a fresh process for each framework in turn, so that all meet the same noise; a figure is the median
 over the rounds of each round's median step.  Every framework may use all cores.  Beside the steps: the machine's sgemm
 peak and which BLAS kernels reach it, what share of it a network's matrix products keep up over a whole step, the peak
 memory of the process, and what the engine adds to NumPy's own calls.
+
+On a GPU each is timed in two ways: fed with NumPy arrays and asked for the loss at every step, as a script does it; and
+with data that lies on the card and nothing fetched.  Beside that: launches, the card's memory, and its own peaks.
 """
 
 import argparse
@@ -17,6 +21,7 @@ import json
 import math
 import os
 import platform
+import re
 import shutil
 import statistics
 import subprocess
@@ -25,7 +30,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.nets import NETS
+from benchmarks.nets import LARGE, NETS
 from benchmarks.report import LABELS, described
 from run_tutorial import script_of
 
@@ -36,8 +41,14 @@ TUTORIAL_NETS = ["cnn", "mlp", "softmax"]
 PEERS = {
     "torch": ("torch", "torch_python"),
     "compile": ("torch", "torch_python"),
+    "compile_step": ("torch", "torch_python"),
     "jax": ("jax", "jax_python"),
     "paddle": ("paddle", "paddle_python"),
+}
+# Those that run on a place.  On a CPU, torch.compile always takes the whole step; Paddle 1.8 knows no card of today.
+PEERS_ON = {
+    "cpu": ["torch", "compile", "jax", "paddle"],
+    "gpu": ["torch", "compile", "compile_step", "jax"],
 }
 MNIST = [f"{part}-{kind}-ubyte.gz" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
 
@@ -51,15 +62,16 @@ def cores():
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
-def measure(python, task, timeout=900, environment=None, cwd=None, **arguments):
-    """Run a task of benchmarks/child.py in a process of its own.
+def measure(python, task, timeout=900, environment=None, cwd=None, script="child.py", **arguments):
+    """Run a task of benchmarks/child.py, or of gpu.py beside it, in a process of its own.
 
     Args:
         python (str): the interpreter.
-        task (str): a function of child.py; `arguments` are its arguments.
+        task (str): a function of the script; `arguments` are its arguments.
         timeout (float): seconds after which it has failed.
         environment (dict): variables to set for it.
         cwd: its working folder.
+        script (str): "child.py" or "gpu.py".
     Returns:
         dict: what the task returns, and as "output" what it printed before.
     Raises:
@@ -69,7 +81,7 @@ def measure(python, task, timeout=900, environment=None, cwd=None, **arguments):
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     if arguments.get("framework") == "paddle":
         environment.setdefault("OMP_NUM_THREADS", str(cores()))  # its own default is one thread
-    command = [python, str(HERE / "child.py"), task, json.dumps(arguments)]
+    command = [python, str(HERE / script), task, json.dumps(arguments)]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=timeout, env=environment, cwd=cwd
@@ -102,6 +114,29 @@ def installed(args):
     return found
 
 
+def with_gpu(pythons):
+    """Those of the frameworks that see a GPU, and what fluidlite knows of it; says which do not and why.
+
+    Raises:
+        ChildFailed: fluidlite is one of them.
+    """
+    found, answers = {}, {}
+    for name, python in pythons.items():
+        module = PEERS[name][0] if name in PEERS else name
+        if module not in answers:
+            try:
+                answers[module] = measure(python, "found", script="gpu.py", timeout=300, module=module)
+            except ChildFailed as failure:
+                answers[module] = {"why": str(failure)}
+        if "why" not in answers[module]:
+            found[name] = python
+        elif name == "fluidlite":
+            raise ChildFailed(answers[module]["why"])
+        else:
+            say(f"{LABELS[name]} is skipped: {answers[module]['why']}")
+    return found, {key: value for key, value in answers["fluidlite"].items() if key != "output"}
+
+
 def say(line):
     """Tell how it goes, beside the table."""
     print(line, file=sys.stderr, flush=True)
@@ -113,18 +148,28 @@ def time_net(net, batch, train, pythons, args):
     Returns:
         dict: the network, the operations of its matrix products, and for each framework its figures.
     """
+    task = {"net": net, "batch": batch, "train": train, "seconds": args.seconds}
+    summarize = summary
+    if args.place == "gpu":
+        task.update(script="gpu.py", tf32=args.tf32)
+        summarize = summary_on_gpu
+        if not train:  # there is no optimizer that a compiler could take in
+            pythons = {name: python for name, python in pythons.items() if name != "compile_step"}
     rounds = {name: [] for name in pythons}
     for _ in range(args.rounds):
         for name in list(rounds):
             try:
-                arguments = {"net": net, "batch": batch, "train": train, "seconds": args.seconds}
-                rounds[name].append(measure(pythons[name], "step", framework=name, **arguments))
+                result = measure(pythons[name], "step", framework=name, **task)
             except ChildFailed as failure:
                 if name == "fluidlite":
                     raise
                 say(f"{LABELS[name]} drops out: {failure}")
                 del rounds[name]
-    figures = {name: summary(results) for name, results in rounds.items()}
+                continue
+            for note in result.get("notes", []):
+                say(f"{LABELS[name]}: {note}")
+            rounds[name].append(result)
+    figures = {name: summarize(results) for name, results in rounds.items()}
     for own in figures.values():
         if "torch" in figures:
             own["ratio_to_torch"] = own["step_s"] / figures["torch"]["step_s"]
@@ -136,6 +181,24 @@ def time_net(net, batch, train, pythons, args):
         "gemm_flops": rounds["fluidlite"][0]["gemm_flops"],
         "frameworks": figures,
     }
+
+
+def summary_on_gpu(results):
+    """The figures of one framework over the rounds of one network on a GPU."""
+    figures = {
+        "version": results[0]["version"],
+        "step_s": statistics.median(result["fed_s"] for result in results),
+        "rounds_s": [result["fed_s"] for result in results],
+        "steps": [result["fed_steps"] for result in results],
+        "resident_s": statistics.median(result["resident_s"] for result in results),
+        "resident_rounds_s": [result["resident_s"] for result in results],
+        "resident_steps": [result["resident_steps"] for result in results],
+        "launches": results[-1]["launches"],
+    }
+    for key in ("used_bytes", "held_bytes", "grown_bytes"):
+        if key in results[0]:
+            figures[key] = max(result[key] for result in results)
+    return figures
 
 
 def summary(results):
@@ -153,28 +216,42 @@ def summary(results):
 
 
 def time_nets(args, pythons, report):
-    """Time the wanted networks; fills report["overhead"], ["nets"] and ["peak"]."""
-    report["overhead"] = median_of(
-        [measure(args.python, "overhead", seconds=args.seconds / 4) for _ in range(args.rounds)]
-    )
+    """Time the wanted networks; fills report["nets"] and ["peak"], and on a CPU ["overhead"]."""
+    if args.place == "cpu":
+        report["overhead"] = median_of(
+            [measure(args.python, "overhead", seconds=args.seconds / 4) for _ in range(args.rounds)]
+        )
     report["nets"] = []
     for net in args.net:
         for train in args.modes:
             batch = args.batch or NETS[net].batch
             say(f"{net}, batch {batch}, {'train' if train else 'infer'} ...")
-            # The best of several moments: noise only ever hides the peak.
-            peaks = [measure(args.python, "blas", seconds=args.seconds / 4), report.get("peak")]
-            report["peak"] = max(filter(None, peaks), key=lambda peak: peak["sgemm_flops_per_s"])
+            find_peak(args, report)
             report["nets"].append(time_net(net, batch, train, pythons, args))
             add_shares(report)
+            write_json(args, report)  # on lent machines time may run out at any moment
+
+
+def find_peak(args, report):
+    """Measure what the machine can do, or the card; report["peak"] is the best of several moments.
+
+    Noise only ever hides it.
+    """
+    if args.place == "cpu":
+        peak = measure(args.python, "blas", seconds=args.seconds / 4)
+    else:
+        peak = measure(args.python, "peaks", script="gpu.py", seconds=args.seconds / 4, tf32=args.tf32)
+    report["peak"] = max(filter(None, [peak, report.get("peak")]), key=lambda peak: peak["sgemm_flops_per_s"])
 
 
 def add_shares(report):
     """The share of the sgemm peak that each network's matrix products keep up over its whole step."""
     for entry in report["nets"]:
         for figures in entry["frameworks"].values():
-            rate = entry["gemm_flops"] / figures["step_s"]
-            figures["share_of_peak"] = rate / report["peak"]["sgemm_flops_per_s"]
+            for time_of, share in (("step_s", "share_of_peak"), ("resident_s", "resident_share_of_peak")):
+                if time_of in figures:
+                    rate = entry["gemm_flops"] / figures[time_of]
+                    figures[share] = rate / report["peak"]["sgemm_flops_per_s"]
 
 
 def profile_nets(args, report):
@@ -185,7 +262,11 @@ def profile_nets(args, report):
             batch = args.batch or NETS[net].batch
             mode = "train" if train else "infer"
             say(f"{net}, batch {batch}, {mode}, profile ...")
-            found = measure(args.python, "profile", net=net, batch=batch, train=train, seconds=args.seconds)
+            task = {"net": net, "batch": batch, "train": train, "seconds": args.seconds}
+            if args.place == "gpu":
+                find_peak(args, report)
+                task.update(script="gpu.py", tf32=args.tf32)
+            found = measure(args.python, "profile", **task)
             report["profiles"].append({"net": net, "batch": batch, "mode": mode, **found})
 
 
@@ -256,6 +337,13 @@ def time_epoch(args, pythons, report):
         code = (HERE / "epoch.py").read_text(encoding="utf-8")
     else:
         code = script_of(Path(args.epoch).read_text(encoding="utf-8"), passes=1, package="paddle")
+    environment = {"PASSES": "1"}
+    if args.place == "gpu":
+        if "fluid.CPUPlace()" not in code:
+            raise ChildFailed(f"{args.epoch} never says fluid.CPUPlace(), in whose place the GPU would be put")
+        code = code.replace("fluid.CPUPlace()", "fluid.CUDAPlace(0)")
+        # The first pass compiles kernels and captures graphs.
+        environment = {"PASSES": "3", "FLUIDLITE_TF32": str(int(args.tf32))}
     fluids = fluids_of(pythons)
     times = {name: [] for name in fluids}
     epoch = report["epoch"] = {"script": args.epoch, "frameworks": {}}
@@ -266,7 +354,7 @@ def time_epoch(args, pythons, report):
         shutil.copytree(mnist, cache / "mnist")
         shutil.copytree(ROOT / "book" / "image", home / "image")
         (home / "script.py").write_text(code, encoding="utf-8")
-        environment = {"HOME": folder, "FLUIDLITE_DATA_HOME": str(mnist.parent)}
+        environment.update(HOME=folder, FLUIDLITE_DATA_HOME=str(mnist.parent))
         environment.update(DISABLE_PLOT="True", MPLBACKEND="Agg")  # drawing is no part of training
         for number in range(args.epochs):
             for name, python in fluids.items():
@@ -280,8 +368,15 @@ def time_epoch(args, pythons, report):
                 epoch["frameworks"][name] = {
                     "wall_s": statistics.median(times[name]),
                     "rounds_s": times[name],
+                    "passes_s": [float(line.split()[2]) for line in lines if re.match(r"pass \d+: \S+ s$", line)],
                     "outcome": next((line for line in reversed(lines) if "accuracy" in line), lines[-1]),
                 }
+
+
+def write_json(args, report):
+    """Write all figures so far to where --json says."""
+    if args.json:
+        Path(args.json).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 def processor():
@@ -296,13 +391,20 @@ def processor():
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--net", choices=[*NETS, "all"], action="append", help="may be repeated (default: cnn, mlp and softmax)")
+    add("--place", choices=PEERS_ON, default="cpu", help="where to run; gpu: number 0, through CuPy (default: cpu)")
+    add("--tf32", action="store_true", help="on a GPU: products of float32 may round their factors, in all frameworks")
+    add(
+        "--net",
+        choices=[*NETS, "all"],
+        action="append",
+        help="may be repeated; all leaves out ResNet-50 on a CPU (default: cnn, mlp and softmax, on a GPU all)",
+    )
     add("--batch", type=int, help="images per step (default: the tutorial's)")
-    add("--rounds", type=int, default=5, help="rounds, of one process for each framework (default: 5)")
+    add("--rounds", type=int, help="rounds, of one process for each framework (default: 5, on a GPU 3)")
     add("--seconds", type=float, default=2, help="about how long each process measures (default: 2)")
     add("--train", action="store_true", help="training steps only (default: both)")
     add("--infer", action="store_true", help="predictions only (default: both)")
-    add("--peers", nargs="*", choices=PEERS, default=list(PEERS), help="which to run beside it (default: all)")
+    add("--peers", nargs="*", choices=PEERS, help="which to run beside it (default: all that run on the place)")
     add("--python", default=sys.executable, help="the interpreter for fluidlite (default: this one)")
     add("--torch-python", default=sys.executable, help="an interpreter that has PyTorch (default: this one)")
     add("--jax-python", default=sys.executable, help="an interpreter that has JAX (default: this one)")
@@ -323,14 +425,26 @@ def parse_args(argv=None):
     add("--epochs", type=int, default=1, help="how often --epoch is timed (default: once)")
     args = parser.parse_args(argv)
     only_others = (args.growth or args.imports or args.epoch or args.profile) and not args.net
-    args.net = args.net or ([] if only_others else TUTORIAL_NETS)
-    args.net = list(NETS) if "all" in args.net else args.net
+    args.net = args.net or ([] if only_others else TUTORIAL_NETS if args.place == "cpu" else ["all"])
+    if "all" in args.net:
+        args.net = [net for net in NETS if args.place == "gpu" or net not in LARGE]
+    args.rounds = args.rounds or (5 if args.place == "cpu" else 3)
+    args.peers = PEERS_ON[args.place] if args.peers is None else args.peers
+    elsewhere = set(args.peers) - set(PEERS_ON[args.place])
+    if elsewhere:
+        parser.error(f"--place {args.place} has no {', '.join(sorted(elsewhere))}")
+    if args.place == "gpu" and (args.growth or args.imports):
+        parser.error("--growth and --import are for the CPU")
+    if args.tf32 and args.place == "cpu":
+        parser.error("--tf32 is for --place gpu")
     args.modes = [train for train, wanted in ((True, args.train), (False, args.infer)) if wanted] or [True, False]
     return args
 
 
 def main(argv=None):
     args = parse_args(argv)
+    if args.place == "gpu" and (args.profile or not args.net):
+        args.peers = []  # none would be asked
     pythons = installed(args)
     report = {
         "machine": {
@@ -339,9 +453,11 @@ def main(argv=None):
             "system": platform.platform(),
             "python": platform.python_version(),
         },
-        "settings": {"rounds": args.rounds, "seconds": args.seconds},
+        "settings": {"place": args.place, "tf32": args.tf32, "rounds": args.rounds, "seconds": args.seconds},
     }
     try:
+        if args.place == "gpu":
+            pythons, report["card"] = with_gpu(pythons)
         if args.profile:
             profile_nets(args, report)
         elif args.net:
@@ -355,8 +471,7 @@ def main(argv=None):
     except (ChildFailed, KeyboardInterrupt) as stopped:
         sys.exit(str(stopped) or "interrupted")
     finally:
-        if args.json:
-            Path(args.json).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        write_json(args, report)
         print("\n".join(described(report)))
 
 

@@ -65,6 +65,19 @@ def fluid_of(framework):
     return fluid
 
 
+def samples(framework, net, batch):
+    """Images and labels as the users of a framework have them: NumPy arrays of float32, and of int64 or int32."""
+    import nets
+    import numpy as np
+
+    rng = np.random.RandomState(0)
+    images = rng.standard_normal((batch,) + nets.NETS[net].image).astype("float32")
+    labels = rng.randint(0, 10, (batch, 1)).astype("int64")
+    if framework == "jax":  # channels last, and integers of 32 bits
+        images, labels = np.ascontiguousarray(images.transpose(0, 2, 3, 1)), labels.astype("int32")
+    return images, labels
+
+
 def fluid_stepper(fluid, net, batch, train):
     """A step of a network as a Fluid script runs it, and the operations of its matrix products."""
     import nets
@@ -123,14 +136,7 @@ def step(framework, net, batch, train, seconds):
     """
     make = STEPPERS[framework]()
     imported, _ = memory()
-    import nets
-    import numpy as np
-
-    rng = np.random.RandomState(0)
-    images = rng.standard_normal((batch,) + nets.NETS[net].image).astype("float32")
-    labels = rng.randint(0, 10, (batch, 1)).astype("int64")
-    if framework == "jax":  # its users keep channels last, and its integers have 32 bits
-        images, labels = np.ascontiguousarray(images.transpose(0, 2, 3, 1)), labels.astype("int32")
+    images, labels = samples(framework, net, batch)
     run, flops = make(net, batch, train)
     times = timed(lambda: run(images, labels), seconds)
     module = sys.modules["torch" if framework == "compile" else framework]
@@ -151,25 +157,26 @@ def profile(net, batch, train, seconds):
         dict: `table`, the time of each operator, the longest first, with the line of nets.py that made it; times of all
         threads, in milliseconds, over all `steps`.
     """
-    import nets
-    import numpy as np
+    run, _ = fluid_stepper(fluid_of("fluidlite"), net, batch, train)
+    images, labels = samples("fluidlite", net, batch)
+    steps, table, _ = profiled(lambda: run(images, labels), seconds)
+    return {"steps": steps, "table": table}
 
-    fluid = fluid_of("fluidlite")
+
+def profiled(step, seconds):
+    """The number of steps that were recorded, the table of the times of operators, and the events in it."""
     from fluidlite.engine import profile as engine_profile
 
-    run, _ = fluid_stepper(fluid, net, batch, train)
-    rng = np.random.RandomState(0)
-    images = rng.standard_normal((batch,) + nets.NETS[net].image).astype("float32")
-    labels = rng.randint(0, 10, (batch, 1)).astype("int64")
-    run(images, labels)
+    step()
     recorder = engine_profile.Recorder()
     engine_profile.record(recorder)
     steps = 0
     end = time.perf_counter() + seconds
     while steps < 5 or time.perf_counter() < end:
-        run(images, labels)
+        step()
         steps += 1
-    return {"steps": steps, "table": engine_profile.table(recorder.events)}
+    engine_profile.record(None)
+    return steps, engine_profile.table(recorder.events), recorder.events
 
 
 def chain(fluid, count):
@@ -315,6 +322,11 @@ TASKS = {
 }
 
 
-if __name__ == "__main__":
-    result = TASKS[sys.argv[1]](**json.loads(sys.argv[2]))
+def main(tasks):
+    """Do the task that the command line names, and print what it returns."""
+    result = tasks[sys.argv[1]](**json.loads(sys.argv[2]))
     print("\n" + json.dumps(result))
+
+
+if __name__ == "__main__":
+    main(TASKS)

@@ -1,7 +1,10 @@
-"""The Fluid tutorial in one script: read MNIST, train the convolutional network for an epoch, test, save, infer.
+"""The Fluid tutorial in one script: read MNIST, train the convolutional network for PASSES epochs (1), test.
 
 bench.py --epoch runs it on fluidlite, which then answers to the name `paddle`, and on the real Paddle 1.8.5.
 """
+
+import os
+import time
 
 import nets
 import numpy
@@ -18,10 +21,13 @@ test_reader = paddle.batch(paddle.dataset.mnist.test(), batch_size=64)
 
 exe = fluid.Executor(place)
 exe.run(fluid.default_startup_program())
-for number, samples in enumerate(train_reader()):
-    values = exe.run(program, feed=feeder.feed(samples), fetch_list=[loss, accuracy])
-    if number % 100 == 0:
-        print("batch %d, cost %f" % (number, values[0]))
+for number_of_pass in range(int(os.environ.get("PASSES", 1))):
+    start = time.time()
+    for number, samples in enumerate(train_reader()):
+        values = exe.run(program, feed=feeder.feed(samples), fetch_list=[loss, accuracy])
+        if number % 100 == 0:
+            print("batch %d, cost %f" % (number, values[0]))
+    print("pass %d: %.3f s" % (number_of_pass, time.time() - start))
 
 results = [exe.run(test_program, feed=feeder.feed(samples), fetch_list=[accuracy]) for samples in test_reader()]
 print("test accuracy %.4f" % numpy.mean([float(value[0]) for value in results]))

@@ -257,6 +257,51 @@ def joined(learnt, statistics, structure):
     return jax.tree.unflatten(structure, [leaves[number] for number in range(len(leaves))])
 
 
+def prediction(net):
+    """A jitted function (parameters, images) -> logits, and the parameters on the device."""
+    parameters, apply = first_parameters(net)
+    return jax.jit(lambda parameters, images: apply(parameters, images, None)[0]), jax.device_put(parameters)
+
+
+def first_parameters(net):
+    """The parameters with which a network begins, and its `apply`."""
+    init, apply = MODELS[net]()
+    channels, height, width = NETS[net].image
+    parameters, _ = init(np.random.default_rng(0), (height, width, channels))
+    return parameters, apply
+
+
+def training(net, with_accuracy):
+    """A jitted step, and what it carries on to the next.
+
+    Returns:
+        (update, carried): update(carried, images, labels) gives the new `carried` and the loss, or the loss and the
+        accuracy.
+    """
+    parameters, apply = first_parameters(net)
+    optimize, moments = optimizer_of(NETS[net].optimizer)
+    learnt, statistics, structure = split(parameters)
+    state = tuple({key: np.zeros_like(leaf) for key, leaf in learnt.items()} for _ in range(moments))
+
+    def loss_of(learnt, statistics, images, labels, key):
+        logits, after = apply(joined(learnt, statistics, structure), images, key)
+        losses = -jnp.take_along_axis(jax.nn.log_softmax(logits), labels, 1)
+        return losses.mean(), (split(after)[1], logits)
+
+    @partial(jax.jit, donate_argnums=0)
+    def update(carried, images, labels):
+        learnt, statistics, state, count, key = carried
+        key, used = jax.random.split(key)
+        gradient = jax.value_and_grad(loss_of, has_aux=True)
+        (loss, (statistics, logits)), gradients = gradient(learnt, statistics, images, labels, used)
+        learnt, state = optimize(learnt, gradients, state, count)
+        if with_accuracy:
+            loss = loss, (logits.argmax(1, keepdims=True) == labels).mean()
+        return (learnt, statistics, state, count + 1, key), loss
+
+    return update, jax.device_put((learnt, statistics, state, 1.0, jax.random.key(0)))
+
+
 def stepper(net, train):
     """A function that takes NumPy images [N, H, W, C] and labels through one jitted step.
 
@@ -266,38 +311,65 @@ def stepper(net, train):
     Returns:
         a function (images, labels) -> the loss and the accuracy, or the logits as an array.
     """
-    kind = NETS[net]
-    init, apply = MODELS[net]()
-    channels, height, width = kind.image
-    parameters, _ = init(np.random.default_rng(0), (height, width, channels))
     if not train:
-        predict = jax.jit(lambda parameters, images: apply(parameters, images, None)[0])
-        parameters = jax.device_put(parameters)
+        predict, parameters = prediction(net)
         return lambda images, labels: np.asarray(predict(parameters, images))
 
-    optimize, moments = optimizer_of(kind.optimizer)
-    learnt, statistics, structure = split(parameters)
-    state = tuple({key: np.zeros_like(leaf) for key, leaf in learnt.items()} for _ in range(moments))
-
-    def loss_of(learnt, statistics, images, labels, key):
-        logits, after = apply(joined(learnt, statistics, structure), images, key)
-        losses = -jnp.take_along_axis(jax.nn.log_softmax(logits), labels, 1)
-        accuracy = (logits.argmax(1, keepdims=True) == labels).mean()
-        return losses.mean(), (split(after)[1], accuracy)
-
-    @partial(jax.jit, donate_argnums=0)
-    def update(carried, images, labels):
-        learnt, statistics, state, count, key = carried
-        key, used = jax.random.split(key)
-        gradient = jax.value_and_grad(loss_of, has_aux=True)
-        (loss, (statistics, accuracy)), gradients = gradient(learnt, statistics, images, labels, used)
-        learnt, state = optimize(learnt, gradients, state, count)
-        return (learnt, statistics, state, count + 1, key), loss, accuracy
-
-    carried = [jax.device_put((learnt, statistics, state, 1.0, jax.random.key(0)))]
+    update, *carried = training(net, with_accuracy=True)
 
     def step(images, labels):
-        carried[0], loss, accuracy = update(carried[0], images, labels)
+        carried[0], (loss, accuracy) = update(carried[0], images, labels)
         return float(loss), float(accuracy)
 
     return step
+
+
+class Steps:
+    """The steps of a network on the device that JAX takes by itself, fed with NumPy arrays [N, H, W, C] or its own.
+
+    Args:
+        net (str): a key of MODELS.
+        train (bool): forward, backward and update, or forward alone.
+        tf32 (bool): whether products of float32 may round their factors; where the cards can, JAX's default is that
+            they may.
+    """
+
+    def __init__(self, net, train, tf32=False):
+        jax.config.update("jax_default_matmul_precision", "tensorfloat32" if tf32 else "highest")
+        self.version = jax.__version__
+        self._train = train
+        self._function, self._carried = training(net, with_accuracy=False) if train else prediction(net)
+        self._result = None
+
+    def put(self, images, labels):
+        """NumPy images and labels as what `on_device` takes."""
+        return jax.device_put((images, labels))
+
+    def on_device(self, images, labels):
+        """One step, whose result stays on the device: the loss, or the logits."""
+        if self._train:
+            self._carried, self._result = self._function(self._carried, images, labels)
+        else:
+            self._result = self._function(self._carried, images)
+        return self._result
+
+    def fed(self, images, labels):
+        """One step from NumPy arrays to the loss as a number, or the logits as an array."""
+        result = self.on_device(images, labels)
+        return float(result) if self._train else np.asarray(result)
+
+    def settle(self):
+        """Wait until the device has done all that it was asked for."""
+        jax.block_until_ready((self._carried, self._result))
+
+    def forget_peak(self):
+        """Without effect: JAX tells the peak since the beginning alone."""
+
+    def memory(self):
+        """Bytes on the device (dict): `used` is the most that arrays took; nothing where the device does not say."""
+        figures = jax.devices()[0].memory_stats() or {}
+        return {"used_bytes": figures["peak_bytes_in_use"]} if "peak_bytes_in_use" in figures else {}
+
+    def launches(self, step):
+        """None: JAX does not say."""
+        return None

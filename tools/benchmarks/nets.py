@@ -197,26 +197,29 @@ def gemm_flops(program, batch):
     Returns:
         int, two for each multiplication and its addition.
     """
-    block = program.global_block()
+    return sum(products_of(op, program.global_block(), batch) for op in program.global_block().ops)
 
-    def elements(name):
-        total = 1
-        for size in block.var(name).shape:
-            total *= batch if size == -1 else size
-        return total
 
-    total = 0
-    for op in block.ops:
-        kind = op.type[: -len("_grad")] if op.type.endswith("_grad") else op.type
-        if kind in ("conv2d", "depthwise_conv2d"):
-            output = op.input("Output@GRAD")[0] if op.type != kind else op.output("Output")[0]
-            filters, channels, height, width = block.var(op.input("Filter")[0]).shape
-            product = 2 * elements(output) * channels * height * width
-        elif kind == "mul":
-            rows = elements(op.input("X")[0]) // block.var(op.input("Y")[0]).shape[0]
-            product = 2 * rows * elements(op.input("Y")[0])
-        else:
-            continue
-        products = 1 if op.type == kind else sum(len(op.output(slot)) for slot in op.output_names)
-        total += product * products
+def elements(variable, batch):
+    """How many numbers a variable holds."""
+    total = 1
+    for size in variable.shape:
+        total *= batch if size == -1 else size
     return total
+
+
+def products_of(op, block, batch):
+    """Floating point operations of the matrix products of one operator; 0 for one that has none."""
+    kind = op.type[: -len("_grad")] if op.type.endswith("_grad") else op.type
+    if kind in ("conv2d", "depthwise_conv2d"):
+        output = op.input("Output@GRAD")[0] if op.type != kind else op.output("Output")[0]
+        filters, channels, height, width = block.var(op.input("Filter")[0]).shape
+        product = 2 * elements(block.var(output), batch) * channels * height * width
+    elif kind == "mul":
+        weight = block.var(op.input("Y")[0])
+        rows = elements(block.var(op.input("X")[0]), batch) // weight.shape[0]
+        product = 2 * rows * elements(weight, batch)
+    else:
+        return 0
+    products = 1 if op.type == kind else sum(len(op.output(slot)) for slot in op.output_names)
+    return product * products
