@@ -1,5 +1,7 @@
 """The CUDA kernels of convolution agree with the definition, whatever the shapes, the storage and the tiles."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from emulated_device import Emulated, has_compiler
@@ -9,7 +11,10 @@ from test_engine_fuzz import FreshMemory
 from test_ops_conv_algorithms import DRAWN, ORDERS, agree, convolve, geometries, stored, unknown
 
 from fluidlite.engine.context import Context, Setting
-from fluidlite.ops import conv_cuda
+from fluidlite.ops import conv_cuda, conv_unrolled
+from fluidlite.ops.conv_direct import Direct
+from fluidlite.ops.conv_implicit import TILES, Implicit
+from fluidlite.ops.conv_unrolled import Unrolled
 from fluidlite.ops.geometry import ConvGeometry
 from fluidlite.ops.registry import EnforceNotMet
 
@@ -71,14 +76,14 @@ LARGE = attributes(strides=[2, 1], paddings=[1, 0, 2, 1], dilations=[1, 2]), (2,
 
 
 @pytest.mark.parametrize(
-    ("dtype", "tile"), [(dtype, tile) for dtype, tiles in conv_cuda.TILES.items() for tile in tiles], ids=str
+    ("dtype", "tile"), [(dtype, tile) for dtype, tiles in TILES.items() for tile in tiles], ids=str
 )
 def test_every_tile(dtype, tile):
     case = Case(*LARGE, np.dtype(dtype).type)
-    case.check_forward(conv_cuda.Implicit(), tile=tile)
-    case.check_input_gradient(conv_cuda.Implicit(), tile=tile)
+    case.check_forward(Implicit(), tile=tile)
+    case.check_input_gradient(Implicit(), tile=tile)
     for splits in 1, 3:
-        case.check_filter_gradient(conv_cuda.Implicit(), tile=tile, splits=splits)
+        case.check_filter_gradient(Implicit(), tile=tile, splits=splits)
 
 
 @settings(max_examples=120, **DRAWN)
@@ -95,10 +100,10 @@ def test_every_geometry(geometry, dtype, orders, with_bias, splits):
     except EnforceNotMet:
         return
     # Few tiles, so that few sources are compiled.
-    tile = conv_cuda.TILES[case.w.dtype.name][0]
-    case.check_forward(conv_cuda.Implicit(), tile=tile)
-    case.check_input_gradient(conv_cuda.Implicit(), tile=tile)
-    case.check_filter_gradient(conv_cuda.Implicit(), tile=tile, splits=splits)
+    tile = TILES[case.w.dtype.name][0]
+    case.check_forward(Implicit(), tile=tile)
+    case.check_input_gradient(Implicit(), tile=tile)
+    case.check_filter_gradient(Implicit(), tile=tile, splits=splits)
 
 
 @st.composite
@@ -123,10 +128,48 @@ def test_direct(geometry, dtype, orders, with_bias):
         case = Case(*geometry, dtype, orders, with_bias)
     except EnforceNotMet:
         return
-    case.check_forward(conv_cuda.Direct())
-    case.check_input_gradient(conv_cuda.Direct())
-    case.check_filter_gradient(conv_cuda.Direct())
+    case.check_forward(Direct())
+    case.check_input_gradient(Direct())
+    case.check_filter_gradient(Direct())
+
+
+@settings(max_examples=80, **DRAWN)
+@given(
+    groups_of_few(),
+    st.sampled_from([np.float32, np.float64]),
+    st.booleans(),
+    st.sampled_from([1 << 10, 1 << 13, 1 << 28]),
+)
+def test_unrolled(geometry, dtype, with_bias, most):
+    attrs, image, (filters, channels, *kernel) = geometry
+    try:
+        case = Case({**attrs, "groups": 1}, image, (filters, image[1], *kernel), dtype, with_bias=with_bias)
+    except EnforceNotMet:
+        return
+    assert Unrolled().applies(case.g, "forward", case.x, case.dout)
+    with mock.patch.object(conv_unrolled, "_MOST", most):
+        case.check_forward(Unrolled())
+        case.check_input_gradient(Unrolled())
+
+
+def test_the_choice():
+    """Few channels of a group go without a matrix; a filter of one element is a product as it is."""
+    context = Context(Setting(DEVICE), {})
+
+    def chosen(direction, filters, channels, size, kernel, **given):
+        image = 64, channels, size, size
+        g = ConvGeometry(attributes(**given), image, (filters, channels // given.get("groups", 1), *kernel))
+        x, out = np.empty(image, np.float32), np.empty(g.out_shape, np.float32)
+        best, is_small = conv_cuda.choose(context, g, direction, x, out)
+        return type(best), is_small
+
+    for direction in "forward", "input_gradient", "filter_gradient":
+        assert chosen(direction, 256, 256, 28, (3, 3), groups=256, paddings=[1, 1]) == (Direct, True)
+    for direction in "forward", "filter_gradient":
+        assert chosen(direction, 50, 20, 12, (5, 5)) == (Implicit, True)
+    assert chosen("forward", 256, 64, 56, (1, 1)) == (Unrolled, False)
+    assert chosen("filter_gradient", 256, 64, 56, (1, 1)) == (Implicit, False)
 
 
 def test_direct_in_parts():
-    Case(attributes(groups=2), (9, 2, 22, 30), (2, 1, 3, 3)).check_filter_gradient(conv_cuda.Direct())
+    Case(attributes(groups=2), (9, 2, 22, 30), (2, 1, 3, 3)).check_filter_gradient(Direct())

@@ -68,7 +68,7 @@ class Context:
     @property
     def tf32(self):
         """On a GPU: whether products of float32 matrices may round their factors to 10 bits."""
-        return getattr(self._setting.device, "tf32", False)
+        return self._setting.device.tf32
 
     def in_batch(self, count):
         """How many there are in the whole batch, when there are `count` in the kernel's rows."""
