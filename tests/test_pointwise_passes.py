@@ -120,7 +120,7 @@ def test_fused_kernels_compute_what_general_ones_do(rng, dtype):
 
 
 def bias_and_relu(x):
-    bias = layers.create_parameter([8], "float32", is_bias=True)
+    bias = layers.create_parameter([2048], "float32", is_bias=True)
     return [layers.relu(layers.elementwise_add(x, bias))], 1
 
 
@@ -153,14 +153,21 @@ def copies(x):
     return [layers.softmax(layers.assign(layers.scale(x, 1.0)))], 1
 
 
-CHAINS = [bias_and_relu, residual, swish_by_hand, standardised, two_that_are_wanted, a_schedule, copies]
+def crossing(x):
+    """The first and the last would be one if the second and the fourth were not."""
+    h, a = layers.tanh(x), layers.relu(x)
+    c = layers.softmax(a)
+    return [layers.elementwise_add(a, layers.softmax(h)), layers.elementwise_mul(h, c)], 5
+
+
+CHAINS = [crossing, bias_and_relu, residual, swish_by_hand, standardised, two_that_are_wanted, a_schedule, copies]
 
 
 @pytest.mark.parametrize("chain", CHAINS)
 def test_chains_become_few_operators(chain, monkeypatch):
     with new_script():
-        made, count = chain(data("x", 8, dtype="float32"))
-        feeds = [{"x": numbers(4, 8).astype("float32")}] * 3
+        made, count = chain(data("x", 2048, dtype="float32"))
+        feeds = [{"x": numbers(4, 2048).astype("float32")}] * 3
         exe = executor(monkeypatch)
         found = results(exe, feeds, made)
         assert len(plan_of(exe).operators) == count
