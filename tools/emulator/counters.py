@@ -7,9 +7,9 @@ def counts():
     """The counts of the emulator.
 
     Returns:
-        dict: by the words "launch", "graph" (launches), "captured", "cublas", "copy host to device" (and the other three),
-            "memset", "allocate", "allocate pinned", "free", "synchronize", "record", "wait", "stream", "capture",
-            "module"; what never happened is not there. A launch that is captured counts as "launch" and "captured".
+        dict: by the words "launch", "graph" (its launches), "captured", "cublas", "copy host to device" (and the other
+            three), "memset", "allocate", "allocate pinned", "free", "synchronize", "record", "wait", "stream",
+            "capture", "module"; what never happened is not there. What is captured counts under its own word, too.
     """
     emulator = ctypes.CDLL("libemulator.so")  # loaded already
     emulator.emulator_count.restype = ctypes.c_longlong

@@ -7,8 +7,8 @@
 
 `y` holds the results afterwards.  What CUDA leaves undefined is made to show: shared memory begins as garbage (NaN),
 arrays end at memory that may not be touched, a barrier that some threads do not reach is an error, and so is an array
-whose type is not the kernel's.  Launch with order="backward" and order="random", too: a kernel that lacks a barrier then
-gives other results.
+whose type is not the kernel's.  Launch with order="backward" and order="random", too: a kernel that lacks a barrier
+then gives other results.
 """
 
 import ctypes

@@ -28,48 +28,31 @@ FLAGS = ["-O1", "-fPIC", "-w", "-ffp-contract=fast", "-fwrapv", "-fno-strict-ali
 FLAGS += ["-fno-gnu-unique", "-fno-exceptions", "-D_GNU_SOURCE"]
 
 # NVRTC's options that take no part here, by their beginnings.
-IGNORED = [
-    "-arch",
-    "--gpu-architecture",
-    "-default-device",
-    "--device-as-default-execution-space",
-    "-ftz",
-    "--ftz",
-    "-fmad",
-    "--fmad",
-    "-use_fast_math",
-    "--use_fast_math",
-    "-prec-div",
-    "--prec-div",
-    "-prec-sqrt",
-    "--prec-sqrt",
-    "-lineinfo",
-    "--generate-line-info",
-    "-G",
-    "--device-debug",
-    "-w",
-    "--disable-warnings",
-    "-maxrregcount",
-    "--maxrregcount",
-    "-extra-device-vectorization",
-    "--extra-device-vectorization",
-    "-diag",
-    "--diag",
-    "-restrict",
-    "--restrict",
-    "-dopt",
-    "--dopt",
-    "-pch",
-    "--pch",
-    "-opt-info",
-    "--opt-info",
-    "-Xptxas",
-    "--ptxas-options",
-    "-minimal",
-    "--minimal",
-    "-split-compile",
-    "--split-compile",
-]
+IGNORED = (
+    *(
+        "-arch",
+        "--gpu-architecture",
+        "-default-device",
+        "--device-as-default-execution-space",
+        "-ftz",
+        "--ftz",
+        "-fmad",
+    ),
+    *(
+        "--fmad",
+        "-use_fast_math",
+        "--use_fast_math",
+        "-prec-div",
+        "--prec-div",
+        "-prec-sqrt",
+        "--prec-sqrt",
+        "-lineinfo",
+    ),
+    *("--generate-line-info", "-G", "--device-debug", "-w", "--disable-warnings", "-maxrregcount", "--maxrregcount"),
+    *("-extra-device-vectorization", "--extra-device-vectorization", "-diag", "--diag", "-restrict", "--restrict"),
+    *("-dopt", "--dopt", "-pch", "--pch", "-opt-info", "--opt-info", "-Xptxas", "--ptxas-options", "-minimal"),
+    *("--minimal", "-split-compile", "--split-compile"),
+)
 
 
 class CompileError(Exception):
@@ -103,20 +86,25 @@ def compile_module(source, options=(), name_expressions=(), file_name="kernels.c
         CompileError: with the compiler's messages.
         ValueError: for an option that NVRTC does not have.
     """
-    flags = [*machine_flags(), f"-I{INCLUDE}", *translated(options)]
-    key = digest(toolchain(), source, "\0".join(flags), "\0".join(name_expressions), file_name)
+    standard, flags = translated(options)
+    base = [*machine_flags(), standard]
+    key = digest(toolchain(), source, "\0".join([*base, *flags]), "\0".join(name_expressions), file_name)
     module = cache_folder() / "modules" / key[:2] / f"{key}.so"
     if module.exists():
         return module
-    kernels = find_kernels(source, flags)
-    text = f'#line 1 "{file_name}"\n{with_dynamic_shared(source)}\n{table(kernels, name_expressions)}'
-    prelude, runner = prelude_for(flags), runner_object()
+    includes = [f"-I{INCLUDE}", *(flag for flag in flags if flag.startswith("-I"))]
+    # Macros are defined behind the prelude: theirs are the source's names, not those of CUDA's own headers.
+    source = f'{macros(flags)}\n#line 1 "{file_name}"\n{source}'
+    text = f"{with_dynamic_shared(source)}\n{table(find_kernels(source, [*base, *includes]), name_expressions)}"
+    prelude, runner = prelude_for(base), runner_object()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "module.cpp"
         path.write_text(text)
         result = Path(folder) / "module.so"
         link = ["-shared", "-Wl,-Bsymbolic", f"-Wl,-T,{HERE / 'shared.ld'}"]
-        run_compiler(*flags, "-include", prelude, "-x", "c++", path, "-x", "none", runner, *link, "-o", result)
+        run_compiler(
+            *base, *includes, "-include", prelude, "-x", "c++", path, "-x", "none", runner, *link, "-o", result
+        )
         keep(result, module)
     return module
 
@@ -128,7 +116,7 @@ def translated(options):
         options: a sequence of strings; an option's value may be the next one, as for -I and -D.
 
     Returns:
-        list: of strings.
+        tuple: the option for the C++ standard, and a list of those that begin with -I, -D or -U.
 
     Raises:
         ValueError: for an option that NVRTC does not have.
@@ -145,8 +133,6 @@ def translated(options):
             flags.append({"i": "-I", "d": "-D", "u": "-U"}[name[2]] + (value or next(options, "")))
         elif name in ("-std", "--std"):
             standard = "-std=gnu++" + value.removeprefix("c++").removeprefix("gnu++")
-        elif name.startswith(("-pre-include", "--pre-include")):
-            flags += ["-include", value]
         elif name in ("-rdc", "--relocatable-device-code") or name in (
             "-dc",
             "--device-c",
@@ -154,13 +140,25 @@ def translated(options):
             "--dlink-time-opt",
         ):
             raise ValueError(f"the emulator does not link device code: {option}")
-        elif not option.startswith(tuple(IGNORED)):
+        elif not option.startswith(IGNORED):
             raise ValueError(f"unrecognized option {option}")
-    return [standard, *flags]
+    return standard, flags
+
+
+def macros(flags):
+    """The -D and -U among the flags as directives."""
+    lines = []
+    for flag in flags:
+        if flag.startswith("-D"):
+            name, equals, value = flag[2:].partition("=")
+            lines.append(f"#undef {name.partition('(')[0]}\n#define {name} {value if equals else '1'}")
+        elif flag.startswith("-U"):
+            lines.append(f"#undef {flag[2:]}")
+    return "\n".join([*lines, "#ifdef NDEBUG\n#undef assert\n#define assert(...) ((void)0)\n#endif"])
 
 
 class Kernel:
-    """A `__global__` function of a source: its qualified name, launch bounds as source text, and if it is a template."""
+    """A `__global__` function of a source: its qualified name, its launch bounds as text, and if it is a template."""
 
     def __init__(self, name, bounds, is_template):
         self.name = name
@@ -171,7 +169,7 @@ class Kernel:
 def find_kernels(source, flags):
     """The kernels that a source defines; macros and #if are expanded where they can matter."""
     text = without_comments(source)
-    if re.search(r'^\s*#\s*(if|include\s*"|define\b[^\n]*(\\\n[^\n]*)*__global__)', text, re.M):
+    if re.search(r'^\s*#\s*(if(?!def NDEBUG\b)|include\s*"|define\b[^\n]*(\\\n[^\n]*)*__global__)', text, re.M):
         text = preprocessed(source, flags)
     found = {}
     for match in re.finditer(r"\b__global__\b", text):
@@ -299,7 +297,7 @@ def prelude_for(flags):
         with tempfile.TemporaryDirectory() as work:
             text = Path(work) / "prelude.h"
             text.write_text(f'#include "{INCLUDE / "cuda_device.h"}"\n')
-            run_compiler(*flags, "-x", "c++-header", text, "-o", Path(work) / "prelude.h.gch")
+            run_compiler(*flags, f"-I{INCLUDE}", "-x", "c++-header", text, "-o", Path(work) / "prelude.h.gch")
             keep(text, header)
             keep(Path(work) / "prelude.h.gch", folder / "prelude.h.gch")
     return header

@@ -1,8 +1,8 @@
 """Leads the CUDA runtime that is built into CuPy's extension modules to the emulator.
 
 CuPy's wheels link libcudart statically, so no library can take its place.  But the modules keep their symbol tables:
-before such a module is imported, it is loaded, and each of its cuda* functions is overwritten with a jump.  Thrust's and
-CUB's kernels, in other modules, are machine code for GPUs: what CuPy takes from Thrust is replaced by sorting.py.
+before such a module is imported, it is loaded, and each of its cuda* functions is overwritten with a jump.  Thrust's
+and CUB's kernels, in other modules, are machine code for GPUs: what CuPy takes from Thrust is replaced by sorting.py.
 """
 
 import ctypes

@@ -1,4 +1,4 @@
-"""Python imports this at its start when run.py has put its folder in front: it loads the stand-ins for CUDA's libraries.
+"""Python imports this at its start when run.py has put its folder in front: it loads the stand-ins of CUDA's libraries.
 
 Libraries that are loaded already win over those that CuPy would look for.  CuPy's binding to the runtime has a copy of
 the real libcudart inside; that one's functions are led to the stand-ins before CuPy calls them (see redirect.py).
