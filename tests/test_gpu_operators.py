@@ -62,7 +62,9 @@ def test_ten_steps_of_the_digit_networks(name, kind):
     with kernels(kind):
         got = train(OnGpu(), name)
     want = load("training_" + name)[name][1]
-    assert array_differences(got, want, rtol=1e-4, atol=1e-5) == []
+    assert array_differences(only(got, "loss"), only(want, "loss"), rtol=1e-4, atol=1e-6) == []
+    # Adam divides a gradient by its own size: where rounding turns the choice of a maximum, a weight goes another way.
+    assert array_differences(got, want, rtol=1e-3, atol=5e-4) == []
 
 
 def x(*shape, name="x", dtype="float32"):
