@@ -383,7 +383,7 @@ def test_captures_and_graphs(emulated):
     x, y, w = cp.zeros((8, 20), "f"), cp.empty((8, 20), "f"), rng.standard_normal((20, 20)).astype("f")
     weights = cp.asarray(w)
 
-    cublas = ctypes.CDLL("libcublas.so.12")
+    cublas = ctypes.CDLL(f"libcublas.so.{cp.cuda.runtime.runtimeGetVersion() // 1000}")
     handle, one, zero = ctypes.c_void_p(), ctypes.c_float(1), ctypes.c_float(0)
     cublas.cublasCreate_v2(ctypes.byref(handle))
     cublas.cublasSetStream_v2(handle, ctypes.c_void_p(stream.ptr))

@@ -106,7 +106,8 @@ class Module:
             name: of the kernel.
             grid, block: int, or up to three of them.
             args: for each parameter, in order: an array (contiguous, of the type that the pointer points to; arrays may
-                share memory) or None for a pointer, a number for a number, a NumPy scalar or bytes for anything else.
+                share memory) or None for a pointer, a number for a number, bytes or an array of the same size for
+                anything else.
             shared: bytes of dynamic shared memory.
             order: in which the blocks, and the threads between two barriers, run: "forward", "backward" or "random".
             seed: of the random order.
@@ -172,16 +173,14 @@ def argument_of(what, parameter, argument, memory):
             check_array(what, parameter, argument)
             memory.add(argument, read_only=parameter.pointee_const != b"\0")
         return None
-    if isinstance(argument, np.ndarray) and argument.ndim:
+    if isinstance(argument, np.ndarray) and argument.ndim and parameter.kind != b"s":
         raise TypeError(f"{what} is an array, but the parameter is no pointer")
     if parameter.kind == b"s":
         content = argument.tobytes() if isinstance(argument, (np.generic, np.ndarray)) else bytes(argument)
         if len(content) != parameter.size:
             raise TypeError(f"{what} has {len(content)} bytes, the parameter {parameter.size}")
     else:
-        dtype = np.dtype(
-            f"{'?' if parameter.kind == b'b' else parameter.kind.decode()}{parameter.size}".replace("?1", "?")
-        )
+        dtype = np.dtype("?" if parameter.kind == b"b" else f"{parameter.kind.decode()}{parameter.size}")
         if isinstance(argument, np.generic) and argument.dtype != dtype:
             raise TypeError(f"{what} is a NumPy {argument.dtype}, the parameter a {dtype}")
         if dtype.kind != "f" and argument != int(argument):

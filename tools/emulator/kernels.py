@@ -132,7 +132,8 @@ def translated(options):
         elif name in ("--include-path", "--define-macro", "--undefine-macro"):
             flags.append({"i": "-I", "d": "-D", "u": "-U"}[name[2]] + (value or next(options, "")))
         elif name in ("-std", "--std"):
-            standard = "-std=gnu++" + value.removeprefix("c++").removeprefix("gnu++")
+            # Not below 17, which the prelude is written in: CuPy 13 asks for 11.
+            standard = "-std=gnu++" + {"20": "20", "23": "23"}.get(value[-2:], "17")
         elif name in ("-rdc", "--relocatable-device-code") or name in (
             "-dc",
             "--device-c",
@@ -172,32 +173,39 @@ def find_kernels(source, flags):
     if re.search(r'^\s*#\s*(if(?!def NDEBUG\b)|include\s*"|define\b[^\n]*(\\\n[^\n]*)*__global__)', text, re.M):
         text = preprocessed(source, flags)
     found = {}
-    for match in re.finditer(r"\b__global__\b", text):
-        parsed = declared_name(text, match.end())
+    for position, start, scope in declarations(text):
+        parsed = declared_name(text, position)
         if parsed:
             name, bounds = parsed
-            before = re.split(r"[;{}]", text[: match.start()])[-1]
-            scope = enclosing_namespaces(text[: match.start()])
-            kernel = Kernel("::".join([*scope, name]), bounds, re.search(r"\btemplate\b", before) is not None)
+            is_template = re.search(r"\btemplate\b", text[start:position]) is not None
+            kernel = Kernel("::".join([*scope, name]), bounds, is_template)
             found.setdefault(kernel.name, kernel)
     return list(found.values())
 
 
+def declarations(text):
+    """Where each `__global__` ends, where its declaration begins, and the named namespaces around it."""
+    stack, start = [], 0
+    for match in re.finditer(r"[{};]|\b__global__\b", text):
+        if match[0] == "__global__":
+            yield match.end(), start, [name for name in stack if name]
+            continue
+        if match[0] == "{":
+            opened = re.search(r"\bnamespace\s+([\w:]+)\s*$", text[start : match.start()])
+            stack.append(opened[1] if opened else None)
+        elif match[0] == "}" and stack:
+            stack.pop()
+        start = match.end()
+
+
 def preprocessed(source, flags):
-    """The source after the preprocessor, without what came from system headers and from ours."""
+    """The source and all that it includes, after the preprocessor."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "module.cpp"
         path.write_text(source)
         header = INCLUDE / "cuda_device.h"
         text = run_compiler("-E", "-DEMU_SCAN", *flags, "-include", header, path)
-    kept, keep_lines = [], True
-    for line in text.splitlines():
-        marker = re.match(r'# \d+ "([^"]*)"(.*)', line)
-        if marker:
-            keep_lines = " 3" not in marker[2] and not marker[1].startswith(str(INCLUDE))
-        elif keep_lines:
-            kept.append(line)
-    return without_comments("\n".join(kept))
+    return without_comments(re.sub(r"^#.*", "", text, flags=re.M))
 
 
 def without_comments(text):
@@ -230,19 +238,6 @@ def closing(text, start):
         if not depth:
             return match.end()
     return len(text)
-
-
-def enclosing_namespaces(text):
-    """The named namespaces that are open at the end of the text."""
-    stack, last = [], 0
-    for match in re.finditer(r"[{};]", text):
-        if match[0] == "{":
-            opened = re.search(r"\bnamespace\s+([\w:]+)\s*$", text[last : match.start()])
-            stack.append(opened[1] if opened else None)
-        elif match[0] == "}" and stack:
-            stack.pop()
-        last = match.end()
-    return [name for name in stack if name]
 
 
 def with_dynamic_shared(source):

@@ -5,14 +5,14 @@ import os
 import tempfile
 from pathlib import Path
 
-from kernels import HERE, CompileError, cache_folder, digest, keep, machine_flags, run_compiler, toolchain
+from kernels import HERE, INCLUDE, CompileError, cache_folder, digest, keep, machine_flags, run_compiler, toolchain
 
 SOURCES = HERE / "libraries"
 
 # By the CUDA version that a CuPy is for: the version that the stand-ins tell, and the names that they go by.
 VERSIONS = {
-    12: (12090, ["libcuda.so.1", "libcudart.so.12", "libnvrtc.so.12", "libcublas.so.12"]),
-    13: (13000, ["libcuda.so.1", "libcudart.so.13", "libnvrtc.so.13", "libcublas.so.13"]),
+    12: (12090, ["libcuda.so.1", "libcudart.so.12", "libnvrtc.so.12", "libcublasLt.so.12", "libcublas.so.12"]),
+    13: (13000, ["libcuda.so.1", "libcudart.so.13", "libnvrtc.so.13", "libcublasLt.so.13", "libcublas.so.13"]),
 }
 
 
@@ -35,14 +35,15 @@ def build(version):
 
     Returns:
         Path: of the folder that plays the CUDA toolkit: its lib/ has the libraries under the real ones' names, and
-            libemulator.so, which does their work.
+            libemulator.so, which does their work; its include/ has the headers that kernels may ask for.
 
     Raises:
         CompileError: with the compiler's messages.
     """
     number, names = VERSIONS[version]
     files = sorted(SOURCES.iterdir())
-    folder = cache_folder() / "cuda" / digest(toolchain(), str(number), *(file.read_text() for file in files))
+    texts = [file.read_text() for file in [*files, Path(__file__)]]
+    folder = cache_folder() / "cuda" / digest(toolchain(), str(number), *texts)
     library = folder / "lib"
     if (library / names[-1]).exists():
         return folder
@@ -55,7 +56,7 @@ def build(version):
         for name in names:
             # The real libraries' symbols have versions, and what is linked against them asks for these.
             (work / "versions").write_text(f"{name} {{ global: cu*; nv*; local: *; }};")
-            source = SOURCES / "cublas.cpp" if "cublas" in name else work / "empty.cpp"
+            source = SOURCES / "cublas.cpp" if "cublas." in name else work / "empty.cpp"
             (work / "empty.cpp").touch()
             fast = [flag for flag in machine_flags() if flag.startswith("-m")]
             link = ["-Wl,--no-as-needed", work / "libemulator.so", f"-Wl,-soname,{name}"]
@@ -63,6 +64,8 @@ def build(version):
             run_compiler(*flags, "-O3", *fast, source, *link, "-o", work / name)
         for name in ["libemulator.so", *names]:
             keep(work / name, library / name)
+    if not (folder / "include").exists():
+        (folder / "include").symlink_to(INCLUDE)
     return folder
 
 
@@ -87,6 +90,7 @@ def environment(version):
         "FLUIDLITE_EMULATOR_LIBRARIES": os.pathsep.join(
             str(folder / "lib" / name) for name in ["libemulator.so", *VERSIONS[version][1]]
         ),
+        "CUDA_PATH": str(folder),
         # CUB's kernels are machine code in CuPy's wheel; without it, CuPy compiles its own.
         "CUPY_ACCELERATORS": "",
         "CUPY_CACHE_DIR": str(cache_folder() / "cupy"),

@@ -7,10 +7,12 @@ the real libcudart inside; that one's functions are led to the stand-ins before 
 import ctypes
 import os
 import sys
+import traceback
 
-libraries = os.environ.get("FLUIDLITE_EMULATOR_LIBRARIES")
-if libraries:
-    loaded = [ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL) for path in libraries.split(os.pathsep)]
+
+def start(libraries):
+    """Loads the stand-ins and prepares the changes of CuPy's modules."""
+    loaded = [ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL) for path in libraries]
     sys.path.append(os.environ["FLUIDLITE_EMULATOR_HOME"])
     try:
         import redirect
@@ -30,4 +32,11 @@ def run_the_next():
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
+if os.environ.get("FLUIDLITE_EMULATOR_LIBRARIES"):
+    try:
+        start(os.environ["FLUIDLITE_EMULATOR_LIBRARIES"].split(os.pathsep))
+    except Exception:
+        # Python would go on without sitecustomize, and the program would look for a real card.
+        traceback.print_exc()
+        os._exit(1)
 run_the_next()
