@@ -202,4 +202,5 @@ def instance_norm_grad(ctx, x, scale, mean, inverse, dy, dx, dscale, dbias):
 
     return step
 
+
 from . import normalization_cuda  # noqa: E402, F401  (it declares forms of the operators above, and of layer_norm)

@@ -614,4 +614,5 @@ def rank_loss_grad(ctx, label, left, right, dout, dleft, dright):
             xp.multiply(result, sign, out=result)
             xp.multiply(dout, result, out=result)
 
+
 from . import loss_cuda  # noqa: E402, F401  (it declares forms of the operators above)

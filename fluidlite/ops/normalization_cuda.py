@@ -10,7 +10,7 @@ from .strides import in_sequence
 
 
 def normalize(ctx, name, shape, axes, x, scale, bias, y, mean, spread, saves_inverse):
-    """y = (x - mean) / sqrt(variance + epsilon) * scale + bias; `spread` is the variance, or the inverse of that root."""
+    """y = (x - mean) / sqrt(variance + epsilon) * scale + bias; `spread` is the variance, or one over that root."""
     factor = "" if scale is None else " * SCALE"
     shift = "" if bias is None else " + BIAS"
     code = f"""

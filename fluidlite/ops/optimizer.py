@@ -408,4 +408,5 @@ def clip_by_norm(ctx, x, out):
 
     return step
 
+
 from . import optimizer_cuda  # noqa: E402, F401  (it declares forms of the operators above)

@@ -299,9 +299,7 @@ def adamax(ctx, param, grad, lr, moment, inf_norm, beta1_pow, param_out, moment_
         "moment": (moment, moment_out),
         "inf_norm": (inf_norm, inf_norm_out),
     }
-    return update(
-        ctx, rule, elements, _numbers(ctx, "beta1", "beta2", "epsilon"), {"lr": lr}, {"beta1_pow": beta1_pow}
-    )
+    return update(ctx, rule, elements, _numbers(ctx, "beta1", "beta2", "epsilon"), {"lr": lr}, {"beta1_pow": beta1_pow})
 
 
 @optimizer.adagrad.form("cuda")

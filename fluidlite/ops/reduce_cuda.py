@@ -5,7 +5,6 @@ import math
 import numpy as np
 
 from . import reduce
-from .cuda import type_name
 from .registry import find
 from .rows_cuda import put_together, work_on_rows
 from .strides import in_sequence
@@ -75,7 +74,8 @@ def p_norm(ctx, x, out):
     if order == 0:
         return put_together(ctx, "p_norm", x, out, "X != T(0)")
     if math.isinf(order):
-        return put_together(ctx, "p_norm", x, out, "fabs(X)", *(("Larger", "0") if order > 0 else ("Smaller", "HIGHEST")))
+        extreme = ("Larger", "0") if order > 0 else ("Smaller", "HIGHEST")
+        return put_together(ctx, "p_norm", x, out, "fabs(X)", *extreme)
     power, root = {1: ("fabs(X)", "found"), 2: ("X * X", "sqrt(found)")}.get(
         order, ("pow(fabs(X), ORDER)", "pow(found, T(1) / ORDER)")
     )
@@ -122,7 +122,8 @@ def cos_sim(ctx, x, y, out, x_norm, y_norm):
         if (!Y_IS_ONE || row.number == 0) Y_NORM = y_norm;
     }
     """
-    rows = {name: reduce.column_of(x, column) for name, column in (("OUT", out), ("X_NORM", x_norm), ("Y_NORM", y_norm))}
+    columns = {"OUT": out, "X_NORM": x_norm, "Y_NORM": y_norm}
+    rows = {name: reduce.column_of(x, column) for name, column in columns.items()}
     numbers = {"Y_IS_ONE": np.int32(len(y) == 1)}
     axes = tuple(range(1, x.ndim))
     return work_on_rows(ctx, "cos_sim", code, x.shape, axes, {"X": x, "Y": y}, rows, (), numbers, "OUT X_NORM Y_NORM")
@@ -183,7 +184,7 @@ struct Best {
 
 
 def best(largest):
-    """Best, which finds what comes first in the order of `arg_max` and `top_k`: NaN, then the extremes, then the first."""
+    """Best, which finds what is first in the order of `arg_max` and `top_k`: NaN, the extremes, of equals the first."""
     return _BEST.replace("LARGEST", str(int(largest)))
 
 

@@ -11,12 +11,15 @@ work on one are its lanes.  A kernel's text says what is done with one row.  Wha
     row.complete(v, f, none)
                     likewise, where several blocks share a row: false for all of them but the last, which goes on with
                     everything; `none` changes nothing
+    row.complete_all(v, f, none)
+                    the values of all rows put together: false for all blocks but the last
     row.is_first    whether this is the lane that writes the row's numbers
 
 The sums of a row are always put together in the same order.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -67,6 +70,50 @@ __device__ inline void *common_memory() {
     return memory;
 }
 
+template <class V, class F> __device__ V over_threads(V value, F together, int width, int step) {
+    V *found = (V *)common_memory();
+    const int t = threadIdx.x;
+    for (int distance = width / 2; distance >= step; distance /= 2) {
+        V other;
+        if (distance >= 32) {
+            found[t] = value;
+            __syncthreads();
+            other = found[t ^ distance];
+            __syncthreads();
+        } else
+            other = across(value, distance);
+        value = t & distance ? together(other, value) : together(value, other);
+    }
+    return value;
+}
+
+// Leaves a value where other blocks find it.
+template <class V> __device__ void publish(int *parts, I place, V value) {
+    int words[sizeof(V) / 4];
+    memcpy(words, &value, sizeof(V));
+    for (int i = 0; i < (int)(sizeof(V) / 4); i++) parts[place * (I)(sizeof(V) / 4) + i] = words[i];
+}
+
+template <class V> __device__ V published(const int *parts, I place) {
+    V value;
+    int words[sizeof(V) / 4];
+    // Not from the cache of this multiprocessor, where old values may lie.
+    for (int i = 0; i < (int)(sizeof(V) / 4); i++) words[i] = __ldcg(parts + place * (I)(sizeof(V) / 4) + i);
+    memcpy(&value, words, sizeof(V));
+    return value;
+}
+
+// Whether all other blocks, of which there are so many, have been here before; what they have published is there then.
+__device__ inline bool is_last_block(unsigned *done, unsigned blocks) {
+    __shared__ bool is_last;
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) is_last = atomicInc(done, blocks - 1) == blocks - 1;
+    __syncthreads();
+    __threadfence();
+    return is_last;
+}
+
 struct Row {
     int lane, lanes;  // lanes of a row lie `step` threads apart
     int step;
@@ -76,47 +123,31 @@ struct Row {
     unsigned *done;
 
     template <class V, class F> __device__ V over(V value, F together) const {
-        V *found = (V *)common_memory();
-        const int t = threadIdx.x;
-        for (int distance = lanes * step / 2; distance >= step; distance /= 2) {
-            V other;
-            if (distance >= 32) {
-                found[t] = value;
-                __syncthreads();
-                other = found[t ^ distance];
-                __syncthreads();
-            } else
-                other = across(value, distance);
-            value = t & distance ? together(other, value) : together(value, other);
-        }
-        return value;
+        return over_threads(value, together, lanes * step, step);
     }
 
     template <class V, class F> __device__ bool complete(V &value, F together, V none) const {
         value = over(value, together);
         if (gridDim.y == 1) return true;
-        const int size = sizeof(V) / 4;
-        int words[size];
-        if (is_first) {
-            memcpy(words, &value, sizeof(V));
-            for (int i = 0; i < size; i++) parts[(blockIdx.y * rows + number) * size + i] = words[i];
-        }
-        __threadfence();
-        __shared__ bool is_last;
-        __syncthreads();
-        if (threadIdx.x == 0) is_last = atomicInc(done + blockIdx.x, gridDim.y - 1) == gridDim.y - 1;
-        __syncthreads();
-        if (!is_last) return false;
-        __threadfence();
+        if (is_first) publish(parts, blockIdx.y * rows + number, value);
+        if (!is_last_block(done + blockIdx.x, gridDim.y)) return false;
         value = none;
-        for (int part = lane; part < (int)gridDim.y; part += lanes) {
-            // Not from the cache of this multiprocessor, where old values may lie.
-            for (int i = 0; i < size; i++) words[i] = __ldcg(parts + (part * rows + number) * size + i);
-            V other;
-            memcpy(&other, words, sizeof(V));
-            value = together(value, other);
-        }
+        for (int part = lane; part < (int)gridDim.y; part += lanes)
+            value = together(value, published<V>(parts, part * rows + number));
         value = over(value, together);
+        return true;
+    }
+
+    template <class V, class F> __device__ bool complete_all(V &value, F together, V none) const {
+        if (!is_first) value = none;
+        value = over_threads(value, together, THREADS, 1);
+        if (gridDim.x == 1) return true;
+        if (threadIdx.x == 0) publish(parts, blockIdx.x, value);
+        if (!is_last_block(done, gridDim.x)) return false;
+        value = none;
+        for (int part = threadIdx.x; part < (int)gridDim.x; part += THREADS)
+            value = together(value, published<V>(parts, part));
+        value = over_threads(value, together, THREADS, 1);
         return true;
     }
 };
@@ -134,16 +165,13 @@ _KERNEL = r"""
 #define EACH(...) { \
     I outer = first / inner, place = first - outer * inner; \
     _Pragma("unroll 4") for (I column = first; column < last; column += row.lanes) { \
-        OFFSETS; \
+        OFFSETS \
         __VA_ARGS__; \
         outer += outer_step; \
         place += place_step; \
         if (place >= inner) { place -= inner; outer += 1; } \
     } }
-extern "C" __global__ void __launch_bounds__(THREADS) NAME(
-    PARAMETERS
-    const I rows, const I kept_inner, const I columns, const I inner, const I share,
-    const int lanes_shift, const int rows_shift, const int rows_together SHARED)
+extern "C" __global__ void __launch_bounds__(THREADS) NAME(PARAMETERS)
 {
     Row row;
     const int t = threadIdx.x;
@@ -163,7 +191,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) NAME(
     const I first = blockIdx.y * share + row.lane;
     const I end = share * (blockIdx.y + 1), last = !row.is_active ? first : end < columns ? end : columns;
     const I outer_step = row.lanes / inner, place_step = row.lanes - outer_step * inner;
-    BASES;
+    BASES
     CODE
 }
 """
@@ -171,8 +199,9 @@ extern "C" __global__ void __launch_bounds__(THREADS) NAME(
 # Threads of a block, and where rows are so long, and so few, that more are of use.
 _THREADS, _MANY = 256, 1024
 _LONG = 4096
-# Blocks that keep a card busy, and elements for a lane that are worth a block of their own.
-_BUSY, _WORTH = 528, 8
+# Blocks that keep a card busy, into how many a kernel is cut, and for how many elements of a lane that is worth it.
+_BUSY, _CUT, _WORTH = 1024, 4096, 8
+_MOST_PARTS = 1024
 # Positions up to here fit into 32 bits, with room for the last step over the end.
 _TOP = (1 << 31) - (1 << 20)
 
@@ -190,6 +219,7 @@ def work_on_rows(
     writes="",
     lanes=None,
     parts=0,
+    in_all=0,
     type=None,
     before="",
 ):
@@ -201,7 +231,8 @@ def work_on_rows(
         code (str): what it does with a row.
         shape: that the arrays broadcast to.
         axes: the dimensions along which the rows lie.
-        elements: name -> array that broadcasts to `shape`.
+        elements: name -> array that broadcasts to `shape`; the order in which the first lies in memory decides on that
+            of the work.
         rows: name -> array of numbers, one for each row, of size 1 along the axes; of several numbers for each row the
             name stands for the first.
         arrays: name -> array of which the code gets the address.
@@ -210,105 +241,224 @@ def work_on_rows(
         lanes (int): threads for each row; None for as many as are of use.
         parts (int): bytes of what `row.complete` puts together, in code where several blocks may share a row; -1 where
             they may, and put nothing together.
+        in_all (int): bytes of what `row.complete_all` puts together.
         type: the data type T; None for that of the first element array.
         before (str): functions that the code uses.
     Returns:
         a function without arguments; None where the general kernel must serve: for arrays without elements, for data
         types that CUDA C has not, and for strides that do not reduce to two dimensions along rows and two across.
     """
-    rows, arrays, numbers = dict(rows), dict(arrays), dict(numbers)
-    name += "_rows"  # C has functions like isnan
+    elements, rows, arrays = dict(elements), dict(rows), dict(arrays)
     type = np.dtype(type or next(iter(elements.values())).dtype)
     everything = {**elements, **rows, **arrays}
-    if math.prod(shape) == 0 or any(type_name(array.dtype) is None for array in [*everything.values()]):
+    if math.prod(shape) == 0 or None in [type_name(array.dtype) for array in everything.values()]:
         return None
+    layout = _layout(shape, axes, elements, rows)
+    if layout is None:
+        return None
+    count, columns = (dims[0][0] * dims[1][0] for dims in layout)
+    grid = _grid(count, columns, *(_step(dims) for dims in layout), lanes, parts)
+    writes = writes.split()
+    text = _Text(writes, _overlap(ctx.xp, everything, writes), _integer(count, columns, layout))
+    for key, array in everything.items():
+        text.array(key, array)
+    for key, value in dict(numbers).items():
+        text.number(key, type.type(value) if isinstance(value, float) else value)
+    for key in (*elements, *rows):
+        text.strides(key, [steps[key] for dims in layout for _, steps in dims], key in elements)
+    (_, (kept_inner, _)), (_, (inner, _)) = layout
+    sizes = {"rows": count, "kept_inner": kept_inner, "columns": columns, "inner": inner, "share": grid.share}
+    for key, value in sizes.items():
+        text.number(key, text.integer(value))
+    for key in ("lanes_shift", "rows_shift", "rows_together"):
+        text.number(key, np.int32(getattr(grid, key)))
+    size = grid.shares * count * parts if grid.shares > 1 else grid.blocks * in_all
+    if size > 0 and max(grid.shares, grid.blocks) > 1:
+        text.pointer("parts", ctx.scratch((-(-size // 4),), np.int32))
+        # The counters come back to 0 by themselves.
+        text.pointer("done", ctx.xp.zeros(grid.blocks, np.int32))
+    source = text.source(name + "_rows", code, type, grid.threads, before)  # C has functions like isnan
+    return launch(ctx, source, name + "_rows", (grid.blocks, grid.shares), grid.threads, *text.given)
+
+
+def _layout(shape, axes, elements, rows):
+    """How arrays lie: two dimensions across rows and two along them, the slower ones first.
+
+    Returns:
+        two pairs of (size, name -> stride in elements); None where there are more dimensions.
+    """
     strides = {key: _strides(array, shape) for key, array in {**elements, **rows}.items()}
     if None in strides.values():
         return None
     for key in rows:
         strides[key] = [0 if axis in axes else stride for axis, stride in enumerate(strides[key])]
     order = next(iter(strides.values()))
-    kept = [axis for axis in range(len(shape)) if axis not in axes]
-    kept, reduced = _merged(kept, shape, strides, order), _merged(list(axes), shape, strides, order)
-    if len(kept) > 2 or len(reduced) > 2:
+    across = [axis for axis in range(len(shape)) if axis not in axes]
+    found = [_merged(one, shape, strides, order) for one in (across, axes)]
+    if max(map(len, found)) > 2:
         return None
-    kept, reduced = _two(kept, strides), _two(reduced, strides)
-    count, columns = (dims[0][0] * dims[1][0] for dims in (kept, reduced))
-    reach = max(
-        sum((size - 1) * abs(steps[key]) for size, steps in (*kept, *reduced)) for key in strides
-    )
-    wide = max(reach, count, 2 * columns) >= _TOP
-    integer = np.int64 if wide else np.int32
+    return [[(1, dict.fromkeys(strides, 0))] * (2 - len(dims)) + dims for dims in found]
 
-    model = next(iter(elements))
-    together = _fastest(kept, model) < _fastest(reduced, model)
-    threads = _MANY if columns >= _LONG and count < _BUSY and not parts and lanes is None else _THREADS
-    lanes = _power(_lanes(count, columns, threads, together) if lanes is None else lanes)
+
+def _strides(array, shape):
+    """The strides in elements of an array that broadcasts to `shape`; None where they are no whole numbers of them."""
+    item = array.dtype.itemsize
+    if any(stride % item for stride in array.strides):
+        return None
+    own = [0 if size == 1 else step // item for size, step in zip(array.shape, array.strides, strict=True)]
+    return [0] * (len(shape) - array.ndim) + own
+
+
+def _merged(axes, shape, strides, order):
+    """Dimensions as few as possible, the slowest first: a list of (size, name of the array -> stride)."""
+    found = []
+    for axis in sorted((axis for axis in axes if shape[axis] > 1), key=lambda axis: -order[axis]):
+        size, steps = shape[axis], {key: one[axis] for key, one in strides.items()}
+        if found and all(found[-1][1][key] == steps[key] * size for key in steps):
+            found[-1] = found[-1][0] * size, steps
+        else:
+            found.append((size, steps))
+    return found
+
+
+def _step(dims):
+    """How far apart neighbours lie in the first array."""
+    size, steps = dims[1]
+    step = abs(next(iter(steps.values())))
+    return step if size > 1 and step else math.inf
+
+
+def _integer(count, columns, layout):
+    """The type of positions: 32 bits where that is enough."""
+    names = layout[0][0][1]
+    reach = max(sum((size - 1) * abs(steps[key]) for dims in layout for size, steps in dims) for key in names)
+    return np.int64 if max(reach, count, 2 * columns) >= _TOP else np.int32
+
+
+class _Grid(NamedTuple):
+    """Who works on what.
+
+    Attributes:
+        threads: of a block.
+        blocks: beside each other, each of which has 2^rows_shift rows with 2^lanes_shift lanes for each.
+        shares: so many blocks share each row.
+        share: how many elements of a row a block takes.
+        rows_together: whether neighbouring threads work on neighbouring rows, and not on one.
+    """
+
+    threads: int
+    blocks: int
+    shares: int
+    share: int
+    lanes_shift: int
+    rows_shift: int
+    rows_together: bool
+
+
+def _grid(count, columns, across, along, lanes, parts):
+    together = across < along
+    threads = _MANY if columns >= _LONG and count < _BUSY // 2 and not parts and lanes is None else _THREADS
+    if lanes is None:
+        # Few where there are many rows, as many as are of use where there are not.
+        most = min(threads // min(32, _power(count)) if together else threads, _power(columns))
+        few = _power(-(-columns // (64 if together else 4)))
+        busy = _power(-(-_BUSY * threads // count))
+        lanes = min(most, max(few, busy))
     in_block = threads // lanes
     blocks = -(-count // in_block)
     shares = 1
     if parts and blocks < _BUSY:
-        shares = max(1, min(-(-_BUSY // blocks), columns // (lanes * _WORTH), 1024))
+        shares = max(1, min(_CUT // blocks, columns // (lanes * _WORTH), _MOST_PARTS))
     share = -(-columns // shares)
-    shares = -(-columns // share)
-    shared = []
-    if parts > 0 and shares > 1:
-        # The counters come back to 0 by themselves.
-        shared = [ctx.scratch((shares * count * (-(-parts // 4)),), np.int32), ctx.xp.zeros(blocks, np.uint32)]
+    return _Grid(threads, blocks, -(-columns // share), share, _log2(lanes), _log2(in_block), together)
 
-    parameters, bases, offsets, defines, given = [], [], [], [], []
-    apart = "" if _overlap(ctx.xp, everything, writes.split()) else " __restrict__"
-    for key, array in everything.items():
-        const = "" if key in writes.split() else "const "
-        parameters.append(f"{const}{type_name(array.dtype)} *{apart} {key}_")
-        given.append(array)
-    for key, value in numbers.items():
-        if isinstance(value, float):
-            value = type.type(value)
-        elif isinstance(value, int):
-            value = np.int64(value)
-        parameters.append(f"const {type_name(value.dtype)} {key}")
-        given.append(value)
-    known = {}  # strides -> the variable that holds such an offset
-    for key in strides:
-        steps = tuple(dim[1][key] for dim in (*kept, *reduced))
-        if key in rows:
-            steps = (*steps[:2], None)
-        if steps not in known:
-            variable = known[steps] = f"at{len(known)}"
-            parameters.append(f"const I {variable}_a, const I {variable}_b")
-            given += [integer(steps[0]), integer(steps[1])]
-            base = f"kept_outer * {variable}_a + kept_place * {variable}_b"
-            if key in rows:
-                bases.append(f"const I {variable} = {base};")
-            else:
-                parameters.append(f"const I {variable}_c, const I {variable}_d")
-                given += [integer(steps[2]), integer(steps[3])]
-                bases.append(f"const I {variable}_base = {base};")
-                offsets.append(f"const I {variable} = {variable}_base + outer * {variable}_c + place * {variable}_d;")
-        variable = known[steps]
-        defines.append(f"#define {key} {key}_[{variable}]")
-        if key in elements:
-            at = f"{variable}_base + ((I)(j) / inner) * {variable}_c + ((I)(j) % inner) * {variable}_d"
-            defines.append(f"#define {key}_AT(j) {key}_[{at}]")
-    defines += [f"#define {key} {key}_" for key in arrays]
-    head = [f"typedef {type_name(type)} T;", f"#define LOWEST {_extreme(type, -1)}", f"#define HIGHEST {_extreme(type, 1)}", f"typedef {'long long' if wide else 'int'} I;", f"#define THREADS {threads}"]
-    kernel = _KERNEL.replace("NAME", name).replace("OFFSETS;", " ".join(offsets)).replace("BASES;", " ".join(bases))
-    kernel = kernel.replace("PARAMETERS", "".join(f"{one}, " for one in parameters)).replace("CODE", code.strip("\n"))
-    for key, text in zip(("PARTS", "DONE"), ("parts", "done") if shared else ("nullptr", "nullptr"), strict=True):
-        kernel = kernel.replace(key, text)
-    kernel = kernel.replace(" SHARED", ", int *parts, unsigned *done" if shared else "")
-    source = "\n".join([*head, COMMON, before, *defines, kernel])
-    return launch(
-        ctx,
-        source,
-        name,
-        (blocks, shares),
-        threads,
-        *given,
-        *(integer(one) for one in (count, kept[1][0], columns, reduced[1][0], share)),
-        *(np.int32(one) for one in (_log2(lanes), _log2(in_block), together)),
-        *shared,
+
+def _power(number):
+    """The smallest power of two that is not smaller."""
+    return 1 << max(0, number - 1).bit_length()
+
+
+def _log2(power):
+    return power.bit_length() - 1
+
+
+class _Text:
+    """The text of a kernel, and what it is launched with.
+
+    Attributes:
+        given: the arguments.
+        integer: the type of positions.
+    """
+
+    def __init__(self, writes, overlap, integer):
+        self.given, self.integer = [], integer
+        self._writes, self._apart = writes, "" if overlap else "__restrict__ "
+        self._parameters, self._bases, self._offsets, self._names = [], [], [], []
+        self._known = {}  # strides -> the variable that holds such an offset
+        self._shares = False
+
+    def pointer(self, name, array, const=""):
+        self._parameters.append(f"{const}{type_name(array.dtype)} *{self._apart}{name}")
+        self.given.append(array)
+        self._shares = self._shares or name == "done"
+
+    def array(self, name, array):
+        self.pointer(name + "_", array, "" if name in self._writes else "const ")
+        self._names.append(f"#define {name} {name}_")
+
+    def number(self, name, value):
+        value = np.int64(value) if isinstance(value, int) else value
+        self._parameters.append(f"const {type_name(value.dtype)} {name}")
+        self.given.append(value)
+
+    def strides(self, name, steps, is_element):
+        """Let a name stand for the element or the number at hand."""
+        key = tuple(steps), is_element
+        at = self._known.get(key)
+        if at is None:
+            at = self._known[key] = f"at{len(self._known)}"
+            letters = "abcd" if is_element else "ab"
+            for letter, step in zip(letters, steps, strict=False):
+                self.number(f"{at}_{letter}", self.integer(step))
+            base = f"kept_outer * {at}_a + kept_place * {at}_b"
+            self._bases.append(f"const I {at}{'_base' * is_element} = {base};")
+            if is_element:
+                self._offsets.append(f"const I {at} = {at}_base + outer * {at}_c + place * {at}_d;")
+        self._names.remove(f"#define {name} {name}_")
+        self._names.append(f"#define {name} {name}_[{at}]")
+        if is_element:
+            place = f"{at}_base + ((I)(j) / inner) * {at}_c + ((I)(j) % inner) * {at}_d"
+            self._names.append(f"#define {name}_AT(j) {name}_[{place}]")
+
+    def source(self, name, code, type, threads, before):
+        head = [
+            f"typedef {type_name(type)} T;",
+            f"typedef {type_name(self.integer)} I;",
+            f"#define THREADS {threads}",
+            f"#define LOWEST {_extreme(type, -1)}",
+            f"#define HIGHEST {_extreme(type, 1)}",
+        ]
+        kernel = _KERNEL
+        for mark, text in {
+            "NAME": name,
+            "PARAMETERS": ", ".join(self._parameters),
+            "OFFSETS": " ".join(self._offsets),
+            "BASES": " ".join(self._bases),
+            "PARTS": "parts" if self._shares else "nullptr",
+            "DONE": "(unsigned *)done" if self._shares else "nullptr",
+            "CODE": code.strip("\n"),
+        }.items():
+            kernel = kernel.replace(mark, text)
+        return "\n".join([*head, COMMON, before, *self._names, kernel])
+
+
+def _overlap(xp, arrays, written):
+    """Whether an array that is written shares memory with another one."""
+    return any(
+        xp.may_share_memory(arrays[one], array)
+        for one in arrays.keys() & written
+        for key, array in arrays.items()
+        if key != one
     )
 
 
@@ -358,61 +508,3 @@ def _extreme(dtype, sign):
         return "0" if sign < 0 else "1"
     info = np.iinfo(dtype)
     return f"(-{info.max}LL - 1)" if sign < 0 and dtype.kind == "i" else f"{info.max if sign > 0 else 0}ULL"
-
-
-def _strides(array, shape):
-    """The strides in elements of an array that broadcasts to `shape`; None where they are no whole numbers of them."""
-    if any(stride % array.dtype.itemsize for stride in array.strides):
-        return None
-    missing = len(shape) - array.ndim
-    own = [0 if size == 1 else stride // array.dtype.itemsize for size, stride in zip(array.shape, array.strides, strict=True)]
-    return [0] * missing + own
-
-
-def _merged(axes, shape, strides, order):
-    """Dimensions as few as possible, the slowest first: a list of (size, name of the array -> stride)."""
-    found = []
-    for axis in sorted((axis for axis in axes if shape[axis] > 1), key=lambda axis: -order[axis]):
-        size, steps = shape[axis], {key: one[axis] for key, one in strides.items()}
-        if found and all(found[-1][1][key] == steps[key] * size for key in steps):
-            found[-1] = found[-1][0] * size, steps
-        else:
-            found.append((size, steps))
-    return found
-
-
-def _two(dims, strides):
-    """The same as exactly two dimensions."""
-    return [(1, dict.fromkeys(strides, 0))] * (2 - len(dims)) + dims
-
-
-def _fastest(dims, key):
-    size, steps = dims[1]
-    return abs(steps[key]) if size > 1 and steps[key] else math.inf
-
-
-def _lanes(count, columns, threads, together):
-    """How many threads a row is worth: few where there are many rows, as many as are of use where there are not."""
-    most = min(threads // min(32, _power(count)) if together else threads, _power(columns))
-    few = _power(-(-columns // (64 if together else 4)))
-    busy = _power(-(-_BUSY * threads // count))
-    return min(most, max(few, busy))
-
-
-def _power(number):
-    """The smallest power of two that is not smaller."""
-    return 1 << max(0, number - 1).bit_length()
-
-
-def _log2(power):
-    return power.bit_length() - 1
-
-
-def _overlap(xp, arrays, written):
-    """Whether an array that is written shares memory with another one."""
-    return any(
-        xp.may_share_memory(arrays[one], array)
-        for one in arrays.keys() & written
-        for key, array in arrays.items()
-        if key != one
-    )

@@ -170,7 +170,7 @@ def draw_mask(ctx, mask, probability, seed):
     return draw
 
 
-# One block of the generator for each thread: it is Philox4x64-10 (Salmon et al., 2011), as NumPy has it, which counts on
+# One block of the generator for each thread: it is Philox4x64-10 (Salmon et al., 2011), as NumPy has it, which counts
 # before it draws.  The bits of all blocks meet in shared memory, so that neighbouring threads store neighbours.
 _DROPOUT = r"""
 typedef unsigned long long word;
@@ -234,9 +234,9 @@ def dropout_cuda(ctx, x, seed, out, mask):
     blocks = -(-size // _DRAWS)
     key = ctx.random_key(attrs["seed"] if attrs["fix_seed"] else 0)
     factor, _ = _factors(attrs, x.dtype)
-    numbers = (*key, np.int32(limit), factor, *map(np.uint64, (len(x), size, blocks)))
+    numbers = (ctx.random_step(), *key, np.int32(limit), factor, *map(np.uint64, (len(x), size, blocks)))
     count = blocks_for(len(x) * blocks)
-    return launch(ctx, _DROPOUT, "dropout", count, THREADS, *arrays, ctx.random_step(), *numbers, T=x.dtype, THREADS=THREADS)
+    return launch(ctx, _DROPOUT, "dropout", count, THREADS, *arrays, *numbers, T=x.dtype, THREADS=THREADS)
 
 
 @dropout.gradient("Mask", elementwise=True, bind=True)
