@@ -41,7 +41,7 @@ SAME_SHAPE = [
     for definition in map(registry.find, registry.types())
     if isinstance(definition.formula, dict)
     and definition.broadcasts is None
-    and definition.type != "fake_dequantize_max_abs"
+    and definition.type not in {"fake_dequantize_max_abs", "squared_l2_norm_grad", "log_loss", "log_loss_grad"}
 ]
 PAIRS = ["add", "sub", "mul", "max", "min", "pow", "div", "floordiv", "mod"]
 COMPARISONS = ["less_than", "less_equal", "greater_than", "greater_equal", "equal", "not_equal"]
@@ -135,6 +135,26 @@ def cases():
     yield Case("assign_value", {}, {"shape": [1], "dtype": 5, "fp32_values": [0.3]})
     yield Case("fake_dequantize_max_abs", {"X": FULL, "Scale": np.array([0.8])})
     yield Case("fake_channel_wise_dequantize_max_abs", {"X": FULL, "Scales": [(4,)]}, {"quant_bits": [8]})
+    for attrs in ({"dim": [1, -1]}, {"dim": [0], "keep_dim": True}, {"reduce_all": True}):
+        axes = tuple(range(4)) if "reduce_all" in attrs else tuple(attrs["dim"])
+        reduced = {(1, -1): (4, 2), (0,): (1, 3, 2, 8)}.get(axes, (1,))
+        for name in ("sum", "mean", "max", "min", "prod"):
+            definition = registry.find(f"reduce_{name}_grad")
+            shapes = {slot.name: FULL if slot.name == "X" else reduced for slot in definition.inputs}
+            yield Case(definition.type, shapes, attrs)
+    yield Case("mean_grad", {"X": FULL, "Out@GRAD": (1,)})
+    yield Case("squared_l2_norm_grad", {"X": FULL, "Out@GRAD": (1,)})
+    channel = dict.fromkeys(("Scale", "Bias", "SavedMean", "SavedVariance"), (3,))
+    yield Case("@normalize", {"X": FULL, **channel}, {"data_layout": "NCHW"})
+    yield Case("@normalize", {"X": (4, 2, 8, 3), **channel}, {"data_layout": "NHWC"})
+    logits = {"X": FULL, "Label": FULL}
+    yield Case("sigmoid_cross_entropy_with_logits", logits, {"ignore_index": 1})
+    yield Case("sigmoid_cross_entropy_with_logits_grad", {**logits, "Out@GRAD": FULL}, {"ignore_index": 1})
+    yield Case("label_smooth", {"X": FULL}, {"epsilon": 0.1})
+    yield Case("label_smooth", {"X": FULL, "PriorDist": (1, 8)}, {"epsilon": 0.1})
+    yield Case("label_smooth_grad", {"Out@GRAD": FULL}, {"epsilon": 0.1})
+    yield Case("log_loss", {"Predicted": (50, 1), "Labels": (50, 1)})
+    yield Case("log_loss_grad", {"Predicted": (50, 1), "Labels": (50, 1), "Loss@GRAD": (50, 1)})
     two = {"X": FULL, "Scales": [(3,), np.array([0.4])]}
     yield Case("fake_channel_wise_dequantize_max_abs", two, {"quant_bits": [8, 6]})
 

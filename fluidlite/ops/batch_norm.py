@@ -228,6 +228,13 @@ for _type in ("conv2d", "depthwise_conv2d"):
     fusion(_type, "Output", "@normalize", "X")(fold_into_convolution)
 
 
+def _channels_broadcast(attrs, shapes):
+    x = shapes["X"]
+    axis = _channel_axis(attrs, len(x))
+    laid = (x[axis], *(1,) * (len(x) - axis - 1))
+    return dict.fromkeys(("Scale", "Bias", "SavedMean", "SavedVariance"), laid)
+
+
 @operator(
     "@normalize",
     inputs="X, Scale, Bias, SavedMean, SavedVariance",
@@ -236,6 +243,8 @@ for _type in ("conv2d", "depthwise_conv2d"):
     bind=True,
     image="X Y",
     rows="X Y",
+    formula={"Y": "(X - SavedMean) * (Scale * SavedVariance) + Bias"},
+    broadcasts=_channels_broadcast,
 )
 def normalize(ctx, x, scale, bias, mean, inverse, y):
     """Y = X * factor + (Bias - mean * factor), factor = Scale * inverse."""

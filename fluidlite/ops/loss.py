@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 
+from .activation import LOG_ONE_PLUS_EXP
 from .places import put_along_axis, refusal, take
 from .reduce import axis_of, kept_shape
 from .registry import EnforceNotMet, Spec, fusion, operator
@@ -310,6 +311,18 @@ def alike(*names):
     return infer
 
 
+# Whether a label counts, in formulas.
+_COUNTED = "T(Label != {ignore_index})"
+
+
+def logits_formula(attrs, specs):
+    return None if attrs["normalize"] else {"Out": f"({LOG_ONE_PLUS_EXP.format('X')} - X * Label) * {_COUNTED}"}
+
+
+def logits_slope(attrs, specs):
+    return None if attrs["normalize"] else {"dX": f"dOut * (1 / (1 + exp(-X)) - Label) * {_COUNTED}"}
+
+
 @operator(
     "sigmoid_cross_entropy_with_logits",
     inputs="X, Label!",
@@ -317,6 +330,7 @@ def alike(*names):
     attrs={"ignore_index": -100, "normalize": False},
     infer=alike("X", "Label"),
     bind=True,
+    formula=logits_formula,
 )
 def sigmoid_cross_entropy_with_logits(ctx, x, label, out):
     xp = ctx.xp  # Out = max(X, 0) - X * Label + log(1 + exp(-|X|))
@@ -345,7 +359,7 @@ def drop_ignored(ctx, label, counted, out):
         xp.divide(out, xp.maximum(counted.sum(), 1).astype(out.dtype), out=out)
 
 
-@sigmoid_cross_entropy_with_logits.gradient("X, Label", bind=True)
+@sigmoid_cross_entropy_with_logits.gradient("X, Label", bind=True, formula=logits_slope)
 def sigmoid_cross_entropy_with_logits_grad(ctx, x, label, dout, dx):
     xp = ctx.xp  # dX = dOut * (sigmoid(X) - Label)
     counted = scratch_like(ctx, x, bool)
@@ -376,13 +390,17 @@ def infer_log_loss(attrs, predicted, labels):
     attrs={"epsilon": 1e-4},
     infer=infer_log_loss,
     rows="Predicted Labels Loss",
+    formula={"Loss": "-Labels * log(Predicted + {epsilon}) - (1 - Labels) * log(1 - Predicted + {epsilon})"},
 )
 def log_loss(ctx, p, label, loss):
     xp, epsilon = ctx.xp, ctx.attrs["epsilon"]  # Loss = -L log(P + epsilon) - (1 - L) log(1 - P + epsilon)
     loss[...] = -label * xp.log(p + epsilon) - (1 - label) * xp.log(1 - p + epsilon)
 
 
-@log_loss.gradient("Predicted, Labels")
+@log_loss.gradient(
+    "Predicted, Labels",
+    formula={"dPredicted": "dLoss * ((1 - Labels) / (1 - Predicted + {epsilon}) - Labels / (Predicted + {epsilon}))"},
+)
 def log_loss_grad(ctx, p, label, dloss, dp):
     epsilon = ctx.attrs["epsilon"]
     dp[...] = dloss * ((1 - label) / (1 - p + epsilon) - label / (p + epsilon))
@@ -396,6 +414,10 @@ def log_loss_grad(ctx, p, label, dloss, dp):
     infer=lambda attrs, x, y: (alike("X", "Y")(attrs, x, y),) * 2,
     bind=True,
     rows="X Y Residual Out",
+    formula={
+        "Residual": "Y - X",
+        "Out": "const T size = fabs(Y - X); const T near = smaller(size, {delta}); near * (size - near * 0.5)",
+    },
 )
 def huber_loss(ctx, x, y, residual, out):
     xp, delta = ctx.xp, ctx.attrs["delta"]
@@ -414,7 +436,14 @@ def huber_loss(ctx, x, y, residual, out):
     return step
 
 
-@huber_loss.gradient("Residual", infer=lambda attrs, residual, dout: (residual, residual))
+@huber_loss.gradient(
+    "Residual",
+    infer=lambda attrs, residual, dout: (residual, residual),
+    formula={
+        "dX": "dOut * -smaller(larger(Residual, -{delta}), {delta})",
+        "dY": "dOut * smaller(larger(Residual, -{delta}), {delta})",
+    },
+)
 def huber_loss_grad(ctx, residual, dout, dx, dy):
     xp, delta = ctx.xp, ctx.attrs["delta"]  # dY = dOut * clip(r, -delta, delta) = -dX
     for result, sign in ((dx, -1), (dy, 1)):
@@ -492,6 +521,12 @@ def infer_label_smooth(attrs, x, prior):
     return x
 
 
+def smoothing(attrs, specs):
+    epsilon = attrs["epsilon"]
+    prior = f"{epsilon!r} * PriorDist" if "PriorDist" in specs else repr(epsilon / specs["X"][0].shape[-1])
+    return {"Out": f"X * {1 - epsilon!r} + {prior}"}
+
+
 @operator(
     "label_smooth",
     inputs="X, PriorDist?!",
@@ -499,6 +534,8 @@ def infer_label_smooth(attrs, x, prior):
     attrs={"epsilon": 0.0},
     infer=infer_label_smooth,
     inplace={"Out": "X"},
+    formula=smoothing,
+    broadcasts=lambda attrs, shapes: {"PriorDist": shapes["X"][-1:]},
 )
 def label_smooth(ctx, x, prior, out):
     xp, epsilon = ctx.xp, ctx.attrs["epsilon"]  # (1 - epsilon) * X + epsilon * PriorDist
@@ -506,7 +543,9 @@ def label_smooth(ctx, x, prior, out):
     xp.add(out, epsilon / x.shape[-1] if prior is None else epsilon * prior.reshape(-1), out=out)
 
 
-@label_smooth.gradient(inplace={"X@GRAD": "Out@GRAD"})
+@label_smooth.gradient(
+    inplace={"X@GRAD": "Out@GRAD"}, formula=lambda attrs, specs: {"dX": f"dOut * {1 - attrs['epsilon']!r}"}
+)
 def label_smooth_grad(ctx, dout, dx):
     ctx.xp.multiply(dout, 1 - ctx.attrs["epsilon"], out=dx)
 
@@ -557,6 +596,10 @@ def kldiv_loss_grad(ctx, target, x, dloss, dx):
     outputs="Activated!, Out",
     attrs={"margin": 0.0},
     infer=lambda attrs, x1, x2, label: (alike("X1", "X2", "Label")(attrs, x1, x2, label),) * 2,
+    formula={
+        "Activated": "T((X2 - X1) * Label + {margin} > 0)",
+        "Out": "larger((X2 - X1) * Label + {margin}, 0.0)",
+    },
 )
 def margin_rank_loss(ctx, x1, x2, label, activated, out):
     xp = ctx.xp  # Out = max(0, margin - Label * (X1 - X2))
@@ -567,7 +610,11 @@ def margin_rank_loss(ctx, x1, x2, label, activated, out):
     xp.greater(out, 0, out=activated)
 
 
-@margin_rank_loss.gradient("Label, Activated", infer=lambda attrs, label, activated, dout: (dout, dout))
+@margin_rank_loss.gradient(
+    "Label, Activated",
+    infer=lambda attrs, label, activated, dout: (dout, dout),
+    formula={"dX1": "dOut * -(Label * Activated)", "dX2": "dOut * (Label * Activated)"},
+)
 def margin_rank_loss_grad(ctx, label, activated, dout, dx1, dx2):
     for result, sign in ((dx1, -1), (dx2, 1)):
         if result is not None:
@@ -582,6 +629,7 @@ def margin_rank_loss_grad(ctx, label, activated, dout, dx1, dx2):
     outputs="Out",
     infer=alike("Label", "Left", "Right"),
     bind=True,
+    formula={"Out": f"const T o = Left - Right; {LOG_ONE_PLUS_EXP.format('o')} - o * Label"},
 )
 def rank_loss(ctx, label, left, right, out):
     xp = ctx.xp  # With o = Left - Right: Out = log(1 + exp(o)) - Label * o
@@ -600,7 +648,13 @@ def rank_loss(ctx, label, left, right, out):
     return step
 
 
-@rank_loss.gradient("Label, Left, Right")
+@rank_loss.gradient(
+    "Label, Left, Right",
+    formula={
+        "dLeft": "dOut * (1 / (1 + exp(Right - Left)) - Label)",
+        "dRight": "dOut * -(1 / (1 + exp(Right - Left)) - Label)",
+    },
+)
 def rank_loss_grad(ctx, label, left, right, dout, dleft, dright):
     # dLeft = dOut * (sigmoid(o) - Label) = -dRight
     xp = ctx.xp

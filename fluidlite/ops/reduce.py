@@ -58,13 +58,24 @@ def aligned(ctx, x, *reduced):
     return axes, *(array.reshape(shape) for array in reduced)
 
 
+def broadcasts_reduced(attrs, shapes):
+    """The shapes in which reduced tensors, as formulas call them, broadcast against X."""
+    x = shapes["X"]
+    kept = kept_shape(x, reduced_axes(attrs, len(x)))
+    return {"Out": kept, "dOut": kept}
+
+
+def shared_evenly(attrs, specs):
+    return {"dX": f"dOut / {float(specs['X'][0].size / specs['dOut'][0].size)!r}"}
+
+
 @reduction("reduce_sum", rows=rows_or_sums, sums="Out")
 def reduce_sum(ctx, x, out):
     _, out = aligned(ctx, x, out)
     return sum_into(ctx, x, out)
 
 
-@reduce_sum.gradient(shapes="X", bind=True)
+@reduce_sum.gradient(shapes="X", bind=True, formula=lambda attrs, specs: {"dX": "dOut"}, broadcasts=broadcasts_reduced)
 def reduce_sum_grad(ctx, x, dout, dx):
     _, dout = aligned(ctx, x, dout)  # dX = dOut, repeated
     return partial(ctx.xp.copyto, dx, dout)
@@ -82,10 +93,14 @@ def averaged(ctx, axes, x, mean):
     return ctx.in_batch(count) if 0 in axes else count
 
 
-@reduce_mean.gradient(shapes="X", bind=True)
+@reduce_mean.gradient(shapes="X", bind=True, formula=shared_evenly, broadcasts=broadcasts_reduced)
 def reduce_mean_grad(ctx, x, dout, dx):
     axes, dout = aligned(ctx, x, dout)  # dX = dOut / (number of elements that were averaged)
     return partial(ctx.xp.divide, dout, averaged(ctx, axes, dx, dout), out=dx)
+
+
+# Of all that is extreme.
+_OF_EXTREMES = {"formula": {"dX": "dOut * T(X == Out)"}, "broadcasts": broadcasts_reduced}
 
 
 def extreme_grad(ctx, x, out, dout, dx):
@@ -107,7 +122,7 @@ def reduce_max(ctx, x, out):
     return partial(ctx.xp.amax, x, axis=axes, keepdims=True, out=out)
 
 
-reduce_max.gradient("X, Out", bind=True)(extreme_grad)
+reduce_max.gradient("X, Out", bind=True, **_OF_EXTREMES)(extreme_grad)
 
 
 @reduction("reduce_min")
@@ -116,7 +131,7 @@ def reduce_min(ctx, x, out):
     return partial(ctx.xp.amin, x, axis=axes, keepdims=True, out=out)
 
 
-reduce_min.gradient("X, Out", bind=True)(extreme_grad)
+reduce_min.gradient("X, Out", bind=True, **_OF_EXTREMES)(extreme_grad)
 
 
 @reduction("reduce_prod")
@@ -125,7 +140,7 @@ def reduce_prod(ctx, x, out):
     return partial(ctx.xp.prod, x, axis=axes, keepdims=True, out=out)
 
 
-@reduce_prod.gradient("X, Out", bind=True)
+@reduce_prod.gradient("X, Out", bind=True, formula={"dX": "dOut * (Out / X)"}, broadcasts=broadcasts_reduced)
 def reduce_prod_grad(ctx, x, out, dout, dx):
     xp = ctx.xp  # dX = dOut * Out / X
     _, out, dout = aligned(ctx, x, out, dout)
@@ -171,7 +186,7 @@ def mean(ctx, x, out):
     return in_sequence([sum_into(ctx, x, out), partial(ctx.xp.divide, out, ctx.in_batch(x.size), out=out)])
 
 
-@mean.gradient(shapes="X", elementwise=True)
+@mean.gradient(shapes="X", elementwise=True, formula=shared_evenly)
 def mean_grad(ctx, x, dout, dx):
     ctx.xp.divide(dout, ctx.in_batch(dx.size), out=dx)
 
@@ -187,7 +202,7 @@ def squared_l2_norm(ctx, x, out):
     return in_one_sum(ctx, x, partial(ctx.xp.multiply, x, x), out)
 
 
-@squared_l2_norm.gradient("X")
+@squared_l2_norm.gradient("X", formula={"dX": "X * (2 * dOut)"})
 def squared_l2_norm_grad(ctx, x, dout, dx):
     ctx.xp.multiply(x, 2 * dout.reshape(()), out=dx)
 
