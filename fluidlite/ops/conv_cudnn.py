@@ -5,13 +5,10 @@ are the same on every run, and which rounds no float32 number to TF32 unless tha
 left to the kernels of `conv_cuda`, and so is everything where it is not installed.
 """
 
-import logging
 from functools import cache, lru_cache, partial
 from typing import NamedTuple
 
 from .strides import in_sequence
-
-log = logging.getLogger("fluidlite.gpu")
 
 # Bytes that a plan may need to work in.
 _MOST_WORKSPACE = 1 << 28
@@ -27,9 +24,15 @@ def front_end():
     except ImportError:
         return None
     except Exception as error:  # of whatever kind: it stands between a user and kernels that work
-        log.warning("the module cudnn is installed, but finds no cuDNN that works (%s); it is not used", error)
+        _log().warning("the module cudnn is installed, but finds no cuDNN that works (%s); it is not used", error)
         return None
     return cudnn
+
+
+def _log():
+    import logging  # importing fluidlite costs less without it
+
+    return logging.getLogger("fluidlite.gpu")
 
 
 class Convolution(NamedTuple):
@@ -157,7 +160,7 @@ def _plan(cudnn, wanted, device, stream):
         graph.build_plans()
         return Plan(graph, handle, tensors, graph.get_workspace_size())
     except Exception as error:  # cuDNN's refusals have had several types
-        log.info("cuDNN has no plan for %s: %s", wanted, error)
+        _log().info("cuDNN has no plan for %s: %s", wanted, error)
         return None
 
 
