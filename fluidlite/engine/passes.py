@@ -59,6 +59,29 @@ class Usage:
         ]
         return real[0] if len(real) == 1 else None
 
+    def next_reader(self, step, slot, type):
+        """The step of a type that is the first to read what another one makes in a slot, or None."""
+        for reader in self.readers.get(step.outputs[slot][0], ()):
+            if reader.definition.type == type:
+                return reader
+        return None
+
+    def reads_before(self, step, until):
+        """Whether something that a step makes is read before the step `until` runs."""
+        last = self._numbers[until]
+        return any(self._numbers[reader] < last for name in step.writes for reader in self.readers.get(name, ()))
+
+    def is_of_use(self, name, but):
+        """Whether values of a variable are of interest to anybody but a step."""
+        readers = self.read_by(name)
+        return readers is None or any(
+            name in names
+            for step in readers
+            if step is not but
+            for slot, names in step.inputs.items()
+            if slot not in step.definition.shape_only
+        )
+
     def may_wait(self, step, until):
         """Whether the step reads the same values if it runs right before the step `until`."""
         first, last = self._numbers[step], self._numbers[until]
@@ -96,13 +119,19 @@ def fuse(steps, usage, within="fuse"):
     replaced, gone = {}, set()
     for step in steps:
         for fusion in registry.fusions(step.definition.type, within):
-            second = usage.reader_of_values(step.outputs[fusion.made][0])
+            if fusion.keeps:
+                second = usage.next_reader(step, fusion.made, fusion.second)
+            else:
+                second = usage.reader_of_values(step.outputs[fusion.made][0])
             if second is None or second.definition.type != fusion.second or second in replaced or step in replaced:
                 continue
             if second.inputs[fusion.read] != step.outputs[fusion.made] or not usage.may_wait(step, second):
                 continue
+            if usage.reads_before(step, second) or any(map(usage.is_persistable, step.writes)):
+                continue
             made = fusion.make(step, second, usage.spec)
-            if made is not None:
+            written = {name for one in made or () for names in one[2].values() for name in names}
+            if made is not None and not any(usage.is_of_use(name, second) for name in {*step.writes} - written):
                 parents = {step.definition.type: step}
                 replaced[second] = [parents.get(one[0], second).like(*one) for one in made]
                 gone.add(step)

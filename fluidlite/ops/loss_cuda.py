@@ -1,10 +1,25 @@
-"""The kernels for GPUs of the losses that are more than one function of each element."""
+"""The kernels for GPUs of the losses that are more than one function of each element.
+
+With the mean behind it, and the softmax in front of it, the cross entropy is one launch.
+"""
 
 from . import loss
-from .reduce import axis_of
+from .reduce import axis_of, mean, one_number
+from .registry import fusion, operator
 from .rows_cuda import work_on_rows
+from .softmax import softmax
+from .strides import in_sequence
 
 _LARGEST = "T(1e20)"
+# The exponentials of a row X are exp(X - largest), and add up to `total`.
+_EXPONENTIALS = """
+T largest = T(LOWEST);
+EACH(largest = Larger()(largest, X))
+largest = row.over(largest, Larger());
+T total = 0;
+EACH(total += exp(X - largest))
+total = row.over(total, Plus());
+"""
 
 
 def checked_label(ctx, classes):
@@ -180,4 +195,164 @@ def kldiv_loss(ctx, x, target, out):
         numbers={"COUNT": float(count)},
         writes="OUT",
         parts=x.itemsize,
+    )
+
+
+_MEAN = """
+if (!row.complete_all(loss, Plus(), T(0))) return;
+if (threadIdx.x == 0) OUT[0] = loss / ROWS;
+"""
+
+
+def _labels_stand_beside(probabilities, label):
+    return len(label.shape) == len(probabilities.shape)
+
+
+def infer_mean_cross_entropy(attrs, x, label):
+    _, x_shape, match = loss.infer_cross_entropy2(attrs, x, label)
+    return x_shape, match, one_number(attrs, x)
+
+
+@operator(
+    "@mean_cross_entropy",
+    inputs="X, Label",
+    outputs="XShape, MatchX, Out",
+    attrs={"ignore_index": -100},
+    infer=infer_mean_cross_entropy,
+    bind=True,
+)
+def mean_cross_entropy(ctx, x, label, x_shape, match, out):
+    y = ctx.scratch(match.shape, match.dtype)
+    return in_sequence([loss.hard_cross_entropy(ctx, x, label, y, match), mean.kernel(ctx, y, out)])
+
+
+@fusion("cross_entropy2", "Y", "mean", "X", within="fuse_launches")
+def mean_of_cross_entropy(cross_entropy, mean, specs):
+    kept = {slot: cross_entropy.outputs[slot] for slot in ("XShape", "MatchX")}
+    attrs = {"ignore_index": cross_entropy.attrs["ignore_index"]}
+    return [("@mean_cross_entropy", cross_entropy.inputs, {**kept, "Out": mean.outputs["Out"]}, attrs)]
+
+
+@mean_cross_entropy.form("cuda")
+def mean_cross_entropy_cuda(ctx, x, label, x_shape, match, out):
+    check, arrays, numbers = checked_label(ctx, x.shape[-1])
+    code = f"""
+    {check}
+    const T match = X_AT(counts ? LABEL : 0);
+    T loss = counts ? -Larger()(log(match), -{_LARGEST}) : T(0);
+    if (row.is_first) MATCH = match;
+    {_MEAN}
+    """
+    return work_on_rows(
+        ctx,
+        "mean_cross_entropy",
+        code,
+        x.shape,
+        (x.ndim - 1,),
+        {"X": x},
+        {"LABEL": _column(x, label), "MATCH": _column(x, match)},
+        {**arrays, "OUT": out},
+        {**numbers, "ROWS": float(match.size)},
+        "MATCH OUT FLAW",
+        lanes=1,
+        in_all=x.itemsize,
+    )
+
+
+@operator(
+    "@softmax_mean_cross_entropy",
+    inputs="X, Label",
+    outputs="Softmax, XShape, MatchX, Out",
+    attrs={"ignore_index": -100, "axis": -1},
+    infer=lambda attrs, x, label: (x, *infer_mean_cross_entropy(attrs, x, label)),
+    bind=True,
+)
+def softmax_mean_cross_entropy(ctx, x, label, probabilities, x_shape, match, out):
+    first = softmax.kernel(ctx, x, probabilities)
+    return in_sequence([first, mean_cross_entropy.kernel(ctx, probabilities, label, x_shape, match, out)])
+
+
+@fusion("softmax", "Out", "@mean_cross_entropy", "X", within="fuse_launches", keeps=True)
+def softmax_and_loss(softmax, loss, specs):
+    x = specs(softmax, "X")
+    if softmax.attrs["axis"] not in (-1, len(x.shape) - 1) or not _labels_stand_beside(x, specs(loss, "Label")):
+        return None
+    inputs = {"X": softmax.inputs["X"], "Label": loss.inputs["Label"]}
+    attrs = {"ignore_index": loss.attrs["ignore_index"], "axis": -1}
+    return [("@softmax_mean_cross_entropy", inputs, {"Softmax": softmax.outputs["Out"], **loss.outputs}, attrs)]
+
+
+@softmax_mean_cross_entropy.form("cuda")
+def softmax_mean_cross_entropy_cuda(ctx, x, label, probabilities, x_shape, match, out):
+    check, arrays, numbers = checked_label(ctx, x.shape[-1])
+    code = f"""
+    {_EXPONENTIALS}
+    {check}
+    const T match = exp(X_AT(counts ? LABEL : 0) - largest) / total;
+    T loss = counts ? -Larger()(log(match), -{_LARGEST}) : T(0);
+    EACH(SOFTMAX = exp(X - largest) / total)
+    if (row.is_first) MATCH = match;
+    {_MEAN}
+    """
+    return work_on_rows(
+        ctx,
+        "softmax_mean_cross_entropy",
+        code,
+        x.shape,
+        (x.ndim - 1,),
+        {"X": x, "SOFTMAX": probabilities},
+        {"LABEL": _column(x, label), "MATCH": _column(x, match)},
+        {**arrays, "OUT": out},
+        {**numbers, "ROWS": float(match.size)},
+        "SOFTMAX MATCH OUT FLAW",
+        in_all=x.itemsize,
+    )
+
+
+@operator(
+    "@mean_softmax_with_cross_entropy",
+    inputs="Logits, Label",
+    outputs="Softmax, Out",
+    attrs=loss.softmax_with_cross_entropy.attrs,
+    infer=lambda attrs, x, label: (x, one_number(attrs, x)),
+    bind=True,
+)
+def mean_softmax_with_cross_entropy(ctx, x, label, probabilities, out):
+    axis = axis_of(ctx.attrs, x)
+    each = ctx.scratch((*x.shape[:axis], 1, *x.shape[axis + 1 :]), x.dtype)
+    first = loss.softmax_with_cross_entropy.kernel(ctx, x, label, probabilities, each)
+    return in_sequence([first, mean.kernel(ctx, each, out)])
+
+
+@fusion("softmax_with_cross_entropy", "Loss", "mean", "X", within="fuse_launches")
+def mean_of_softmax_with_cross_entropy(loss, mean, specs):
+    if loss.attrs["soft_label"]:
+        return None
+    outputs = {"Softmax": loss.outputs["Softmax"], "Out": mean.outputs["Out"]}
+    return [("@mean_softmax_with_cross_entropy", loss.inputs, outputs, loss.attrs)]
+
+
+@mean_softmax_with_cross_entropy.form("cuda")
+def mean_softmax_with_cross_entropy_cuda(ctx, x, label, probabilities, out):
+    axis = axis_of(ctx.attrs, x)
+    check, arrays, numbers = checked_label(ctx, x.shape[axis])
+    code = f"""
+    {_EXPONENTIALS}
+    {check}
+    T loss = counts ? log(total) - (X_AT(LABEL) - largest) : T(0);
+    EACH(SOFTMAX = exp(X - largest) / total)
+    {_MEAN}
+    """
+    return work_on_rows(
+        ctx,
+        "mean_softmax_with_cross_entropy",
+        code,
+        x.shape,
+        (axis,),
+        {"X": x, "SOFTMAX": probabilities},
+        {"LABEL": label},
+        {**arrays, "OUT": out},
+        {**numbers, "ROWS": float(x.size // x.shape[axis])},
+        "SOFTMAX OUT FLAW",
+        in_all=x.itemsize,
     )

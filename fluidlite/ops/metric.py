@@ -1,13 +1,16 @@
 """Choosing the largest elements, and counting how often they are right."""
 
+from functools import partial
+
 import numpy as np
 
 from .manipulation import known_values, rows_beside_axis
 from .places import put_along_axis
 from .reduce import axis_of
 from .reduce_cuda import best
-from .registry import EnforceNotMet, Spec, operator
+from .registry import EnforceNotMet, Spec, fusion, operator
 from .rows_cuda import work_on_rows
+from .strides import in_sequence
 
 # Finding the maximum this many times takes as long as sorting.
 _FEW = 16
@@ -229,4 +232,61 @@ def accuracy_cuda(ctx, out, indices, label, ratio, correct, total):
         writes="RATIO CORRECT TOTAL",
         parts=4,
         type=np.int32,
+    )
+
+
+@operator(
+    "@top_k_accuracy",
+    inputs="X, Label",
+    outputs="Accuracy, Correct, Total",
+    attrs={"k": 1},
+    infer=lambda attrs, x, label: infer_accuracy(attrs, x, x, label),
+    bind=True,
+)
+def top_k_accuracy(ctx, x, label, ratio, correct, total):
+    """How often a label is among the k largest elements of its row."""
+    shape = (len(x), ctx.attrs["k"])
+    out, indices = ctx.scratch(shape, x.dtype), ctx.scratch(shape, np.int64)
+    count = partial(accuracy.kernel, ctx, out, indices, label, ratio, correct, total)
+    return in_sequence([top_k(ctx, x, None, out, indices), count])
+
+
+@fusion("top_k", "Indices", "accuracy", "Indices", within="fuse_launches")
+def count_hits(top_k, accuracy, specs):
+    if top_k.inputs.get("K") or len(specs(top_k, "X").shape) != 2:
+        return None
+    inputs = {"X": top_k.inputs["X"], "Label": accuracy.inputs["Label"]}
+    return [("@top_k_accuracy", inputs, accuracy.outputs, {"k": top_k.attrs["k"]})]
+
+
+@top_k_accuracy.form("cuda")
+def top_k_accuracy_cuda(ctx, x, label, ratio, correct, total):
+    code = """
+    const bool is_class = LABEL >= 0 && LABEL < columns;
+    const I place = is_class ? (I)LABEL : 0;
+    const Found mine = {X_AT(place), place};
+    int hits = 0;
+    EACH(const Found one = {X, column}; hits += Best().before(one, mine))
+    hits = row.over(hits, Plus());
+    hits = is_class && hits < K;
+    if (!row.complete_all(hits, Plus(), 0)) return;
+    if (threadIdx.x == 0) {
+        RATIO[0] = (double)hits / BATCH;
+        CORRECT[0] = hits;
+        TOTAL[0] = BATCH;
+    }
+    """
+    return work_on_rows(
+        ctx,
+        "top_k_accuracy",
+        code,
+        x.shape,
+        (1,),
+        {"X": x},
+        {"LABEL": label},
+        {"RATIO": ratio, "CORRECT": correct, "TOTAL": total},
+        {"K": np.int32(ctx.attrs["k"]), "BATCH": np.int32(len(x))},
+        "RATIO CORRECT TOTAL",
+        in_all=4,
+        before=best(True),
     )

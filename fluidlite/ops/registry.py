@@ -498,14 +498,17 @@ class Fusion(NamedTuple):
     second: str
     read: str
     within: str
+    keeps: bool
     make: Callable
 
 
 _fusions = {}
 
 
-def fusion(first, made, second, read, within="fuse"):
+def fusion(first, made, second, read, within="fuse", keeps=False):
     """Declare what two operators become where only the second reads the values that the first makes.
+
+    With `keeps` others may read them, too: what the two become makes them as well.
 
     `within` names the pass that does it: "fuse", or "fuse_launches" for what is of use on a GPU alone.
 
@@ -515,7 +518,7 @@ def fusion(first, made, second, read, within="fuse"):
     """
 
     def declare(make):
-        _fusions.setdefault(first, []).append(Fusion(first, made, second, read, within, make))
+        _fusions.setdefault(first, []).append(Fusion(first, made, second, read, within, keeps, make))
         return make
 
     return declare

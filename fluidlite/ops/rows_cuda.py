@@ -263,7 +263,7 @@ def work_on_rows(
     for key, array in everything.items():
         text.array(key, array)
     for key, value in dict(numbers).items():
-        text.number(key, type.type(value) if isinstance(value, float) else value)
+        text.number(key, type.type(value) if value.__class__ is float else value)
     for key in (*elements, *rows):
         text.strides(key, [steps[key] for dims in layout for _, steps in dims], key in elements)
     (_, (kept_inner, _)), (_, (inner, _)) = layout
