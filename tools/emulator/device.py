@@ -11,6 +11,7 @@ whose type is not the kernel's.  Launch with order="backward" and order="random"
 then gives other results.
 """
 
+import _ctypes
 import ctypes
 import mmap
 import threading
@@ -93,6 +94,12 @@ class Module:
         entries = (Entry * count).in_dll(self._library, "emu_entries")
         self._entries = {entry.name.decode(): entry for entry in entries}
         self._lock = threading.Lock()
+
+    def __del__(self):
+        # Each library takes several of the 65,530 mappings that Linux lets a process have.
+        library = self.__dict__.pop("_library", None)
+        if library is not None:
+            _ctypes.dlclose(library._handle)
 
     @property
     def names(self):
