@@ -150,6 +150,11 @@ def cases():
     logits = {"X": FULL, "Label": FULL}
     yield Case("sigmoid_cross_entropy_with_logits", logits, {"ignore_index": 1})
     yield Case("sigmoid_cross_entropy_with_logits_grad", {**logits, "Out@GRAD": FULL}, {"ignore_index": 1})
+    for kind in ("downgrade_in_infer", "upscale_in_train"):
+        attrs = {"dropout_prob": 0.3, "dropout_implementation": kind}
+        mask = np.arange(192, dtype=np.uint8).reshape(FULL) % 3 // 2
+        yield Case("dropout_grad", {"Mask": mask, "Out@GRAD": FULL}, attrs)
+        yield Case("dropout_grad", {"Mask": mask, "Out@GRAD": FULL}, {**attrs, "is_test": True})
     yield Case("label_smooth", {"X": FULL}, {"epsilon": 0.1})
     yield Case("label_smooth", {"X": FULL, "PriorDist": (1, 8)}, {"epsilon": 0.1})
     yield Case("label_smooth_grad", {"Out@GRAD": FULL}, {"epsilon": 0.1})
@@ -176,7 +181,7 @@ def arrays_of(case, dtype, seed=0):
         for one in wanted if isinstance(wanted, list) else [wanted]:
             seed += 1
             if isinstance(one, np.ndarray):
-                array = one if slot == "ValueTensor" else one.astype(dtype)
+                array = one if slot in ("ValueTensor", "Mask") else one.astype(dtype)
             else:
                 array = numbers(one, dtype, seed)
                 if case.type in FINITE:

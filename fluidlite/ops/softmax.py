@@ -239,7 +239,13 @@ def dropout_cuda(ctx, x, seed, out, mask):
     return launch(ctx, _DROPOUT, "dropout", count, THREADS, *arrays, *numbers, T=x.dtype, THREADS=THREADS)
 
 
-@dropout.gradient("Mask", elementwise=True, bind=True)
+def _slope_of_dropout(attrs, specs):
+    factor, inference_factor = _factors(attrs, specs["dOut"][0].dtype)
+    kept, factor = ("", inference_factor) if attrs["is_test"] else (" * T(Mask)", factor)
+    return {"dX": f"dOut{kept}" if factor == 1 else f"dOut{kept} * {float(factor)!r}"}
+
+
+@dropout.gradient("Mask", elementwise=True, bind=True, formula=_slope_of_dropout)
 def dropout_grad(ctx, mask, dout, dx):
     xp = ctx.xp
     factor, inference_factor = _factors(ctx.attrs, dx.dtype)
