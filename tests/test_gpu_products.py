@@ -6,6 +6,7 @@ import cupy_standin
 import numpy as np
 import pytest
 
+from fluidlite.engine import cublas as cublas_module
 from fluidlite.engine.cublas import Products, _stored
 
 
@@ -104,6 +105,15 @@ def test_what_cublas_cannot_read_cupy_multiplies(products):
     np.testing.assert_array_equal(result.get(), [[2, 3], [6, 11]])
 
 
+def test_the_library_is_where_cupys_wheels_have_it():
+    cupy = pytest.importorskip("cupy")
+    try:
+        from cupy.cuda import cublas  # noqa: F401
+    except ImportError as error:
+        pytest.skip(str(error))
+    assert cublas_module.library(cupy).cublasCreate_v2
+
+
 def test_they_can_be_part_of_a_graph(products):
     cupy, blas = products
     a, b = cupy.asarray(numbers(4, 5)), cupy.asarray(numbers(5, 6))
@@ -119,10 +129,8 @@ def test_they_can_be_part_of_a_graph(products):
 
 @pytest.mark.parametrize("tf32, mode", [(False, 0), (True, 3)])
 def test_tensor_cores_round_only_where_that_is_wanted(monkeypatch, tf32, mode):
-    from fluidlite.engine import cublas
-
     with cupy_standin.installed() as cupy:
-        [library] = libraries = [cublas.library(cupy)]
-        monkeypatch.setattr(cublas, "library", lambda cupy: libraries[0])
+        [library] = libraries = [cublas_module.library(cupy)]
+        monkeypatch.setattr(cublas_module, "library", lambda cupy: libraries[0])
         Products(cupy, cupy.cuda.Stream(), tf32)
         assert library.math_modes == [mode]

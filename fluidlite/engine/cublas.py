@@ -26,6 +26,13 @@ _MOST_LAUNCHES = 16
 
 def library(cupy):
     """The cuBLAS that CuPy uses, as ctypes loads it; OSError where it is not found."""
+    try:
+        # CuPy knows where NVIDIA's wheels have put it, and loads it when it is first used.
+        from cupy.cuda import cublas
+
+        cublas.destroy(cublas.create())
+    except Exception as error:  # of CuPy's own types, too; what is not loaded is not found below
+        log.debug("CuPy cannot use cuBLAS: %s", error)
     major = cupy.cuda.runtime.runtimeGetVersion() // 1000
     names = [f"libcublas.so.{major}", f"cublas64_{major}.dll"]
     for name in names:
@@ -51,7 +58,7 @@ class Products:
         try:
             blas = library(cupy)
         except OSError as error:
-            log.info("matrix products are not part of CUDA graphs: %s", error)
+            log.warning("matrix products are slow, for they are not part of CUDA graphs: %s", error)
             return
         self._handle = ctypes.c_void_p()
         _check(blas.cublasCreate_v2(ctypes.byref(self._handle)), "cublasCreate")
