@@ -11,8 +11,8 @@ import sys
 import numpy as np
 
 from fluidlite.engine.device import Feeds, Fetches, Host
-from fluidlite.engine.gpu import Checks
 from fluidlite.engine.places import CPUPlace
+from fluidlite.engine.transfers import Checks, Flaws
 from fluidlite.ops.cuda import defined
 
 sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tools", "emulator"))
@@ -35,6 +35,7 @@ class Emulated(Host):
 
     def __init__(self):
         self.launched = []
+        self.flaws = Flaws(self)
         self._modules = {}
 
     def passes(self, enabled):
@@ -44,10 +45,10 @@ class Emulated(Host):
         return CountedFeeds(len(specs))
 
     def checks(self):
-        return Checks(self)
+        return Checks(self.flaws)
 
-    def fetches(self, functions, checks):
-        return JudgedFetches(functions, checks)
+    def fetches(self, functions):
+        return JudgedFetches(functions, self.flaws)
 
     def function(self, code, name, defines=()):
         key = code, defines
@@ -88,13 +89,13 @@ class CountedFeeds(Feeds):
 class JudgedFetches(Fetches):
     """Fetches that tell of the bad values that kernels have met."""
 
-    def __init__(self, functions, checks):
+    def __init__(self, functions, flaws):
         super().__init__(functions)
-        self._checks = checks
+        self._flaws = flaws
 
     def collect(self, on_device=False):
-        if self._checks.flaw is not None:
-            self._checks.judge(self._checks.flaw)
+        if self._flaws.flaw is not None:
+            self._flaws.judge(self._flaws.flaw)
         return super().collect(on_device)
 
 

@@ -16,8 +16,16 @@ def is_on_gpu(value):
 
 
 def host(array):
-    """The array as a NumPy array: itself, or a copy that is made when all before it on the GPU is done."""
-    return array if isinstance(array, np.ndarray) else array.get()
+    """The array as a NumPy array: itself, or a copy that is made when all that plans do on its GPU is done.
+
+    Raises:
+        EnforceNotMet: a plan has met a bad value there that was not told yet.
+    """
+    if isinstance(array, np.ndarray):
+        return array
+    from .gpu import gpu_of
+
+    return gpu_of(array).get(array)
 
 
 def on_gpu(value):
@@ -25,3 +33,21 @@ def on_gpu(value):
     import cupy
 
     return value if isinstance(value, cupy.ndarray) else cupy.from_dlpack(value)
+
+
+def write(target, values):
+    """Give a CuPy array the values of a NumPy array of its shape, in order with what plans do."""
+    from .gpu import gpu_of
+
+    with gpu_of(target).active():
+        target.set(values)
+
+
+def shared(array):
+    """The array, ready to be read on the caller's stream."""
+    if not isinstance(array, np.ndarray):
+        from .gpu import gpu_of
+
+        with gpu_of(array).active():
+            pass  # leaving it lets the caller's stream wait
+    return array

@@ -19,7 +19,7 @@ from .flat import Group, group_updates
 from .layout import batch_last
 from .memory import OutOfMemory
 from .passes import constant
-from .steps import argument
+from .steps import argument, blamed
 
 # Pointwise operators on arrays of so many bytes, more than caches hold, run over stretches of so many that stay in one:
 # the next operator finds there what the one before it left (eight passes over 32 MB: 5.9 against 8.5 ms; over 8 MB
@@ -134,12 +134,6 @@ class Task:
             raise blamed(error, op) from error
 
 
-def blamed(error, op):
-    """The error as one that names an operator, and the user's line."""
-    kind = OutOfMemory if isinstance(error, MemoryError) else EnforceNotMet
-    return kind(f"{error}\n{op.describe()}")
-
-
 def _stretches(arguments):
     """Indices that cut a large output along the slowest of its dimensions; None where arrays have other shapes."""
     array = arguments[-1]
@@ -223,7 +217,11 @@ class Binder:
         self.device = plan._memory.device
         self.xp = self.device.xp
         self.bound = {}  # persistable variable -> its tensor, and the array that the plan first uses for it
-        self.feeds = self.device.feeds(plan._feeds)
+        try:
+            self.feeds = self.device.feeds(plan._feeds)
+        except MemoryError as error:
+            feeds = ", ".join(f"{name} {list(spec.shape)}" for name, spec in plan._feeds.items())
+            raise OutOfMemory(f"{error}\n  for the feeds {feeds}") from error
         self.checks = self.device.checks()
         self.setting = Setting(self.device, plan._seed, plan.scope, self.feeds, self.checks)
         self.phases = []
@@ -246,7 +244,7 @@ class Binder:
             else:
                 self.bind_whole(number, steps)
             number += len(steps)
-        fetches = self.device.fetches([self.fetch(name) for name in self.plan._wanted], self.checks)
+        fetches = self.device.fetches([self.fetch(name) for name in self.plan._wanted])
         for name, (tensor, _) in self.bound.items():
             tensor.array = self.whole.arrays[name]
         written = [*self.plan._feeds, *(name for _, steps in self.order for step in steps for name in step.writes)]
@@ -339,10 +337,22 @@ class Binder:
                 first += rows
         for thread, pool in enumerate(pools):
             lanes = [lane for lane in self.lanes if lane.thread == thread] + [self.whole] * (thread == 0)
-            pool.begin(sum(map(self.expected_bytes, lanes)))
+            needs = [self.expected(lane) for lane in lanes]
+            try:
+                pool.begin(sum(size for size, _, _ in needs))
+            except MemoryError as error:
+                size, step, largest = needs[0]
+                message = (
+                    f"{error}\n  the Program needs most, {size / 1e6:,.1f} MB, at the operator named below; the largest"
+                )
+                raise blamed(OutOfMemory(f"{message} variables then are {', '.join(largest)}"), step.op) from error
 
-    def expected_bytes(self, lane):
-        """The most memory that a lane's variables need at one time, scratch and sharing aside."""
+    def expected(self, lane):
+        """The most memory that a lane's variables need at one time, scratch and sharing aside.
+
+        Returns:
+            (bytes, the step at that time, the largest variables then, as words)
+        """
         total = sum(len(steps) for _, steps in self.order)
         changes = [0] * (total + 2)
         first = dict.fromkeys(self.plan._feeds, 0)
@@ -352,13 +362,20 @@ class Binder:
                 for name in step.writes:
                     first.setdefault(name, number)
                 number += 1
+        lives = []
         for name, start in first.items():
             if not self.is_persistable(name) and (name in self.rows) == (lane is not self.whole):
                 spec = lane.specs.get(name) or self.specs.get(name.removesuffix(shards.PARTS))
                 size = spec.size * spec.dtype.itemsize * self.stacks.get(name, 1)
+                end = lane.last.get(name, start)
                 changes[start] += size
-                changes[lane.last.get(name, start) + 1] -= size
-        return max(accumulate(changes))
+                changes[end + 1] -= size
+                lives.append((size, start, end, f"{name} {list(spec.shape)}"))
+        sizes = list(accumulate(changes))
+        peak = max(range(len(sizes)), key=sizes.__getitem__)
+        steps = [step for _, steps in self.order for step in steps]
+        largest = sorted((life for life in lives if life[1] <= peak <= life[2]), reverse=True)[:4]
+        return sizes[peak], steps[min(peak, total - 1)] if steps else None, [words for *_, words in largest]
 
     def feed_lanes(self):
         """Bind the copies of the feeds; they are the first thing that a lane does."""

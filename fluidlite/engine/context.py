@@ -121,6 +121,14 @@ class Context:
         """On a GPU: a kernel of CUDA C source (see `fluidlite.ops.cuda.launch`)."""
         return self._setting.device.function(code, name, tuple(defines))
 
+    @property
+    def flaw(self):
+        """On a GPU: two int64, the first of which is not 0 once a check has failed; None in a plan without checks.
+
+        What keeps values from one run to the next leaves them as they are then: the error comes with the next fetch.
+        """
+        return self._setting.checks.flaw
+
     def check(self, message):
         """On a GPU: announce a check of values, whose failure is told when something is fetched.
 

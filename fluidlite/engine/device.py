@@ -93,7 +93,7 @@ class Host:
         """What `fetches` needs to return an array."""
         return partial(np.array, array, order="C")
 
-    def fetches(self, functions, checks):
+    def fetches(self, functions):
         """How the results of a plan come out."""
         return Fetches(functions)
 

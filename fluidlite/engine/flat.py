@@ -10,6 +10,7 @@ from collections import Counter
 
 from .scope import Arena
 from .shards import add_up
+from .steps import blamed
 
 # Elements of one piece of the arena: what one pass leaves in the cache serves the next.
 _PIECE = 65536
@@ -59,7 +60,10 @@ class Group:
         wanted += [(slot, range(len(self.members)), len(self.members)) for slot in definition.packed]
         for slot, offsets, size in wanted:
             names = [member.inputs[slot][0] for member in self.members]
-            arena = Arena.of([scope.var(name).get_tensor() for name in names], offsets, size, device)
+            try:
+                arena = Arena.of([scope.var(name).get_tensor() for name in names], offsets, size, device)
+            except MemoryError as error:
+                raise blamed(error, self.op) from error
             if arena is None:
                 return False
             self.arenas[slot] = arena

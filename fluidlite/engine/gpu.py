@@ -1,37 +1,24 @@
 """A GPU, through CuPy.
 
-All that plans do on a device goes to one stream, in order; nothing waits for it but fetches.  A plan's first run calls
-its kernels one by one; with the second it becomes one or more CUDA graphs, each launched as a whole.
-
-Kernels may let CuPy allocate what they need in passing.  Graphs remember where that lay, so an executor has a CuPy pool
-of its own for it, which nothing else takes memory from and which is never emptied.
+All that plans do on a device goes to one stream, in order; the host waits for it only where it wants a value.  Callers
+may use any stream: what they asked for before comes before, and what they ask for afterwards comes after.
 """
 
-import logging
-import re
+import os
 import threading
 import weakref
-from bisect import insort
 from contextlib import contextmanager
-from functools import lru_cache, partial
 
 import numpy as np
 
 from ..ops.cuda import defined
-from ..ops.registry import EnforceNotMet
-from . import profile
 from .arrays import is_on_gpu
 from .binding import Task
 from .cublas import Products
+from .graphs import Replay
 from .memory import OutOfMemory
+from .transfers import Checks, Fetches, Flaws, Staging, pinned
 
-log = logging.getLogger("fluidlite.gpu")
-
-_ALIGNMENT = 512
-# Bytes up to which a result waits on the host in a buffer of the plan.
-_SMALL = 4096
-# What is done on this stream is in order with all others.
-_DEFAULT_STREAM = 0
 # Passes that only caches and threads of a CPU repay.
 _CPU_ONLY = {"batch_last", "shards", "chains"}
 
@@ -42,70 +29,95 @@ class Gpu:
     Attributes:
         cupy: CuPy's module.
         stream: the stream of all plans.
-        lock: held while a plan runs, for what another thread did on the stream meanwhile would become part of a graph.
+        lock: held while anything is asked of the stream, for what another thread did there while a plan is recorded
+            would become part of its graph.
         tf32 (bool): whether products of float32 matrices may round their factors to 10 bits.
+        flaws: the bad values that kernels have met.
+        retired (list): what the device may still need until it is waited for, though nobody else does.
     """
 
     form = "cuda"
     doubles = False
     in_pieces = False
-    alignment = _ALIGNMENT
+    alignment = 512
 
     def __init__(self, cupy, number, tf32=False):
         self.cupy = cupy
         self.number = number
         self.tf32 = tf32
         self.lock = threading.RLock()
+        self.flaws = Flaws(self)
+        self.retired = []
         self._device = cupy.cuda.Device(number)
-        with self._device:
-            # Not a non-blocking one: what users do on the default stream is in order with it.
-            self.stream = cupy.cuda.Stream()
-            self._copies = cupy.cuda.Stream()
-            self.xp = ArrayModule(cupy, matmul=Products(cupy, self.stream, tf32).matmul)
         self._modules = {}
         self._memories = weakref.WeakSet()
+        with self._device:
+            # What others do on the default stream must not disturb a recording.
+            self.stream = cupy.cuda.Stream(non_blocking=True)
+            self._copies = cupy.cuda.Stream(non_blocking=True)
+            self._before, self._after = (cupy.cuda.Event(disable_timing=True) for _ in range(2))
+            self.xp = ArrayModule(cupy, matmul=Products(cupy, self.stream, tf32).matmul)
 
     def passes(self, enabled):
         return enabled - _CPU_ONLY
 
     @contextmanager
+    def _using(self, allocator):
+        """Within this, what is asked for is done on the stream of plans, between what the caller's stream has to do."""
+        current = self.cupy.cuda.get_current_stream
+        with self.lock, self._device:
+            caller = current()
+            with self.stream, self.cupy.cuda.using_allocator(allocator):
+                if caller.ptr == self.stream.ptr:
+                    yield
+                    return
+                self._before.record(caller)
+                self.stream.wait_event(self._before)
+                try:
+                    yield
+                finally:
+                    self._after.record(self.stream)
+                    caller.wait_event(self._after)
+
     def active(self):
-        with self._device, self.stream, self.cupy.cuda.using_allocator(self._malloc):
-            yield
+        return self._using(self._malloc)
 
     def _malloc(self, size):
         """CuPy's allocator for what lives longer than a step; raises OutOfMemory."""
+        return self.found(size, self.cupy.get_default_memory_pool().malloc)
+
+    def found(self, size, malloc):
+        """Memory from an allocator of CuPy's; where there is none, from what pools keep for later; or OutOfMemory."""
+        missing = self.cupy.cuda.memory.OutOfMemoryError
         try:
-            return self.cupy.get_default_memory_pool().malloc(size)
-        except self.cupy.cuda.memory.OutOfMemoryError:
-            raise OutOfMemory(self.shortage(size)) from None
+            return malloc(size)
+        except missing:
+            self.cupy.get_default_memory_pool().free_all_blocks()
+            for memory in list(self._memories):
+                memory.extra.give_back()
+        try:
+            return malloc(size)
+        except missing:
+            raise OutOfMemory(self._shortage(size)) from None
 
     def extra(self, memory):
         self._memories.add(memory)
         return Temporaries(self)
 
-    @contextmanager
     def running(self, memory, threads):
-        caller = self.cupy.cuda.get_current_stream()
-        with (
-            self.lock,
-            self._device,
-            self.stream,
-            self.cupy.cuda.using_allocator(memory.extra.malloc),
-        ):
-            if caller.ptr not in (_DEFAULT_STREAM, self.stream.ptr):
-                self.stream.wait_event(caller.record())  # of what it computes, feeds may be part
-            yield
+        return self._using(memory.extra.malloc)
 
     def settle(self):
         """Wait until all that was asked for is done."""
+        done, self.retired = self.retired, []
         self.stream.synchronize()
+        done.clear()
 
     def allocate(self, size):
         with self.active():
             return self.cupy.empty(size, np.uint8)
 
-    def shortage(self, size):
+    def _shortage(self, size):
         """What holds the memory of which `size` bytes are missing (str)."""
         with self._device:
             free, total = self.cupy.cuda.runtime.memGetInfo()
@@ -126,6 +138,15 @@ class Gpu:
     def address(self, array):
         return array.data.ptr
 
+    def get(self, array):
+        """A copy of a device array on the host (see `fluidlite.engine.arrays.host`)."""
+        with self.active():
+            found = array.get()
+            self.settle()
+            if self.flaws.flaw is not None:
+                self.flaws.judge(self.flaws.flaw.get())
+        return found
+
     def own(self, value):
         """An array on this device with the value of another, wherever that lies; it may be that array."""
         cupy = self.cupy
@@ -133,7 +154,7 @@ class Gpu:
             return value
         with self.active():
             if isinstance(value, cupy.ndarray):
-                return cupy.asarray(value.get())
+                return cupy.asarray(gpu_of(value).get(value))
             if is_on_gpu(value) and int(value.__dlpack_device__()[1]) == self.number:
                 return cupy.from_dlpack(value)
             return cupy.asarray(value, order="C")
@@ -144,9 +165,9 @@ class Gpu:
         It is made on a stream of its own, beside which plans go on; other threads may call this.
         """
         cupy = self.cupy
-        with self.active(), self._copies:
+        with self._device, self._copies, cupy.cuda.using_allocator(self._malloc):
             target = cupy.empty(array.shape, array.dtype)
-            buffer = _pinned(cupy, max(array.nbytes, 1))
+            buffer = pinned(cupy, max(array.nbytes, 1))
             np.copyto(buffer[: array.nbytes].view(array.dtype).reshape(array.shape), array)
             kind = cupy.cuda.runtime.memcpyHostToDevice
             cupy.cuda.runtime.memcpyAsync(target.data.ptr, buffer.ctypes.data, array.nbytes, kind, self._copies.ptr)
@@ -165,7 +186,7 @@ class Gpu:
         return Staging(self, list(specs.values()))
 
     def checks(self):
-        return Checks(self)
+        return Checks(self.flaws)
 
     def replay(self, phases, memory):
         return Replay(self, Task.joined([task for tasks in phases for task in tasks]), memory.extra)
@@ -173,8 +194,8 @@ class Gpu:
     def fetch(self, array):
         return array
 
-    def fetches(self, arrays, checks):
-        return Fetches(self, arrays, checks)
+    def fetches(self, arrays):
+        return Fetches(self, arrays, self.flaws.flaw)
 
     def function(self, code, name, defines=()):
         """A kernel of some CUDA C source.
@@ -213,8 +234,23 @@ class Temporaries:
 
     def __init__(self, device):
         self._device = device
-        self._pool = device.cupy.cuda.MemoryPool()
+        self._pool = device.cupy.cuda.MemoryPool(self._allocate)
         self.generation = 0
+
+    def _allocate(self, size):
+        cuda = self._device.cupy.cuda
+        try:
+            return cuda.MemoryPointer(cuda.Memory(size), 0)
+        except Exception:
+            # The pool gives back what nobody uses at the moment, and tries again.
+            self.generation += 1
+            raise
+
+    def give_back(self):
+        """Give the device back what nobody uses at the moment."""
+        if self._pool.free_bytes():
+            self.generation += 1
+            self._pool.free_all_blocks()
 
     @property
     def capacity(self):
@@ -223,267 +259,28 @@ class Temporaries:
 
     def malloc(self, size):
         """CuPy's allocator; raises OutOfMemory."""
-        before = self.capacity
-        try:
-            return self._pool.malloc(size)
-        except self._device.cupy.cuda.memory.OutOfMemoryError:
-            raise OutOfMemory(self._device.shortage(size)) from None
-        finally:
-            # Where the device has no more, the pool gives back what nobody uses at the moment, and tries again.
-            if self.capacity < before:
-                self.generation += 1
+        return self._device.found(size, self._pool.malloc)
 
 
 def megabytes(size):
     return f"{size / 1e6:,.1f} MB"
 
 
-@lru_cache
-def gpu(cupy, number, tf32=False):
-    """The Gpu of a number, one for all who ask."""
-    return Gpu(cupy, number, tf32)
+_gpus = {}
 
 
-class Staging:
-    """The way of feeds to a device: a page-locked buffer, from which one copy takes all of them.
+def gpu(cupy, number):
+    """The Gpu of a number, one for all who ask.
 
-    Attributes:
-        arrays: where a plan finds the feeds.
-        step: how many runs with random numbers there were before this one (array of one uint64).
+    Its products may round their factors if the variable FLUIDLITE_TF32 is 1 when the first one asks.
     """
-
-    fed = None
-
-    def __init__(self, device, specs):
-        cupy = device.cupy
-        self._device = device
-        places, size = [], _ALIGNMENT
-        for spec in specs:
-            places.append(size)
-            size += -(-max(spec.size * spec.dtype.itemsize, 1) // _ALIGNMENT) * _ALIGNMENT
-        self._places = places
-        self._target = cupy.empty(size, np.uint8)
-        # Two, so that one can be filled while the other is on its way.
-        self._buffers = [_pinned(cupy, size) for _ in range(2)]
-        self._done = [cupy.cuda.Event(disable_timing=True) for _ in self._buffers]
-        self._kept = [None, None]
-        self._turn = 0
-        self.step = self._target[:8].view(np.uint64)
-        self.arrays = [_part(self._target, place, spec) for place, spec in zip(places, specs, strict=True)]
-        self._parts = [
-            [_part(buffer, place, spec) for place, spec in zip(places, specs, strict=True)] for buffer in self._buffers
-        ]
-
-    def put(self, values, step):
-        """Enqueue the copies of feeds, from the host or from the device (only while the plan is running)."""
-        cupy = self._device.cupy
-        self._turn = 1 - self._turn
-        buffer, parts = self._buffers[self._turn], self._parts[self._turn]
-        self._done[self._turn].synchronize()
-        buffer[:8].view(np.uint64)[0] = step
-        size = 8  # of what comes from the host
-        on_device = []
-        for place, part, target, value in zip(self._places, parts, self.arrays, values, strict=True):
-            if isinstance(value, np.ndarray):
-                np.copyto(part, value, casting="unsafe")
-                size = place + part.nbytes
-            else:
-                on_device.append((target, self._device.own(value)))
-        kind = cupy.cuda.runtime.memcpyHostToDevice
-        cupy.cuda.runtime.memcpyAsync(self._target.data.ptr, buffer.ctypes.data, size, kind, self._device.stream.ptr)
-        for target, value in on_device:
-            cupy.copyto(target, value, casting="unsafe")
-        self._device.stream.record(self._done[self._turn])
-        # Their memory must not be used again before they are copied.
-        self._kept[self._turn] = on_device
-
-    def clear(self):
-        pass
+    if (cupy, number) not in _gpus:
+        _gpus[cupy, number] = Gpu(cupy, number, os.environ.get("FLUIDLITE_TF32", "0") == "1")
+    return _gpus[cupy, number]
 
 
-def _pinned(cupy, size):
-    """Page-locked host memory as an array of bytes."""
-    return np.frombuffer(cupy.cuda.alloc_pinned_memory(size), np.uint8, size)
+def gpu_of(array):
+    """The Gpu on which a CuPy array lies."""
+    import cupy
 
-
-def _part(buffer, place, spec):
-    size = spec.size * spec.dtype.itemsize
-    return buffer[place : place + size].view(spec.dtype).reshape(spec.shape)
-
-
-class Checks:
-    """Where kernels note the first bad value that they meet, to be told when something is fetched.
-
-    Attributes:
-        flaw: on the device, two int64: the number of the check that failed (from 1; 0 for none), and the bad value.
-        messages: for each check, what to say (with "{value}" for the value), and the operator.
-    """
-
-    def __init__(self, device):
-        self._device = device
-        self.messages = []
-        self.flaw = None
-
-    def add(self, message, op):
-        """A new check; returns its number."""
-        if self.flaw is None:
-            self.flaw = self._device.xp.zeros(2, np.int64)
-        self.messages.append((message, op))
-        return len(self.messages)
-
-    def judge(self, flaw):
-        """Raise EnforceNotMet if the contents of `flaw` tell of one."""
-        number, value = map(int, flaw)
-        if not number:
-            return
-        with self._device.active():
-            self.flaw.fill(0)
-        message, op = self.messages[number - 1]
-        raise EnforceNotMet(f"{message.format(value=value)}\n{op.describe()}")
-
-
-class Fetches:
-    """The way of results to the host: small ones go to a page-locked buffer, as the last steps of a plan.
-
-    Args:
-        device: the Gpu.
-        arrays: what is fetched.
-        checks: the plan's Checks.
-    Attributes:
-        steps: what is to be called behind all other steps.
-    """
-
-    def __init__(self, device, arrays, checks):
-        self._device = device
-        self._arrays = arrays
-        self._checks = checks
-        self._small = {}  # number of the array -> its copy on the host
-        sources = dict(enumerate(arrays)) | ({} if checks.flaw is None else {"flaw": checks.flaw})
-        sources = {key: array for key, array in sources.items() if _is_small(array)}
-        copies = _pinned(device.cupy, len(sources) * _SMALL) if sources else None
-        self.steps = []
-        for place, (key, source) in enumerate(sources.items()):
-            target = copies[place * _SMALL :][: source.nbytes].view(source.dtype).reshape(source.shape)
-            self._small[key] = target
-            self.steps.append(partial(self._copy, target.ctypes.data, source.data.ptr, source.nbytes))
-
-    def _copy(self, target, source, size):
-        runtime = self._device.cupy.cuda.runtime
-        runtime.memcpyAsync(target, source, size, runtime.memcpyDeviceToHost, self._device.stream.ptr)
-
-    def collect(self, on_device=False):
-        """The values: NumPy arrays of one's own, or CuPy arrays that may be used on the caller's stream.
-
-        Raises:
-            EnforceNotMet: a kernel met a bad value.
-        """
-        device, cupy = self._device, self._device.cupy
-        if not self._arrays:
-            return []
-        if on_device:
-            current = cupy.cuda.get_current_stream()
-            with device.active():
-                copies = [cupy.array(array, order="C") for array in self._arrays]
-                event = device.stream.record()
-            current.wait_event(event)
-            return copies
-        with device.active():
-            found = [None if n in self._small else array.get() for n, array in enumerate(self._arrays)]
-            device.settle()
-        if "flaw" in self._small:
-            self._checks.judge(self._small["flaw"])
-        return [self._small[n].copy() if array is None else array for n, array in enumerate(found)]
-
-
-def _is_small(array):
-    return 0 < array.nbytes <= _SMALL and array.flags.c_contiguous
-
-
-class Replay:
-    """Runs a plan: the first time step by step, then as graphs, and step by step what no graph can hold.
-
-    Args:
-        device: the Gpu.
-        task: the steps of the plan.
-        temporaries: where CuPy's functions take memory from.
-    """
-
-    def __init__(self, device, task, temporaries):
-        self._device = device
-        self._task = task
-        self._temporaries = temporaries
-        self._generation = None
-        self._parts = None
-        self._ran = False
-
-    @property
-    def launches(self):
-        """How many kernels and copies a run consists of; None before there are graphs, and in CuPy before 14."""
-        if self._parts is None or not all(graph is None or hasattr(graph, "debug_dot_str") for _, graph in self._parts):
-            return None
-        return sum(1 if graph is None else _nodes(graph) for _, graph in self._parts)
-
-    def __call__(self):
-        if profile.active is not None or not self._ran:
-            self._task()
-            self._ran = True
-            return
-        if self._parts is None or self._generation != self._temporaries.generation:
-            self._parts = self._capture()
-            self._generation = self._temporaries.generation
-        for part, _ in self._parts:
-            part()
-
-    def _capture(self):
-        """The plan as parts, in order: pairs of a function, and the graph that it launches or None."""
-        while True:
-            try:
-                return self._graphs()
-            except _Refused as refused:
-                insort(self._task.alone, refused.number)
-                log.info("%s", refused)
-
-    def _graphs(self):
-        parts, start, count = [], 0, len(self._task.steps)
-        for number in [*self._task.alone, count]:
-            if number > start:
-                graph = self._graph(start, number)
-                parts.append((partial(graph.launch, self._device.stream), graph))
-            if number < count:
-                parts.append((partial(self._task.run, number), None))
-            start = number + 1
-        return parts
-
-    def _graph(self, start, stop):
-        stream = self._device.stream
-        number = start
-        stream.begin_capture()
-        try:
-            for number in range(start, stop):
-                self._task.steps[number]()
-            return stream.end_capture()
-        except BaseException as error:
-            _abandon(stream)
-            if not isinstance(error, Exception):
-                raise
-            raise _Refused(number, self._task.ops[number], error) from error
-
-
-def _nodes(graph):
-    return len(set(re.findall(r"graph_\d+_node_\d+", graph.debug_dot_str())))
-
-
-class _Refused(Exception):
-    """A step that cannot be part of a graph."""
-
-    def __init__(self, number, op, error):
-        super().__init__(f"not part of a CUDA graph, since {error}\n{op.describe() if op else '  in a copy'}")
-        self.number = number
-
-
-def _abandon(stream):
-    """End a capture that went wrong."""
-    try:
-        stream.end_capture()
-    except Exception as error:  # it was spoilt, as is known
-        log.debug("a capture ended with %s", error)
+    return gpu(cupy, array.device.id)

@@ -1,7 +1,5 @@
 """Where a Program runs."""
 
-import os
-
 
 class CPUPlace:
     """The CPU, through NumPy."""
@@ -65,7 +63,7 @@ class CUDAPlace(CPUPlace):
             raise RuntimeError(f"{self!r}: this machine has {count} GPU(s), numbered from 0")
         from .gpu import gpu
 
-        return gpu(cupy, self.device_id, os.environ.get("FLUIDLITE_TF32", "0") == "1")
+        return gpu(cupy, self.device_id)
 
     def __repr__(self):
         return f"CUDAPlace({self.device_id})"

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 
 from ..ops.dtypes import numpy_dtype, var_type
-from .arrays import host, is_on_gpu, is_on_host
+from .arrays import host, is_on_gpu, is_on_host, on_gpu, shared, write
 
 
 class Changes:
@@ -40,7 +40,7 @@ class LoDTensor:
 
     def __init__(self, array=None, lod=None):
         self._place = None  # in which Arena, and where
-        self.array = array if array is None or is_on_gpu(array) else np.ascontiguousarray(array)
+        self.array = array if array is None else on_gpu(array) if is_on_gpu(array) else np.ascontiguousarray(array)
         self._lod = [list(level) for level in lod or []]
 
     def set(self, array, place=None):
@@ -50,14 +50,14 @@ class LoDTensor:
             array: the value.
             place: where it is to lie; None for the CPU, or where the tensor's value, if it has one of that shape, lies.
         """
-        array = host(array) if hasattr(array, "get") else np.asarray(array)
+        array = host(on_gpu(array)) if is_on_gpu(array) else np.asarray(array)
         numpy_dtype(array.dtype)
         if self.array is None or self.array.shape != array.shape or self.array.dtype != array.dtype:
             self.array = np.array(array, order="C") if place is None else place.device.copy(array)
         elif is_on_host(self.array):
             self.array[...] = array
         else:
-            self.array.set(array)
+            write(self.array, array)
         changes.note()
 
     def __array__(self, dtype=None, copy=None):
@@ -66,7 +66,7 @@ class LoDTensor:
         return np.array(host(self.array), dtype=dtype)
 
     def __dlpack__(self, **options):
-        return self.array.__dlpack__(**options)
+        return shared(self.array).__dlpack__(**options)
 
     def __dlpack_device__(self):
         return self.array.__dlpack_device__()

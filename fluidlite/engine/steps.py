@@ -5,7 +5,7 @@ import numpy as np
 from ..ops import registry
 from ..ops.registry import EMPTY, EnforceNotMet, Spec
 from .context import Context, Setting
-from .memory import Pool
+from .memory import OutOfMemory, Pool
 
 # Elements of a tensor that may be a shape.
 _SMALL = 64
@@ -176,3 +176,9 @@ class Inference:
 def argument(slot, arrays):
     """What a kernel gets for a slot: a list of arrays, an array, or None."""
     return arrays if slot.many else arrays[0] if arrays else None
+
+
+def blamed(error, op):
+    """The error as one that names an operator, and the user's line."""
+    kind = OutOfMemory if isinstance(error, MemoryError) else EnforceNotMet
+    return kind(f"{error}\n{op.describe()}")

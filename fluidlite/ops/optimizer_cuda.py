@@ -79,6 +79,11 @@ def update(ctx, rule, elements, numbers=(), shared=(), packed=(), powers=()):
         kernel.add("STORES", f"*(Elements *)({target} + place * WIDTH) = {name}_p;" if target else "")
     for name, number in dict(numbers).items():
         kernel.parameter(f"const T {name}", type.type(number))
+    in_place = all(target is None or _address(source) == _address(target) for source, target in elements.values())
+    if ctx.flaw is not None and in_place:
+        # A step that has met a bad value is not learnt from.
+        kernel.array("flaw", ctx.flaw)
+        kernel.add("CONSTANTS", "if (flaw_[0] != 0) return;")
     for name, array in dict(shared).items():
         kernel.array(name, array)
         kernel.add("CONSTANTS", f"const T {name} = {name}_[0];")
