@@ -41,6 +41,7 @@ class Bound(NamedTuple):
         arrays: pairs (tensor, array) of persistable variables: the plan is bound to that array.
         writes: whether a replay writes persistable variables.
         threads: how many it uses.
+        checks: what kernels refer to that note bad values.
         replay: the function that runs all phases.
     """
 
@@ -51,6 +52,7 @@ class Bound(NamedTuple):
     arrays: list
     writes: bool
     threads: int
+    checks: Any
     replay: Callable
 
     def is_outdated(self):
@@ -260,6 +262,7 @@ class Binder:
             list(self.bound.values()),
             any(map(self.is_persistable, written)),
             self.threads,
+            self.checks,
             self.device.replay(phases, self.plan._memory),
         )
 
