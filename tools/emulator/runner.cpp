@@ -90,7 +90,17 @@ struct Run {
 };
 
 Run *run;
-std::vector<Fiber *> all_fibers;
+
+// The stacks stay for the next launch, until the library is closed.
+struct Fibers {
+    std::vector<Fiber *> all;
+    ~Fibers() {
+        for (Fiber *fiber : all) {
+            munmap(fiber->stack, guard_size + stack_size);
+            delete fiber;
+        }
+    }
+} fibers;
 
 #ifdef __x86_64__
 // Saves what a called function must keep, changes stacks, and restores the same of the other side.
@@ -203,7 +213,7 @@ void begin_threads() {
         Fiber *fiber = new Fiber;
         fiber->stack = static_cast<char *>(memory);
         prepare(fiber, fiber_body);
-        all_fibers.push_back(fiber);
+        fibers.all.push_back(fiber);
         run->idle.push_back(fiber);
     }
     change(&run->scheduler, run->idle.back());
@@ -410,14 +420,14 @@ __attribute__((visibility("default"))) int emu_launch(const EmuEntry *entry, con
         failed = 1;
     } else {
         Faults faults;
-        state.idle = all_fibers;
+        state.idle = fibers.all;
         failed = sigsetjmp(state.escape, 1);
         if (!failed) run_grid();
     }
     if (failed) {
         snprintf(error, error_size, "%s: %s", entry->name, state.error.c_str());
         // What the fibers were doing is over: they begin anew.
-        for (Fiber *fiber : all_fibers) prepare(fiber, fiber_body);
+        for (Fiber *fiber : fibers.all) prepare(fiber, fiber_body);
     }
     run = nullptr;
     return failed;
