@@ -190,7 +190,7 @@ def test_bad_labels_are_told_when_something_is_fetched(loss, with_mean):
     found = layers.mean(found) if with_mean else found
     feed = {"logits": np.ones((4, 3), "float32"), "label": np.array([[0], [-100], [7], [1]])}
     exe = fluid.Executor(EmulatedPlace())
-    with pytest.raises(EnforceNotMet, match=r"a label must lie in \[0, 3\), .* got the label 7"):
+    with pytest.raises(EnforceNotMet, match=rf"a label must lie in \[0, 3\), .* got the label 7\n.*operator {loss}"):
         exe.run(feed=feed, fetch_list=[found])
     feed["label"][2] = 2
     exe.run(feed=feed, fetch_list=[found])

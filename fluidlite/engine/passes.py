@@ -133,7 +133,8 @@ def fuse(steps, usage, within="fuse"):
             written = {name for one in made or () for names in one[2].values() for name in names}
             if made is not None and not any(usage.is_of_use(name, second) for name in {*step.writes} - written):
                 parents = {step.definition.type: step}
-                replaced[second] = [parents.get(one[0], second).like(*one) for one in made]
+                parent = step if fusion.is_first else second
+                replaced[second] = [parents.get(one[0], parent).like(*one) for one in made]
                 gone.add(step)
     return [new for step in steps if step not in gone for new in replaced.get(step, [step])] if gone else steps
 

@@ -226,7 +226,7 @@ def mean_cross_entropy(ctx, x, label, x_shape, match, out):
     return in_sequence([loss.hard_cross_entropy(ctx, x, label, y, match), mean.kernel(ctx, y, out)])
 
 
-@fusion("cross_entropy2", "Y", "mean", "X", within="fuse_launches")
+@fusion("cross_entropy2", "Y", "mean", "X", within="fuse_launches", is_first=True)
 def mean_of_cross_entropy(cross_entropy, mean, specs):
     kept = {slot: cross_entropy.outputs[slot] for slot in ("XShape", "MatchX")}
     attrs = {"ignore_index": cross_entropy.attrs["ignore_index"]}
@@ -324,7 +324,7 @@ def mean_softmax_with_cross_entropy(ctx, x, label, probabilities, out):
     return in_sequence([first, mean.kernel(ctx, each, out)])
 
 
-@fusion("softmax_with_cross_entropy", "Loss", "mean", "X", within="fuse_launches")
+@fusion("softmax_with_cross_entropy", "Loss", "mean", "X", within="fuse_launches", is_first=True)
 def mean_of_softmax_with_cross_entropy(loss, mean, specs):
     if loss.attrs["soft_label"]:
         return None

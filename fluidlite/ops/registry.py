@@ -499,16 +499,18 @@ class Fusion(NamedTuple):
     read: str
     within: str
     keeps: bool
+    is_first: bool
     make: Callable
 
 
 _fusions = {}
 
 
-def fusion(first, made, second, read, within="fuse", keeps=False):
+def fusion(first, made, second, read, within="fuse", keeps=False, is_first=False):
     """Declare what two operators become where only the second reads the values that the first makes.
 
-    With `keeps` others may read them, too: what the two become makes them as well.
+    With `keeps` others may read them, too: what the two become makes them as well.  Where that fails, the second is
+    to blame, or with `is_first` the first.
 
     `within` names the pass that does it: "fuse", or "fuse_launches" for what is of use on a GPU alone.
 
@@ -518,7 +520,7 @@ def fusion(first, made, second, read, within="fuse", keeps=False):
     """
 
     def declare(make):
-        _fusions.setdefault(first, []).append(Fusion(first, made, second, read, within, keeps, make))
+        _fusions.setdefault(first, []).append(Fusion(first, made, second, read, within, keeps, is_first, make))
         return make
 
     return declare
