@@ -19,11 +19,10 @@ Names and order are that tutorial's, so that each of its lines has its counterpa
 """
 
 import argparse
-import sys
 import time
 
 import numpy
-from support import add_common_options, choose_data, draw_samples, make_executor
+from support import add_common_options, choose_data, draw_samples, make_executor, run
 
 import fluidlite.fluid as fluid
 
@@ -192,7 +191,4 @@ def parse_args(argv=None):
 
 
 if __name__ == "__main__":
-    try:
-        main(parse_args())
-    except KeyboardInterrupt:
-        sys.exit("interrupted")
+    run(main, parse_args())

@@ -24,10 +24,9 @@ on the training images: for the baseline, 0.4 % below those on the test images.
 
 import argparse
 import random
-import sys
 
 import numpy
-from support import add_common_options, choose_data, draw_samples, make_executor
+from support import add_common_options, choose_data, draw_samples, make_executor, run
 
 import fluidlite as paddle
 import fluidlite.fluid as fluid
@@ -179,7 +178,4 @@ def parse_args(argv=None):
 
 
 if __name__ == "__main__":
-    try:
-        main(parse_args())
-    except KeyboardInterrupt:
-        sys.exit("interrupted")
+    run(main, parse_args())

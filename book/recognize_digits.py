@@ -15,12 +15,11 @@ them, the tutorial's 92.3, 97.6 and 99 %.
 import argparse
 import os
 import random
-import sys
 import time
 
 import numpy
 from PIL import Image
-from support import add_common_options, choose_data, make_executor, parse_with_picture, positive
+from support import add_common_options, choose_data, make_executor, parse_with_picture, positive, run
 from tqdm import tqdm
 
 import fluidlite as paddle
@@ -154,7 +153,4 @@ def parse_args(argv=None):
 
 
 if __name__ == "__main__":
-    try:
-        train(parse_args())
-    except KeyboardInterrupt:
-        sys.exit("interrupted")
+    run(train, parse_args())

@@ -17,7 +17,7 @@ import sys
 
 import numpy as np
 from PIL import Image
-from support import add_common_options, choose_data, parse_with_picture
+from support import add_common_options, choose_data, parse_with_picture, run
 
 import fluidlite as paddle
 import fluidlite.fluid as fluid
@@ -192,7 +192,4 @@ def parse_args(argv=None):
 
 
 if __name__ == "__main__":
-    try:
-        main(parse_args())
-    except KeyboardInterrupt:
-        sys.exit("interrupted")
+    run(main, parse_args())

@@ -36,6 +36,20 @@ def make_executor(use_gpu):
         sys.exit(str(error))
 
 
+def run(main, args):
+    """Call main(args); ends the script with its reason, not a traceback, if the user or the GPU stops it."""
+    try:
+        main(args)
+    except KeyboardInterrupt:
+        sys.exit("interrupted")
+    except MemoryError as error:
+        sys.exit(str(error) or "out of memory")
+    except Exception as error:
+        if not type(error).__module__.startswith("cupy"):
+            raise
+        sys.exit(f"the GPU failed: {error}")
+
+
 def draw_samples(images, path):
     """Save a picture of 16 digits, four in a row.
 

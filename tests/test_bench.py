@@ -235,7 +235,7 @@ def test_fluidlites_steps_on_a_gpu_become_graphs_and_wait_for_nothing(cupy):
     gpu = importlib.import_module("gpu")
     found = gpu.step("fluidlite", "softmax", 4, True, 0.01)
     assert found["fed_s"] > 0 and found["resident_s"] > 0 and found["notes"] == []
-    assert found["launches"] > 1
+    assert found["launches"] >= 1
     adam_needs = 4 * 4 * 7850  # a parameter, its gradient, two moments
     assert found["held_bytes"] >= found["used_bytes"] > adam_needs
     steps = gpu.FluidSteps("softmax", train=True)
