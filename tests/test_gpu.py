@@ -291,7 +291,7 @@ def test_a_profile_shows_every_operator(cupy):
         finally:
             profile.record(before)
     types = {op if isinstance(op, str) else op.type for op, *_ in recorder.events}
-    assert {"conv2d", "pool2d", "mean"} <= types
+    assert {"conv2d", "pool2d", "batch_norm", "mul"} <= types
 
 
 def test_a_tensor_is_set_where_its_place_says(cupy):

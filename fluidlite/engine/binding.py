@@ -27,7 +27,8 @@ from .steps import argument, blamed
 _LARGE = 1 << 24
 _STRETCH = 1 << 18
 
-_ERRORS = (EnforceNotMet, ValueError, ArithmeticError, MemoryError, IndexError, TypeError)
+# CuPy's and CUDA's are RuntimeErrors.
+_ERRORS = (EnforceNotMet, ValueError, ArithmeticError, MemoryError, IndexError, TypeError, RuntimeError)
 
 
 class Bound(NamedTuple):
@@ -511,7 +512,7 @@ class Binder:
     def bind_step(self, lane, task, number, step):
         try:
             self.bind_kernel(lane, task, number, step)
-        except (EnforceNotMet, ValueError, TypeError, MemoryError) as error:
+        except (EnforceNotMet, ValueError, TypeError, MemoryError, RuntimeError) as error:
             raise blamed(error, step.op) from error
 
     def bind_kernel(self, lane, task, number, step):

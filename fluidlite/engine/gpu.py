@@ -209,7 +209,10 @@ class Gpu:
         module = self._modules.get(key)
         if module is None:
             module = self._modules[key] = self.cupy.RawModule(code=defined(code, defines), options=("-std=c++17",))
-        return module.get_function(name)
+        try:
+            return module.get_function(name)
+        except Exception as error:  # NVRTC's are of CuPy's own types
+            raise RuntimeError(f"the CUDA kernel {name} cannot be made: {error}") from error
 
 
 class ArrayModule:

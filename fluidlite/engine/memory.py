@@ -4,8 +4,8 @@ Plans of one executor never run at the same time, so each is laid out in the poo
 everything free, and `array` and `free` follow the order in which the plan's operators run.
 """
 
-import itertools
 import math
+import weakref
 from bisect import bisect_left, insort
 from typing import NamedTuple
 
@@ -28,10 +28,17 @@ class Block(NamedTuple):
 
 
 class Pool:
-    """Hands out parts of a few large buffers, best fit first; neighbours that are free are merged."""
+    """Hands out parts of a few large buffers, best fit first; neighbours that are free are merged.
 
-    def __init__(self, device=CPU):
+    Args:
+        device: where the buffers lie.
+        renew: clears this pool and everything that was laid out in it, where a plan needs more than the pool holds;
+            None to grow by what is missing.
+    """
+
+    def __init__(self, device=CPU, renew=None):
         self.device = device
+        self._renew = renew
         self.chunks = []
         self.begin()
 
@@ -48,7 +55,12 @@ class Pool:
         for number, chunk in enumerate(self.chunks):
             self._add(Block(chunk.size, number, 0))
         missing = expected - self.capacity
-        if missing > 0:
+        if missing > 0 and self._renew is not None:
+            # Not beside chunks in which the largest arrays do not fit.
+            size = expected + sum(chunk.size for chunk in self.chunks[1:])
+            self._renew()
+            self._grow(size)
+        elif missing > 0:
             self._grow(missing)
 
     def _add(self, block):
@@ -120,12 +132,13 @@ class Memory:
     def __init__(self, device=CPU):
         self.device = device
         self._pools = []
+        self._plans = weakref.WeakSet()
         self.extra = device.extra(self)
 
     def pools(self, count):
         """The pools of the first `count` threads."""
         while len(self._pools) < count:
-            self._pools.append(Pool(self.device))
+            self._pools.append(Pool(self.device, None if self.device.doubles else self.clear))
         return self._pools[:count]
 
     @property
@@ -133,12 +146,14 @@ class Memory:
         """Bytes held in pools."""
         return sum(pool.capacity for pool in self._pools)
 
-    def sizes(self):
-        """How many chunks each pool holds, for `shrink`."""
-        return [len(pool.chunks) for pool in self._pools]
+    def serve(self, plan):
+        """Let a plan be laid out here."""
+        self._plans.add(plan)
 
-    def shrink(self, sizes):
-        """Give up the chunks that have come since `sizes`; no plan may be bound to them."""
-        for pool, count in itertools.zip_longest(self._pools, sizes, fillvalue=0):
-            del pool.chunks[count:]
+    def clear(self):
+        """Give all memory up; plans bind anew when they run next."""
+        for plan in list(self._plans):
+            plan.unbind()
+        for pool in self._pools:
+            pool.chunks.clear()
             pool.begin()

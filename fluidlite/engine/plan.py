@@ -48,6 +48,7 @@ class Plan:
         self.random = any(step.definition.random and not step.attrs.get("is_test") for step in self._ops)
         self._bound = None
         self._ran = False
+        memory.serve(self)
 
     def _is_persistable(self, name):
         variable = self._variables.get(name)
@@ -73,6 +74,10 @@ class Plan:
         """The Program's operators in the order in which they run, once for each function that a replay calls."""
         return [op for tasks in self.phases for task in tasks for op in task.ops if op is not None]
 
+    def unbind(self):
+        """Give up the arrays that the kernels are bound to."""
+        self._bound = None
+
     def bind(self):
         """Bind every kernel to its arrays; done for the first run, and again when a parameter's array was replaced."""
         inference = Inference(self._variables, self._feeds, self.scope)
@@ -83,12 +88,11 @@ class Plan:
         for name in self._wanted:
             inference.spec(name)
         self._bound = None
-        sizes = self._memory.sizes()
         try:
             with self._device.active():
                 self._bound = Binder(self, inference.specs, steps).bind()
         except MemoryError:
-            self._memory.shrink(sizes)
+            self._memory.clear()
             raise
         self._seen = None  # the state of `changes` for which the steps that need not run every time have run
 

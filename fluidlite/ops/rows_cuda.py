@@ -57,9 +57,10 @@ __device__ inline void note_flaw(long long *flaw, long long number, long long va
 
 // What the lane at a distance within the warp holds.
 template <class V> __device__ V across(V value, int distance) {
-    int words[sizeof(V) / 4];
+    const int count = (sizeof(V) + 3) / 4;
+    int words[count] = {};
     memcpy(words, &value, sizeof(V));
-    for (int i = 0; i < (int)(sizeof(V) / 4); i++) words[i] = __shfl_xor_sync(0xffffffffu, words[i], distance);
+    for (int i = 0; i < count; i++) words[i] = __shfl_xor_sync(0xffffffffu, words[i], distance);
     memcpy(&value, words, sizeof(V));
     return value;
 }
@@ -89,16 +90,18 @@ template <class V, class F> __device__ V over_threads(V value, F together, int w
 
 // Leaves a value where other blocks find it.
 template <class V> __device__ void publish(int *parts, I place, V value) {
-    int words[sizeof(V) / 4];
+    const int count = (sizeof(V) + 3) / 4;
+    int words[count] = {};
     memcpy(words, &value, sizeof(V));
-    for (int i = 0; i < (int)(sizeof(V) / 4); i++) parts[place * (I)(sizeof(V) / 4) + i] = words[i];
+    for (int i = 0; i < count; i++) parts[place * (I)count + i] = words[i];
 }
 
 template <class V> __device__ V published(const int *parts, I place) {
     V value;
-    int words[sizeof(V) / 4];
+    const int count = (sizeof(V) + 3) / 4;
+    int words[count];
     // Not from the cache of this multiprocessor, where old values may lie.
-    for (int i = 0; i < (int)(sizeof(V) / 4); i++) words[i] = __ldcg(parts + place * (I)(sizeof(V) / 4) + i);
+    for (int i = 0; i < count; i++) words[i] = __ldcg(parts + place * (I)count + i);
     memcpy(&value, words, sizeof(V));
     return value;
 }
