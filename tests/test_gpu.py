@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import sys
+import threading
 
 import cupy_standin
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 import fluidlite.fluid as fluid
 from fluidlite.engine import gpu as engine_gpu
+from fluidlite.engine.memory import Memory
 
 
 @pytest.fixture(params=["stand-in", pytest.param("gpu", marks=pytest.mark.gpu)])
@@ -333,7 +335,7 @@ def test_without_a_driver_an_error_says_so(monkeypatch):
 
 
 def test_memory_that_cupy_gave_back_is_in_no_graph(cupy):
-    """Where the device has no more memory, CuPy's pool empties itself: older graphs must not be used again."""
+    """Where the device has no more memory, pools give back what is free: older graphs must not be used again."""
     x = fluid.data("x", [None, 100], "float32")
     out = fluid.layers.cumsum(fluid.layers.fc(x, 50), axis=1)
     exe = fluid.Executor(fluid.CUDAPlace(0))
@@ -342,10 +344,124 @@ def test_memory_that_cupy_gave_back_is_in_no_graph(cupy):
     wanted = [exe.run(feed=feed, fetch_list=[out])[0] for _ in range(3)][0]
     replay = plan_of(exe)._bound.replay
     before = replay._parts
-    exe._memory.extra._pool.free_all_blocks()
-    exe._memory.extra.generation += 1
+    exe._memory.extra.give_back()
     np.testing.assert_array_equal(exe.run(feed=feed, fetch_list=[out])[0], wanted)
     assert replay._parts is not before
+
+
+def test_pools_give_each_other_what_they_keep(cupy):
+    """100 MB that one pool keeps for later are there for the other, if there is no more."""
+    device = fluid.CUDAPlace(0).device
+    memory, size = Memory(device), 100 << 20
+    pool = cupy.get_default_memory_pool()
+    with device.running(memory, 1):
+        memory.extra.malloc(size)
+    generation = memory.extra.generation
+    calls = []
+
+    def refuses_once(wanted):
+        calls.append(wanted)
+        if len(calls) == 1:
+            raise cupy.cuda.memory.OutOfMemoryError(wanted, 0)
+        return pool.malloc(wanted)
+
+    assert memory.extra.capacity >= size
+    assert device.found(512, refuses_once).mem.size >= 512
+    assert memory.extra.capacity == 0 and memory.extra.generation == generation + 1
+
+
+def test_batches_of_growing_sizes_share_one_buffer(cupy):
+    x = fluid.data("x", [None, 64], "float32")
+    hidden = fluid.layers.fc(fluid.layers.fc(x, 64, act="relu"), 64, act="relu")
+    exe = fluid.Executor(fluid.CUDAPlace(0))
+    exe.run(fluid.default_startup_program())
+    rng = np.random.default_rng(0)
+    feeds = [{"x": rng.standard_normal((rows, 64)).astype("float32")} for rows in (1, 10, 100, 1000)]
+    first = [exe.run(feed=feed, fetch_list=[hidden])[0] for feed in feeds]
+    [pool] = exe._memory.pools(1)
+    assert len(pool.chunks) == 1
+    for feed, wanted in zip(feeds * 2, first * 2, strict=True):
+        np.testing.assert_array_equal(exe.run(feed=feed, fetch_list=[hidden])[0], wanted)
+    assert len(pool.chunks) == 1
+
+
+def test_a_step_that_met_a_bad_label_changes_no_parameter_and_is_told_once(cupy):
+    with script():
+        loss, _ = digits_net()
+        fluid.optimizer.Adam(0.01).minimize(loss)
+        test = fluid.default_main_program().clone(for_test=True)
+        exe = fluid.Executor(fluid.CUDAPlace(0))
+        exe.run(fluid.default_startup_program())
+        good, bad = batches(2)
+        bad["label"][3] = 77
+        weight = fluid.global_scope().find_var("fc_0.w_0").get_tensor()
+        exe.run(feed=good, fetch_list=[loss])
+        exe.run(test, feed=good, fetch_list=[loss])
+        before = np.array(weight)
+        exe.run(feed=bad)  # nothing is fetched, so nothing is told yet
+        exe.run(feed=good)
+        with pytest.raises(fluid.core.EnforceNotMet, match="got the label 77") as caught:
+            exe.run(test, feed=good, fetch_list=[loss])
+        assert "test_gpu.py" in str(caught.value) and "cross_entropy" in str(caught.value)
+        np.testing.assert_array_equal(np.array(weight), before)
+        exe.run(feed=good, fetch_list=[loss])
+        assert not np.array_equal(np.array(weight), before)
+        exe.run(feed=bad)
+        with pytest.raises(fluid.core.EnforceNotMet, match="got the label 77"):
+            np.array(weight)  # a reader of parameters is told, too
+
+
+def test_threads_train_beside_each_other(cupy):
+    feeds = [[batches(1, size=2 + (number + seed) % 5)[0] for number in range(12)] for seed in range(2)]
+    wanted = [trained(fluid.CUDAPlace(0), own) for own in feeds]
+    programs = []
+    for _ in feeds:
+        with script():
+            loss, _ = digits_net()
+            fluid.optimizer.Adam(0.01).minimize(loss)
+            programs.append((fluid.default_startup_program(), fluid.default_main_program(), loss))
+    found = [[] for _ in feeds]
+
+    def train(number):
+        startup, main, loss = programs[number]
+        scope, exe = fluid.Scope(), fluid.Executor(fluid.CUDAPlace(0))
+        exe.run(startup, scope=scope)
+        for feed in feeds[number]:
+            found[number].append(float(exe.run(main, feed=feed, fetch_list=[loss], scope=scope)[0]))
+
+    threads = [threading.Thread(target=train, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64"])
+def test_what_callers_do_on_streams_of_their_own_is_in_order_with_plans(cupy, dtype):
+    x = fluid.data("x", [1000], dtype)
+    out = fluid.layers.scale(x, 3.0)
+    exe = fluid.Executor(fluid.CUDAPlace(0))
+    with cupy.cuda.Stream(non_blocking=True):
+        for number in range(4):
+            fed = cupy.full(1000, number, dtype)
+            [found] = exe.run(feed={"x": fed}, fetch_list=[out], return_numpy=False)
+            assert int(found.array.sum()) == 3000 * number
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64", "float32", "float64"])
+def test_reductions_of_every_type(cupy, dtype):
+    values = np.random.default_rng(0).integers(-3, 4, (3, 100)).astype(dtype)
+    block = fluid.default_main_program().global_block()
+    fluid.data("x", [3, 100], dtype)
+    for kind in "sum", "max", "min":
+        block.create_var(name=kind, dtype=dtype, shape=[3])
+        attrs = {"dim": [1], "keep_dim": False, "reduce_all": False}
+        block.append_op(type=f"reduce_{kind}", inputs={"X": ["x"]}, outputs={"Out": [kind]}, attrs=attrs)
+    exe = fluid.Executor(fluid.CUDAPlace(0))
+    found = exe.run(feed={"x": values}, fetch_list=["sum", "max", "min"])
+    for got, reduce in zip(found, (np.sum, np.max, np.min), strict=True):
+        np.testing.assert_array_equal(got, reduce(values, axis=1).astype(dtype))
 
 
 def test_megabytes_are_readable():
