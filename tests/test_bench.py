@@ -158,7 +158,9 @@ def card(monkeypatch):
             return {"name": "no real card", "driver": 13000, "cupy": "14.2.0", "output": ""}
         if task == "peaks":
             return {"sgemm_flops_per_s": 1e12, "copy_bytes_per_s": 1e11, "output": ""}
-        return measure(python, task, script=script, **arguments, device="cpu")
+        if script == "gpu.py":
+            arguments["device"] = "cpu"
+        return measure(python, task, script=script, **arguments)
 
     monkeypatch.setattr(bench, "measure", on_the_cpu)
     return bench
@@ -194,6 +196,23 @@ def test_on_a_gpu_the_profile_says_how_near_operators_come_to_the_peaks(card, tm
     assert kinds["adam"]["bytes"] == 4 * (7 * (weights + 410) + 6 * 5)
     printed = capsys.readouterr().out
     assert "of products" in printed and "of copies" in printed and "mul fc_0.tmp_0" in printed
+
+
+def test_on_a_gpu_an_epoch_is_the_same_script_at_another_place(card, tmp_path, monkeypatch, capsys):
+    (tmp_path / "mnist").mkdir()
+    for name in card.MNIST:
+        (tmp_path / "mnist" / name).touch()
+    monkeypatch.setenv("FLUIDLITE_DATA_HOME", str(tmp_path))
+    script = ["import os", "import paddle.fluid as fluid", "place = fluid.CPUPlace()"]
+    script += ["print('pass 0: 1.5 s')", "print('accuracy at', place, 'in', os.environ['PASSES'], 'passes')"]
+    tutorial = tmp_path / "tutorial.md"
+    tutorial.write_text("\n".join(["```python", *script, "```", ""]))
+    card.main(["--place", "gpu", "--epoch", str(tutorial)])
+    printed = capsys.readouterr().out
+    assert "accuracy at CUDAPlace(0) in 3 passes" in printed and "reader included: 1.50 s" in printed
+    tutorial.write_text("```python\npass\n```\n")
+    with pytest.raises(SystemExit, match="never says fluid.CPUPlace"):
+        card.main(["--place", "gpu", "--epoch", str(tutorial)])
 
 
 @pytest.mark.parametrize(

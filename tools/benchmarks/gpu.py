@@ -274,8 +274,8 @@ def peaks(seconds, tf32=False, size=8192):
         from cupy._core._routines_linalg import COMPUTE_TYPE_TF32
 
         _core.set_compute_type(np.float32, COMPUTE_TYPE_TF32)
-    rng = np.random.RandomState(0)
-    left, right = (cupy.asarray(rng.standard_normal((size, size)).astype("float32")) for _ in range(2))
+    rng = np.random.default_rng(0)
+    left, right = (cupy.asarray(rng.random((size, size), np.float32) - np.float32(0.5)) for _ in range(2))
     out = cupy.empty_like(left)
     settle = cupy.cuda.Device(0).synchronize
     product, _ = stretches(lambda: cupy.matmul(left, right, out=out), settle, seconds)
