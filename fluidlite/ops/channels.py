@@ -3,7 +3,7 @@
 from functools import partial
 
 from .geometry import LAYOUTS, as_nchw, is_channels_last
-from .places import put_along_axis
+from .indexing import put_along_axis
 from .registry import EnforceNotMet, Spec, operator
 from .strides import in_sequence, scratch_like, sum_into
 

@@ -6,8 +6,8 @@ from functools import partial
 import numpy as np
 
 from .dtypes import VALUE_LISTS, numpy_dtype
+from .indexing import refusal
 from .manipulation import given, known_values
-from .places import refusal
 from .registry import EnforceNotMet, Spec, none, operator
 
 

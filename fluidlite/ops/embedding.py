@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 
 from .cuda import blocks_for, launch, type_name
-from .places import fill_rows, index_check
+from .indexing import fill_rows, index_check
 from .registry import EnforceNotMet, Spec, operator
 from .rows_cuda import work_on_rows
 from .strides import in_sequence

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 
 from .activation import LOG_ONE_PLUS_EXP
-from .places import put_along_axis, refusal, take
+from .indexing import put_along_axis, refusal, take
 from .reduce import axis_of, kept_shape
 from .registry import EnforceNotMet, Spec, fusion, operator
 from .strides import in_sequence, scratch_like, sum_into

@@ -6,8 +6,8 @@ from functools import partial
 import numpy as np
 
 from .dtypes import numpy_dtype
+from .indexing import add_at, index_check, put_rows
 from .linalg import size_of
-from .places import add_at, index_check, put_rows
 from .reduce import axis_of
 from .registry import MKLDNN, EnforceNotMet, Spec, none, operator, parse_slots
 from .strides import in_sequence, sum_into

@@ -4,8 +4,8 @@ from functools import partial
 
 import numpy as np
 
+from .indexing import put_along_axis
 from .manipulation import known_values, rows_beside_axis
-from .places import put_along_axis
 from .reduce import axis_of
 from .reduce_cuda import best
 from .registry import EnforceNotMet, Spec, fusion, operator

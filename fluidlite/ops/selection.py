@@ -4,9 +4,9 @@ from functools import partial
 
 import numpy as np
 
+from .indexing import add_at, fill_rows, index_check
 from .loss import same_sizes
 from .manipulation import coordinates, given
-from .places import add_at, fill_rows, index_check
 from .reduce import axis_of
 from .registry import EnforceNotMet, Spec, operator
 from .strides import in_sequence
