@@ -407,6 +407,7 @@ def test_a_step_that_met_a_bad_label_changes_no_parameter_and_is_told_once(cupy)
         exe.run(feed=good, fetch_list=[loss])
         assert not np.array_equal(np.array(weight), before)
         exe.run(feed=bad)
+        exe.close()
         with pytest.raises(fluid.core.EnforceNotMet, match="got the label 77"):
             np.array(weight)  # a reader of parameters is told, too
 

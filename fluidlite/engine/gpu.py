@@ -270,6 +270,7 @@ def megabytes(size):
 
 
 _gpus = {}
+_gpus_lock = threading.Lock()
 
 
 def gpu(cupy, number):
@@ -277,9 +278,10 @@ def gpu(cupy, number):
 
     Its products may round their factors if the variable FLUIDLITE_TF32 is 1 when the first one asks.
     """
-    if (cupy, number) not in _gpus:
-        _gpus[cupy, number] = Gpu(cupy, number, os.environ.get("FLUIDLITE_TF32", "0") == "1")
-    return _gpus[cupy, number]
+    with _gpus_lock:
+        if (cupy, number) not in _gpus:
+            _gpus[cupy, number] = Gpu(cupy, number, os.environ.get("FLUIDLITE_TF32", "0") == "1")
+        return _gpus[cupy, number]
 
 
 def gpu_of(array):

@@ -1,6 +1,7 @@
 """What goes to a GPU and comes from it: feeds, results, and word of bad values that kernels have met."""
 
 import itertools
+from collections import OrderedDict
 from functools import partial
 
 import numpy as np
@@ -10,6 +11,8 @@ from ..ops.registry import EnforceNotMet
 _ALIGNMENT = 512
 # Bytes up to which a result waits on the host in a buffer of the plan.
 _SMALL = 4096
+# Checks of plans that are gone of which the words are kept.
+_OLD_CHECKS = 256
 
 
 class Staging:
@@ -94,6 +97,7 @@ class Flaws:
     def __init__(self, device):
         self._device = device
         self._messages = {}  # number of a check -> what to say (with "{value}" for the value), and the operator
+        self._old = OrderedDict()  # the same of plans that are gone, as texts
         self._numbers = itertools.count(1)
         self.flaw = None
 
@@ -106,9 +110,12 @@ class Flaws:
         return number
 
     def forget(self, numbers):
-        """Checks that are of no interest any more."""
+        """Let go of the operators of checks whose plan is gone; what they have met may still have to be told."""
         for number in numbers:
-            self._messages.pop(number, None)
+            message, op = self._messages.pop(number)
+            self._old[number] = message, op.describe()
+        while len(self._old) > _OLD_CHECKS:
+            self._old.popitem(last=False)
 
     def judge(self, flaw):
         """Raise EnforceNotMet if the contents of `flaw`, on the host, tell of a bad value."""
@@ -119,7 +126,11 @@ class Flaws:
             self.flaw.fill(0)
         if number in self._messages:
             message, op = self._messages[number]
-            raise EnforceNotMet(f"{message.format(value=value)}\n{op.describe()}")
+            description = op.describe()
+        else:
+            unknown = "a kernel met the bad value {value}", "  in a plan of long ago"
+            message, description = self._old.get(number, unknown)
+        raise EnforceNotMet(f"{message.format(value=value)}\n{description}")
 
 
 class Checks:
