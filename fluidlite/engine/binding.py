@@ -355,7 +355,7 @@ class Binder:
         """The most memory that a lane's variables need at one time, scratch and sharing aside.
 
         Returns:
-            (bytes, the step at that time, the largest variables then, as words)
+            (bytes, the step at that time, the names of the largest variables then)
         """
         total = sum(len(steps) for _, steps in self.order)
         changes = [0] * (total + 2)
@@ -374,12 +374,12 @@ class Binder:
                 end = lane.last.get(name, start)
                 changes[start] += size
                 changes[end + 1] -= size
-                lives.append((size, start, end, f"{name} {list(spec.shape)}"))
+                lives.append((size, start, end, name))
         sizes = list(accumulate(changes))
         peak = max(range(len(sizes)), key=sizes.__getitem__)
         steps = [step for _, steps in self.order for step in steps]
         largest = sorted((life for life in lives if life[1] <= peak <= life[2]), reverse=True)[:4]
-        return sizes[peak], steps[min(peak, total - 1)] if steps else None, [words for *_, words in largest]
+        return sizes[peak], steps[min(peak, total - 1)] if steps else None, [name for *_, name in largest]
 
     def feed_lanes(self):
         """Bind the copies of the feeds; they are the first thing that a lane does."""
