@@ -26,8 +26,10 @@ class Emulated(Host):
 
     Attributes:
         launched (list of str): the names of the kernels that were launched.
+        order: in which blocks and threads run: "forward", or one that a kernel may not rely on, "backward" or "random".
     """
 
+    order = "forward"
     form = "cuda"
     doubles = False
     in_pieces = False
@@ -58,7 +60,7 @@ class Emulated(Host):
 
         def launch(grid, block, args, shared_mem=0):
             self.launched.append(name)
-            module.launch(name, grid, block, [_whole(one) for one in args], shared=shared_mem)
+            module.launch(name, grid, block, [_whole(one) for one in args], shared=shared_mem, order=self.order)
 
         return launch
 

@@ -1,41 +1,26 @@
 """Comparing the CUDA kernels of an operator, compiled by g++, with its general kernel in double precision."""
 
 import numpy as np
-from emulated_device import CountedFeeds, Emulated, _whole, emulator, has_compiler
+from emulated_device import CountedFeeds, Emulated, has_compiler
 
 from fluidlite.engine.context import Context, Setting
 from fluidlite.engine.device import CPU
 from fluidlite.engine.memory import Memory
 from fluidlite.engine.scope import Scope
 from fluidlite.ops import registry
-from fluidlite.ops.cuda import defined
 
 TOLERANCES = {"float32": 1e-4, "float64": 1e-9}
 
 
-class Shuffled(Emulated):
-    """Runs blocks and threads in an order that a kernel may not rely on: "forward", "backward" or "random"."""
-
-    order = "forward"
-
-    def function(self, code, name, defines=()):
-        key = code, defines
-        if key not in self._modules:
-            self._modules[key] = emulator.compile(defined(code, defines))
-        module = self._modules[key]
-
-        def launch(grid, block, args, shared_mem=0):
-            self.launched.append(name)
-            module.launch(name, grid, block, [_whole(one) for one in args], shared=shared_mem, order=self.order)
-
-        return launch
+class Forgetful(Emulated):
+    """An emulated device whose kernels can be let go."""
 
     def forget(self):
         """Let go of all kernels: each takes many of the mappings that a process may have."""
         self._modules.clear()
 
 
-DEVICE = Shuffled() if has_compiler else None
+DEVICE = Forgetful() if has_compiler else None
 
 
 class Op:

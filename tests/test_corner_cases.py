@@ -240,3 +240,14 @@ def test_variables_of_any_name_are_saved(exe, tmp_path, name, filename):
     tensor.set(array(0, 0), fluid.CPUPlace())
     fluid.io.load_persistables(exe, str(tmp_path), filename=filename)
     assert np.array(tensor).tolist() == [3, 4]
+
+
+def test_a_batch_norm_of_what_is_fed_is_trained(exe):
+    x = fluid.data("x", [None, 3, 4, 4], "float32")
+    normal = fluid.layers.batch_norm(x)
+    loss = fluid.layers.mean(fluid.layers.square(fluid.layers.fc(normal, 2)))
+    fluid.optimizer.SGD(0.1).minimize(loss)
+    exe.run(fluid.default_startup_program())
+    feed = {"x": np.random.default_rng(0).standard_normal((5, 3, 4, 4)).astype("float32")}
+    losses = [float(exe.run(feed=feed, fetch_list=[loss])[0]) for _ in range(5)]
+    assert losses == sorted(losses, reverse=True) and losses[-1] < losses[0]

@@ -106,7 +106,7 @@ def test_what_no_graph_can_hold_runs_between_two_graphs_and_the_log_says_why(cup
             np.testing.assert_allclose(found, np.tanh(2 * values[place : place + 2]), rtol=1e-6)
     [message] = caplog.messages
     assert "not part of a CUDA graph" in message and "crop_tensor" in message and "test_gpu.py" in message
-    graphs = [graph is not None for _, graph in plan_of(exe)._bound.replay._parts]
+    graphs = [graph is not None for *_, graph in plan_of(exe)._bound.replay._parts]
     assert graphs == [True, False, True]
 
 

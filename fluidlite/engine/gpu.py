@@ -93,8 +93,9 @@ class Gpu:
             return malloc(size)
         except missing:
             self.cupy.get_default_memory_pool().free_all_blocks()
-            for memory in list(self._memories):
-                memory.extra.give_back()
+            with self.lock:  # no graph is launched meanwhile
+                for memory in list(self._memories):
+                    memory.extra.give_back()
         try:
             return malloc(size)
         except missing:

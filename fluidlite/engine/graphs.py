@@ -34,23 +34,34 @@ class Replay:
     @property
     def launches(self):
         """How many kernels and copies a run consists of; None before there are graphs, and in CuPy before 14."""
-        if self._parts is None or not all(graph is None or hasattr(graph, "debug_dot_str") for _, graph in self._parts):
+        if self._parts is None or not all(
+            graph is None or hasattr(graph, "debug_dot_str") for *_, graph in self._parts
+        ):
             return None
-        return sum(1 if graph is None else _nodes(graph) for _, graph in self._parts)
+        return sum(1 if graph is None else _nodes(graph) for *_, graph in self._parts)
 
     def __call__(self):
         if profile.active is not None or not self._ran:
             self._task()
             self._ran = True
             return
-        if self._parts is None or self._generation != self._temporaries.generation:
-            self._parts = self._capture()
+        if self._parts is None or self._is_stale():
             self._generation = self._temporaries.generation
-        for part, _ in self._parts:
+            self._parts = self._capture()
+        for first, part, _ in self._parts:
+            if self._is_stale():
+                # Memory was given back just now; what is left of the plan runs step by step.
+                for number in range(first, len(self._task.steps)):
+                    self._task.run(number)
+                return
             part()
 
+    def _is_stale(self):
+        """Whether graphs may refer to memory that they do not have any more."""
+        return self._generation != self._temporaries.generation
+
     def _capture(self):
-        """The plan as parts, in order: pairs of a function, and the graph that it launches or None."""
+        """The plan as parts, in order: (first step, a function, and the graph that it launches or None)."""
         while True:
             try:
                 return self._graphs()
@@ -63,9 +74,9 @@ class Replay:
         for number in [*self._task.alone, count]:
             if number > start:
                 graph = self._graph(start, number)
-                parts.append((partial(graph.launch, self._device.stream), graph))
+                parts.append((start, partial(graph.launch, self._device.stream), graph))
             if number < count:
-                parts.append((partial(self._task.run, number), None))
+                parts.append((number, partial(self._task.run, number), None))
             start = number + 1
         return parts
 

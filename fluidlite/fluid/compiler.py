@@ -121,16 +121,17 @@ class CompiledProgram:
             build_strategy (BuildStrategy): which optimizations to do without; None for that of the constructor.
             exec_strategy (ExecutionStrategy): how many threads to use.
             share_vars_from (CompiledProgram): values are shared through the scope in any case.
-            places (list): at most one place; None for the executor's.
+            places (list): kept for Fluid's scripts; the batch runs as a whole where the executor does.
         Raises:
-            ValueError: loss_name is not in the program, or there are several different places.
+            TypeError: places holds something else.
+            ValueError: loss_name is not in the program.
         """
         if loss_name is not None and not self._program.global_block().has_var(loss_name):
             raise ValueError(f"with_data_parallel: the program has no loss variable {loss_name!r}")
         if places is not None:
             places = list(places) if isinstance(places, (list, tuple)) else [places]
-            if any(type(place) is not CPUPlace for place in places):
-                raise ValueError(f"with_data_parallel: fluidlite runs on one place, the CPU; got {places}")
+            if not all(isinstance(place, CPUPlace) for place in places):
+                raise TypeError(f"with_data_parallel: places must be such as fluid.CPUPlace(), got {places}")
         self._build_strategy = build_strategy or self._build_strategy
         self._exec_strategy = exec_strategy
         return self

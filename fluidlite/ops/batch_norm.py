@@ -272,15 +272,19 @@ def batch_norm_grad_stages(inputs, outputs, attrs):
     """
     sums = {}
     for slot in ("Scale@GRAD", "Bias@GRAD"):
-        names = outputs.get(slot, [EMPTY])
-        sums[slot] = names if names != [EMPTY] else [f"{inputs['Y@GRAD'][0]}@{slot}"]
+        sums[slot] = outputs[slot] if _is_wanted(outputs, slot) else [f"{inputs['Y@GRAD'][0]}@{slot}"]
     read = {slot: inputs[slot] for slot in ("X", "Y@GRAD", "SavedMean", "SavedVariance")}
     stages = [("@batch_norm_sums", read, sums, attrs)]
-    if outputs.get("X@GRAD", [EMPTY]) != [EMPTY]:
+    if _is_wanted(outputs, "X@GRAD"):
         stages.append(
             ("@batch_norm_slope", {**read, "Scale": inputs["Scale"], **sums}, {"X@GRAD": outputs["X@GRAD"]}, attrs)
         )
     return stages
+
+
+def _is_wanted(outputs, slot):
+    """Whether a slot holds a variable: it may also be absent, empty, or hold a name that stands for none."""
+    return outputs.get(slot, []) not in ([], [EMPTY])
 
 
 @operator(

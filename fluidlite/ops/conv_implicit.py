@@ -67,7 +67,23 @@ __device__ __forceinline__ void gather_slices(T* memory, T (&sum)[TM][TN], int s
 }
 """
 
-_CONVOLVE = r"""
+# Adds up the products of all tiles, reading the next one while it multiplies; the first team gets the sums.
+_PRODUCT = r"""    load(0);
+    store(0);
+    __syncthreads();
+    for (int tile = 0; tile < tiles; ++tile) {
+        const T* a = mine + (tile & 1) * HALF;
+        if (tile + 1 < tiles) load(tile + 1);
+        multiply(a, a + BK * AROW, sum, ty, tx);
+        if (tile + 1 < tiles) store((tile + 1) & 1);
+        __syncthreads();
+    }
+    gather_slices(memory, sum, slice, ty, tx);
+    if (slice) return;
+"""
+
+_CONVOLVE = (
+    r"""
 // out[n, g*rows + m, p] = sum over k of filter[g, m, k] * image[n, window of p, tap k] (+ bias)
 extern "C" __global__ void __launch_bounds__(ALL) convolve(
     const T* __restrict__ filter, const T* __restrict__ image, const T* __restrict__ bias, T* __restrict__ out,
@@ -136,18 +152,9 @@ extern "C" __global__ void __launch_bounds__(ALL) convolve(
         for (int i = 0; i < LB; ++i) b[(me / BN + i * (TEAM / BN)) * BN + column] = from_image[i];
     };
 
-    load(0);
-    store(0);
-    __syncthreads();
-    for (int tile = 0; tile < tiles; ++tile) {
-        const T* a = mine + (tile & 1) * HALF;
-        if (tile + 1 < tiles) load(tile + 1);
-        multiply(a, a + BK * AROW, sum, ty, tx);
-        if (tile + 1 < tiles) store((tile + 1) & 1);
-        __syncthreads();
-    }
-    gather_slices(memory, sum, slice, ty, tx);
-    if (slice) return;
+"""
+    + _PRODUCT
+    + r"""
     #pragma unroll
     for (int i = 0; i < TM; ++i) {
         const int m = first_row + row_of(i, ty);
@@ -161,8 +168,10 @@ extern "C" __global__ void __launch_bounds__(ALL) convolve(
     }
 }
 """
+)
 
-_FILTER_GRADIENT = r"""
+_FILTER_GRADIENT = (
+    r"""
 // parts[split, g*rows + m, column] = sum over the split's pixels p of dout[p, m] * image[window of p, tap of column];
 // with ONES there is a last column of ones, the gradient of the bias.  Without parts there is one split.
 extern "C" __global__ void __launch_bounds__(ALL) filter_gradient(
@@ -234,18 +243,9 @@ extern "C" __global__ void __launch_bounds__(ALL) filter_gradient(
         for (int i = 0; i < LB; ++i) b[(me % BK) * BN + me / BK + i * (TEAM / BK)] = from_image[i];
     };
 
-    load(0);
-    store(0);
-    __syncthreads();
-    for (int tile = 0; tile < tiles; ++tile) {
-        const T* a = mine + (tile & 1) * HALF;
-        if (tile + 1 < tiles) load(tile + 1);
-        multiply(a, a + BK * AROW, sum, ty, tx);
-        if (tile + 1 < tiles) store((tile + 1) & 1);
-        __syncthreads();
-    }
-    gather_slices(memory, sum, slice, ty, tx);
-    if (slice) return;
+"""
+    + _PRODUCT
+    + r"""
     const int all = columns + ONES;
     #pragma unroll
     for (int i = 0; i < TM; ++i) {
@@ -266,6 +266,7 @@ extern "C" __global__ void __launch_bounds__(ALL) filter_gradient(
     }
 }
 """
+)
 
 # Bytes of the partial sums of a filter's gradient.
 _MOST_PARTS = 1 << 26

@@ -7,19 +7,10 @@ from . import loss
 from .reduce import axis_of, mean, one_number
 from .registry import fusion, operator
 from .rows_cuda import work_on_rows
-from .softmax import softmax
+from .softmax import EXPONENTIALS, softmax
 from .strides import in_sequence
 
 _LARGEST = "T(1e20)"
-# The exponentials of a row X are exp(X - largest), and add up to `total`.
-_EXPONENTIALS = """
-T largest = T(LOWEST);
-EACH(largest = Larger()(largest, X))
-largest = row.over(largest, Larger());
-T total = 0;
-EACH(total += exp(X - largest))
-total = row.over(total, Plus());
-"""
 
 
 def checked_label(ctx, classes):
@@ -286,7 +277,7 @@ def softmax_and_loss(softmax, loss, specs):
 def softmax_mean_cross_entropy_cuda(ctx, x, label, probabilities, x_shape, match, out):
     check, arrays, numbers = checked_label(ctx, x.shape[-1])
     code = f"""
-    {_EXPONENTIALS}
+    {EXPONENTIALS}
     {check}
     const T match = exp(X_AT(counts ? LABEL : 0) - largest) / total;
     T loss = counts ? -Larger()(log(match), -{_LARGEST}) : T(0);
@@ -337,7 +328,7 @@ def mean_softmax_with_cross_entropy_cuda(ctx, x, label, probabilities, out):
     axis = axis_of(ctx.attrs, x)
     check, arrays, numbers = checked_label(ctx, x.shape[axis])
     code = f"""
-    {_EXPONENTIALS}
+    {EXPONENTIALS}
     {check}
     T loss = counts ? log(total) - (X_AT(LABEL) - largest) : T(0);
     EACH(SOFTMAX = exp(X - largest) / total)

@@ -67,17 +67,20 @@ def softmax_grad(ctx, out, dout, dx):
     return step
 
 
+# In CUDA C: the exponentials of a row X are exp(X - largest), and add up to `total`.
+EXPONENTIALS = """
+T largest = T(LOWEST);
+EACH(largest = Larger()(largest, X))
+largest = row.over(largest, Larger());
+T total = 0;
+EACH(total += exp(X - largest))
+total = row.over(total, Plus());
+"""
+
+
 @softmax.form("cuda")
 def softmax_cuda(ctx, x, out):
-    code = """
-    T largest = T(LOWEST);
-    EACH(largest = Larger()(largest, X))
-    largest = row.over(largest, Larger());
-    T total = 0;
-    EACH(total += exp(X - largest))
-    total = row.over(total, Plus());
-    EACH(OUT = exp(X - largest) / total)
-    """
+    code = EXPONENTIALS + "EACH(OUT = exp(X - largest) / total)"
     axes = (axis_of(ctx.attrs, x),)
     return work_on_rows(ctx, "softmax", code, x.shape, axes, {"X": x, "OUT": out}, writes="OUT")
 
