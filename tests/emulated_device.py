@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 
-from fluidlite.engine.device import Feeds, Fetches, Host
+from fluidlite.engine.device import CPU_ONLY, Feeds, Fetches, Host
 from fluidlite.engine.places import CPUPlace
 from fluidlite.engine.transfers import Checks, Flaws
 from fluidlite.ops.cuda import defined
@@ -41,7 +41,7 @@ class Emulated(Host):
         self._modules = {}
 
     def passes(self, enabled):
-        return enabled - {"batch_last", "shards", "chains"}
+        return enabled - CPU_ONLY
 
     def feeds(self, specs):
         return CountedFeeds(len(specs))

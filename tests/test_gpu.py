@@ -1,9 +1,11 @@
 """Programs at CUDAPlace(0): on a GPU where there is one, else on the stand-in for CuPy."""
 
 import contextlib
+import gc
 import logging
 import sys
 import threading
+import weakref
 
 import cupy_standin
 import numpy as np
@@ -410,6 +412,32 @@ def test_a_step_that_met_a_bad_label_changes_no_parameter_and_is_told_once(cupy)
         exe.close()
         with pytest.raises(fluid.core.EnforceNotMet, match="got the label 77"):
             np.array(weight)  # a reader of parameters is told, too
+
+
+def test_the_memory_of_a_plan_that_is_gone_is_free_at_once(cupy):
+    x = fluid.data("x", [None, 64], "float32")
+    out = fluid.layers.fc(x, 64)
+    exe = fluid.Executor(fluid.CUDAPlace(0))
+    exe.run(fluid.default_startup_program())
+    gc.disable()
+    try:
+        for rows in 10, 20, 40:
+            for _ in range(3):
+                exe.run(feed={"x": np.ones((rows, 64), "float32")}, fetch_list=[out])
+        chunks = weakref.ref(exe._memory.pools(1)[0].chunks[0])
+        exe.close()
+        assert chunks() is None
+    finally:
+        gc.enable()
+
+
+def test_any_places_do_for_data_parallelism(cupy):
+    x = fluid.data("x", [None, 3], "float32")
+    loss = fluid.layers.mean(x)
+    program = fluid.CompiledProgram(fluid.default_main_program())
+    program = program.with_data_parallel(loss_name=loss.name, places=fluid.cuda_places())
+    [found] = fluid.Executor(fluid.CUDAPlace(0)).run(program, feed={"x": np.ones((4, 3), "float32")}, fetch_list=[loss])
+    np.testing.assert_allclose(found, [1.0])
 
 
 def test_threads_train_beside_each_other(cupy):

@@ -204,6 +204,18 @@ class _Lane:
                 self.pool.free(storage.block)
 
 
+def bound(plan, specs, steps):
+    """Bind the steps of a plan; see Binder."""
+    binder = Binder.__new__(Binder)
+    try:
+        binder.__init__(plan, specs, steps)
+        return binder.bind()
+    except MemoryError:
+        # Who handles the error and tries something smaller needs the memory, which its traceback would keep.
+        binder.__dict__.clear()
+        raise
+
+
 class Binder:
     """The work of `Plan.bind`: everything that is forgotten once the kernels are bound.
 

@@ -12,8 +12,9 @@ from . import blas
 from .arrays import host, is_on_host
 from .team import BUFFER, team
 
-# Passes that are of use on a GPU alone.
-_GPU_ONLY = {"fuse_pointwise", "fuse_launches"}
+# Passes that only caches and threads of a CPU repay, and those that only launches on a GPU do.
+CPU_ONLY = {"batch_last", "shards", "chains"}
+GPU_ONLY = {"fuse_pointwise", "fuse_launches"}
 
 
 class Host:
@@ -22,7 +23,8 @@ class Host:
     Attributes:
         xp: the array module.
         form: under which name operators have kernels of their own for such a device (`OperatorDef.form`).
-        doubles: whether pools at least double when they grow, so that few chunks are left behind that are too small.
+        doubles: whether pools at least double when they grow, so that few chunks are left behind that are too small;
+            otherwise a pool that is outgrown is made anew, of the size that is needed, and all plans bind again.
         in_pieces: whether flat groups are worked through in pieces that stay in a cache.
         alignment: of arrays, in bytes.
         tf32: whether products of float32 may round their factors to 10 bits.
@@ -39,7 +41,7 @@ class Host:
 
     def passes(self, enabled):
         """Those of the passes that are of use here."""
-        return enabled - _GPU_ONLY
+        return enabled - GPU_ONLY
 
     def active(self):
         """Within this, arrays are made on the device."""

@@ -15,12 +15,13 @@ from ..ops.cuda import defined
 from .arrays import is_on_gpu
 from .binding import Task
 from .cublas import Products
+from .device import CPU_ONLY
 from .graphs import Replay
 from .memory import OutOfMemory
 from .transfers import Checks, Fetches, Flaws, Staging, pinned
 
-# Passes that only caches and threads of a CPU repay.
-_CPU_ONLY = {"batch_last", "shards", "chains"}
+# Parts of plans that are gone for which the device is waited for when another plan is made.
+_MOST_RETIRED = 32
 
 
 class Gpu:
@@ -59,7 +60,7 @@ class Gpu:
             self.xp = ArrayModule(cupy, matmul=Products(cupy, self.stream, tf32).matmul)
 
     def passes(self, enabled):
-        return enabled - _CPU_ONLY
+        return enabled - CPU_ONLY
 
     @contextmanager
     def _using(self, allocator):
@@ -184,6 +185,8 @@ class Gpu:
         return tensor.array
 
     def feeds(self, specs):
+        if len(self.retired) > _MOST_RETIRED:
+            self.settle()
         return Staging(self, list(specs.values()))
 
     def checks(self):

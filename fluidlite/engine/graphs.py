@@ -10,6 +10,7 @@ from bisect import insort
 from functools import partial
 
 from . import profile
+from .steps import blamed
 
 log = logging.getLogger("fluidlite.gpu")
 
@@ -66,6 +67,9 @@ class Replay:
             try:
                 return self._graphs()
             except _Refused as refused:
+                error, op = refused.__cause__, self._task.ops[refused.number]
+                if isinstance(error, MemoryError) and op is not None:
+                    raise blamed(error, op) from error
                 insort(self._task.alone, refused.number)
                 log.info("%s", refused)
 

@@ -32,8 +32,8 @@ class Pool:
 
     Args:
         device: where the buffers lie.
-        renew: clears this pool and everything that was laid out in it, where a plan needs more than the pool holds;
-            None to grow by what is missing.
+        renew: a weak reference to what clears this pool and everything that was laid out in it, where a plan needs
+            more than the pool holds; None to grow by what is missing.
     """
 
     def __init__(self, device=CPU, renew=None):
@@ -58,7 +58,7 @@ class Pool:
         if missing > 0 and self._renew is not None:
             # Not beside chunks in which the largest arrays do not fit.
             size = expected + sum(chunk.size for chunk in self.chunks[1:])
-            self._renew()
+            self._renew()()
             self._grow(size)
         elif missing > 0:
             self._grow(missing)
@@ -138,7 +138,7 @@ class Memory:
     def pools(self, count):
         """The pools of the first `count` threads."""
         while len(self._pools) < count:
-            self._pools.append(Pool(self.device, None if self.device.doubles else self.clear))
+            self._pools.append(Pool(self.device, None if self.device.doubles else weakref.WeakMethod(self.clear)))
         return self._pools[:count]
 
     @property

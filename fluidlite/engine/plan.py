@@ -8,7 +8,7 @@ the functions in order, and copies the fetches out.
 """
 
 from . import passes
-from .binding import Binder
+from .binding import bound
 from .scope import changes
 from .steps import Inference, versioned
 
@@ -90,7 +90,7 @@ class Plan:
         self._bound = None
         try:
             with self._device.active():
-                self._bound = Binder(self, inference.specs, steps).bind()
+                self._bound = bound(self, inference.specs, steps)
         except MemoryError:
             self._memory.clear()
             raise

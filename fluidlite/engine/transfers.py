@@ -180,14 +180,10 @@ class Fetches:
         for place, (key, source) in enumerate(sources.items()):
             target = self._buffer[place * _SMALL :][: source.nbytes].view(source.dtype).reshape(source.shape)
             self._small[key] = target
-            self.steps.append(partial(self._copy, target.ctypes.data, source.data.ptr, source.nbytes))
+            self.steps.append(partial(_to_host, device, target.ctypes.data, source.data.ptr, source.nbytes))
 
     def __del__(self):
         self._device.retired.append(self.__dict__.get("_buffer"))
-
-    def _copy(self, target, source, size):
-        runtime = self._device.cupy.cuda.runtime
-        runtime.memcpyAsync(target, source, size, runtime.memcpyDeviceToHost, self._device.stream.ptr)
 
     def collect(self, on_device=False):
         """The values: NumPy arrays of one's own, or CuPy arrays that may be used on the caller's stream.
@@ -205,6 +201,11 @@ class Fetches:
         if "flaw" in self._small:
             self._device.flaws.judge(self._small["flaw"])
         return [self._small[n].copy() if array is None else array for n, array in enumerate(found)]
+
+
+def _to_host(device, target, source, size):
+    runtime = device.cupy.cuda.runtime
+    runtime.memcpyAsync(target, source, size, runtime.memcpyDeviceToHost, device.stream.ptr)
 
 
 def _is_small(array):

@@ -73,7 +73,10 @@ class Unrolled:
 
     def applies(self, g, direction, *images):
         """Whether the algorithm takes these images."""
-        return g.groups == 1 and direction != "filter_gradient" and all(one.flags.c_contiguous for one in images)
+        size = g.channels * g.kh * g.kw * g.out_h * g.out_w * images[0].dtype.itemsize
+        if g.groups > 1 or direction == "filter_gradient" or not (size <= _MOST or _is_matrix(g)):
+            return False
+        return all(one.flags.c_contiguous for one in images)
 
     def cycles(self, g, dtype, direction, tf32):
         """About how many cycles a direction takes."""
