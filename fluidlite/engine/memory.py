@@ -52,8 +52,9 @@ class Pool:
         self._held = None  # freed Blocks that must not be handed out yet
         self._free = []  # free Blocks, the smallest first
         self._at_start, self._at_end = {}, {}  # (chunk, position) -> the free Block that starts, or ends, there
-        for number, chunk in enumerate(self.chunks):
-            self._add(Block(chunk.size, number, 0))
+        # No name for a chunk here: the traceback of an error would keep it.
+        for number, size in enumerate([chunk.size for chunk in self.chunks]):
+            self._add(Block(size, number, 0))
         missing = expected - self.capacity
         if missing > 0 and self._renew is not None:
             # Not beside chunks in which the largest arrays do not fit.
