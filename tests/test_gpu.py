@@ -259,6 +259,27 @@ def test_without_memory_an_error_names_the_operator_and_what_holds_it(cupy, monk
         pool.set_limit(0)
 
 
+def test_something_smaller_can_be_tried_while_the_error_is_handled(cupy):
+    x = fluid.data("x", [None, 1000], "float32")
+    out = fluid.layers.relu(fluid.layers.fc(x, 1000))
+    exe = fluid.Executor(fluid.CUDAPlace(0))
+    exe.run(fluid.default_startup_program())
+    pool = cupy.get_default_memory_pool()
+    feed = {"x": np.ones((2000, 1000), "float32")}
+    exe.run(feed=feed, fetch_list=[out])
+    try:
+        pool.set_limit(pool.used_bytes() + (1 << 20))
+        try:
+            exe.run(feed={"x": np.ones((20000, 1000), "float32")}, fetch_list=[out])
+        except MemoryError:
+            [found] = exe.run(feed=feed, fetch_list=[out])
+            assert found.shape == (2000, 1000)
+        else:
+            pytest.fail("there was enough memory")
+    finally:
+        pool.set_limit(0)
+
+
 def test_only_fetches_wait_for_the_device():
     with cupy_standin.installed() as cupy, script():
         loss, _ = digits_net()
