@@ -93,7 +93,9 @@ def test_from_the_second_run_on_a_step_is_one_graph(cupy, caplog):
         assert plan_of(exe).launches is None
         exe.run(feed=feed, fetch_list=[loss])
     assert caplog.messages == []
-    assert len(plan_of(exe)._bound.replay._parts) == 1 and plan_of(exe).launches > 5
+    assert len(plan_of(exe)._bound.replay._parts) == 1
+    if int(cupy.__version__.split(".")[0]) >= 14:  # which can draw graphs
+        assert plan_of(exe).launches > 5
 
 
 def test_what_no_graph_can_hold_runs_between_two_graphs_and_the_log_says_why(cupy, caplog):

@@ -122,6 +122,11 @@ class Context:
         return self._setting.device.function(code, name, tuple(defines))
 
     @property
+    def null(self):
+        """On a GPU: what is passed to a kernel for an array that is not there."""
+        return self._setting.device.null
+
+    @property
     def flaw(self):
         """On a GPU: two int64, the first of which is not 0 once a check has failed; None in a plan without checks.
 

@@ -28,6 +28,7 @@ class Host:
         in_pieces: whether flat groups are worked through in pieces that stay in a cache.
         alignment: of arrays, in bytes.
         tf32: whether products of float32 may round their factors to 10 bits.
+        null: what is passed to a kernel in CUDA C for an array that is not there.
         settle: a function that waits until all work is done; None where a step is done when it returns.
     """
 
@@ -37,6 +38,7 @@ class Host:
     in_pieces = True
     alignment = 64
     tf32 = False
+    null = None
     settle = None
 
     def passes(self, enabled):

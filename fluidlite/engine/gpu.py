@@ -41,6 +41,7 @@ class Gpu:
     doubles = False
     in_pieces = False
     alignment = 512
+    null = np.uintp(0)  # CuPy before 14 does not know None
 
     def __init__(self, cupy, number, tf32=False):
         self.cupy = cupy

@@ -44,8 +44,8 @@ def launch(ctx, code, name, blocks, threads, *arguments, shared=0, **macros):
         code (str): CUDA C source.
         name (str): of an `extern "C" __global__` function in it.
         blocks, threads: of the grid, and of a block: numbers or tuples of up to three.
-        arguments: device arrays (their addresses), and numbers: a Python int is passed as `long long`, a Python float
-            as `double`, a NumPy number as what it is.
+        arguments: device arrays (their addresses; None for none), and numbers: a Python int is passed as `long long`, a
+            Python float as `double`, a NumPy number as what it is.
         shared: bytes of dynamic shared memory.
         macros: what the source is compiled with: name -> number, str, or dtype (its name in CUDA C).
     """
@@ -55,10 +55,16 @@ def launch(ctx, code, name, blocks, threads, *arguments, shared=0, **macros):
             value = type_name(value)
         defines.append((macro, str(int(value) if isinstance(value, bool) else value)))
     function = ctx.function(code, name, defines)
-    passed = tuple(
-        np.int64(one) if type(one) is int else np.float64(one) if type(one) is float else one for one in arguments
-    )
+    passed = tuple(_passed(ctx, one) for one in arguments)
     return partial(function, _three(blocks), _three(threads), passed, shared_mem=shared)
+
+
+def _passed(ctx, argument):
+    if argument is None:
+        return ctx.null
+    return (
+        np.int64(argument) if type(argument) is int else np.float64(argument) if type(argument) is float else argument
+    )
 
 
 def defined(code, defines):

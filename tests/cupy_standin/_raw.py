@@ -93,7 +93,9 @@ class RawKernel(Function):
 
 def _argument(value):
     """What the emulator takes for an argument: as CuPy, it passes the bytes of a number as they are."""
-    if value is None or isinstance(value, np.generic):
+    if value is None:
+        raise TypeError("CuPy before 14 passes anything for None")
+    if isinstance(value, np.generic):
         return value
     if isinstance(value, (bool, int, float)):
         return np.array(value)[()]

@@ -113,8 +113,8 @@ class Module:
             name: of the kernel.
             grid, block: int, or up to three of them.
             args: for each parameter, in order: an array (contiguous, of the type that the pointer points to; arrays may
-                share memory) or None for a pointer, a number for a number, bytes or an array of the same size for
-                anything else.
+                share memory), None or np.uintp(0) for a pointer, a number for a number, bytes or an array of the same
+                size for anything else.
             shared: bytes of dynamic shared memory.
             order: in which the blocks, and the threads between two barriers, run: "forward", "backward" or "random".
             seed: of the random order.
@@ -176,7 +176,7 @@ def check_configuration(name, entry, grid, block, shared):
 def argument_of(what, parameter, argument, memory):
     """The argument as a ctypes object; None for a pointer, which is known only when the arrays have been copied."""
     if parameter.kind == b"p":
-        if argument is not None:
+        if argument is not None and not (isinstance(argument, np.uintp) and argument == 0):
             check_array(what, parameter, argument)
             memory.add(argument, read_only=parameter.pointee_const != b"\0")
         return None
