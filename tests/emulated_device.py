@@ -102,9 +102,4 @@ class JudgedFetches(Fetches):
 
 
 def _whole(argument):
-    """An array of any strides as the contiguous stretch of memory that it lies in; kernels know the strides."""
-    if not isinstance(argument, np.ndarray) or argument.flags.forc:
-        return argument
-    last = sum((size - 1) * stride for size, stride in zip(argument.shape, argument.strides, strict=True))
-    size = last // argument.itemsize + 1
-    return np.lib.stride_tricks.as_strided(argument, (size,), (argument.itemsize,))
+    return emulator.stretch(argument) if isinstance(argument, np.ndarray) else argument

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from .strides import memory_order
+
 # More elements than this need indices of 64 bits: threads step beyond the last one, by at most what is left out here.
 _MOST = (1 << 31) - (1 << 22)
 
@@ -30,9 +32,15 @@ def strides_of(array):
     return ints(*(stride // array.dtype.itemsize for stride in array.strides))
 
 
+def address_of(array):
+    """Where an array begins in its device's memory."""
+    interface = getattr(array, "__cuda_array_interface__", None) or array.__array_interface__
+    return interface["data"][0]
+
+
 def dense(array):
     """The array with its axes in the order in which they lie in memory."""
-    return array.transpose(sorted(range(array.ndim), key=lambda axis: -array.strides[axis]))
+    return array.transpose(memory_order(array))
 
 
 def are_dense(*arrays):

@@ -8,7 +8,8 @@ import numpy as np
 
 from . import optimizer
 from .cuda import THREADS, blocks_for, launch, type_name
-from .rows_cuda import work_on_rows
+from .cuda_index import address_of
+from .rows_cuda import LAST_BLOCK, work_on_rows
 from .strides import in_sequence
 
 _CODE = r"""
@@ -31,12 +32,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) UPDATE(PARAMETERS const I 
 
 # The last block of all to end writes what the others have read.
 _ENDING = r"""
-    __shared__ bool is_last;
-    __threadfence();
-    __syncthreads();
-    if (threadIdx.x == 0) is_last = atomicInc(done, gridDim.x - 1) == gridDim.x - 1;
-    __syncthreads();
-    if (!is_last) return;
+    if (!is_last_block(done, gridDim.x)) return;
     for (int member = threadIdx.x; member < members; member += THREADS) { POWERS }
 """
 
@@ -69,7 +65,7 @@ def update(ctx, rule, elements, numbers=(), shared=(), packed=(), powers=()):
     if type_name(type) is None or not alike or size == 0 or any(count % _TOGETHER for count in counts[:-1]):
         return None
     width = _PACK // type.itemsize
-    if size % width or any(_address(array) % _PACK for array in arrays):
+    if size % width or any(address_of(array) % _PACK for array in arrays):
         width = 1
     kernel = _Text()
     for name, (source, target) in elements.items():
@@ -79,7 +75,7 @@ def update(ctx, rule, elements, numbers=(), shared=(), packed=(), powers=()):
         kernel.add("STORES", f"*(Elements *)({target} + place * WIDTH) = {name}_p;" if target else "")
     for name, number in dict(numbers).items():
         kernel.parameter(f"const T {name}", type.type(number))
-    in_place = all(target is None or _address(source) == _address(target) for source, target in elements.values())
+    in_place = all(target is None or address_of(source) == address_of(target) for source, target in elements.values())
     if ctx.flaw is not None and in_place:
         # A step that has met a bad value is not learnt from.
         kernel.array("flaw", ctx.flaw)
@@ -104,7 +100,8 @@ def update(ctx, rule, elements, numbers=(), shared=(), packed=(), powers=()):
         kernel.parameter("unsigned *done", ctx.xp.zeros(1, np.uint32))
         kernel.parameter("const int members", np.int32(len(counts)))
         ending = _ENDING.replace("POWERS", kernel.text("POWERS"))
-    code = _CODE.replace("UPDATE", "update").replace("RULE", rule.strip()).replace("ENDING", ending)
+    code = (LAST_BLOCK if ending else "") + _CODE
+    code = code.replace("UPDATE", "update").replace("RULE", rule.strip()).replace("ENDING", ending)
     code = code.replace("PARAMETERS", "".join(f"{one}, " for one in kernel.parameters))
     for mark in ("CONSTANTS", "LOADS", "NAMES", "STORES"):
         code = code.replace(mark, kernel.text(mark))
@@ -132,7 +129,7 @@ class _Text:
 
     def array(self, name, source, target=None):
         """Pass an array, and where its new values go to if that is another; returns the name of the latter, or None."""
-        in_place = target is not None and _address(source) == _address(target)
+        in_place = target is not None and address_of(source) == address_of(target)
         self.parameter(f"{'' if in_place else 'const '}{type_name(source.dtype)} *{name}_", source)
         if target is None or in_place:
             return f"{name}_" if in_place else None
@@ -145,11 +142,6 @@ class _Text:
 
     def text(self, mark):
         return "\n        ".join(self.texts[mark])
-
-
-def _address(array):
-    interface = getattr(array, "__cuda_array_interface__", None) or array.__array_interface__
-    return interface["data"][0]
 
 
 def _nothing():

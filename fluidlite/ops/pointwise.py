@@ -19,6 +19,7 @@ import numpy as np
 
 from . import registry
 from .cuda import THREADS, blocks_for, launch, type_name
+from .cuda_index import address_of
 from .registry import GRAD, Spec, operator
 from .strides import in_sequence
 
@@ -263,17 +264,12 @@ def _layout(shape, arrays, laid, outputs):
     pack = max(1, _PACK // max(array.dtype.itemsize for array in arrays))
     for number, (array, one) in enumerate(zip(arrays, strides, strict=True)):
         is_output = number >= len(arrays) - outputs
-        aligned = _address(array) % (pack * array.dtype.itemsize) == 0 and not any(s % pack for s in one[:-1])
+        aligned = address_of(array) % (pack * array.dtype.itemsize) == 0 and not any(s % pack for s in one[:-1])
         if one[-1] != 1 and (is_output or one[-1] != 0) or one[-1] == 1 and not aligned:
             pack = 1
     if len(sizes) > 1 and sizes[-1] % pack or sizes[-1] < pack:
         pack = 1
     return _Layout(tuple(sizes), strides, pack, wide)
-
-
-def _address(array):
-    interface = getattr(array, "__cuda_array_interface__", None) or array.__array_interface__
-    return interface["data"][0]
 
 
 def _dense(sizes):

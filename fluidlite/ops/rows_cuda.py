@@ -25,7 +25,21 @@ import numpy as np
 
 from .cuda import launch, type_name
 
-COMMON = r"""
+LAST_BLOCK = r"""
+// Whether all other blocks, of which there are so many, have been here before; what they have published is there then.
+__device__ inline bool is_last_block(unsigned *done, unsigned blocks) {
+    __shared__ bool is_last;
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) is_last = atomicInc(done, blocks - 1) == blocks - 1;
+    __syncthreads();
+    __threadfence();
+    return is_last;
+}
+"""
+
+COMMON = (
+    r"""
 struct Plus { template <class V> __device__ V operator()(V a, V b) const { return a + b; } };
 struct Times { template <class V> __device__ V operator()(V a, V b) const { return a * b; } };
 // NaN if one of them is.
@@ -105,18 +119,9 @@ template <class V> __device__ V published(const int *parts, I place) {
     memcpy(&value, words, sizeof(V));
     return value;
 }
-
-// Whether all other blocks, of which there are so many, have been here before; what they have published is there then.
-__device__ inline bool is_last_block(unsigned *done, unsigned blocks) {
-    __shared__ bool is_last;
-    __threadfence();
-    __syncthreads();
-    if (threadIdx.x == 0) is_last = atomicInc(done, blocks - 1) == blocks - 1;
-    __syncthreads();
-    __threadfence();
-    return is_last;
-}
-
+"""
+    + LAST_BLOCK
+    + r"""
 struct Row {
     int lane, lanes;  // lanes of a row lie `step` threads apart
     int step;
@@ -155,6 +160,7 @@ struct Row {
     }
 };
 """
+)
 
 # Makes the Moments that a lane has `found` of the elements X, each of which is read once.
 MEASURE = """

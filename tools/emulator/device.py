@@ -19,7 +19,7 @@ import threading
 import numpy as np
 from kernels import CompileError, compile_module, compiler
 
-__all__ = ["CompileError", "LaunchError", "Module", "compile", "compiler"]
+__all__ = ["CompileError", "LaunchError", "Module", "compile", "compiler", "stretch"]
 
 ORDERS = {"forward": 0, "backward": 1, "random": 2}
 PAGE = mmap.PAGESIZE
@@ -151,6 +151,17 @@ class Module:
         if failed:
             raise LaunchError(error.value.decode(errors="replace"))
         memory.check(name)
+
+
+def stretch(array):
+    """The contiguous stretch of memory in which an array with positive strides lies, for kernels that know the strides.
+
+    A contiguous array is its own.
+    """
+    if array.flags.forc:
+        return array
+    last = sum((size - 1) * stride for size, stride in zip(array.shape, array.strides, strict=True))
+    return np.lib.stride_tricks.as_strided(array, (last // array.itemsize + 1,), (array.itemsize,))
 
 
 def three(extent, what):
