@@ -12,12 +12,14 @@ del blas
 from typing import TYPE_CHECKING
 
 from . import fluid, reader
-from .lazy import on_demand
-from .paddle_imports import install_as_paddle
+from .lazy import Later, on_demand
+from .porting.paddle_imports import install_as_paddle
 from .reader import batch
 from .version import __version__
 
 __all__ = ["__version__", "batch", "compat", "dataset", "fluid", "install_as_paddle", "reader", "utils", "v2"]
+
+fluid.framework.pictures = Later("fluidlite.drawing")
 
 __getattr__, __dir__ = on_demand(__name__, {"compat": [], "dataset": [], "utils": [], "v2": []})
 

@@ -67,7 +67,7 @@ def _subcommand(name, arguments):
     try:
         return module.run(parser.parse_args(arguments))
     except ModelFileError as error:
-        from .commands.text import clean
+        from .inspection.text import clean
 
         print(f"{parser.prog}: {clean(str(error), 4000)}", file=sys.stderr)
         return 2

@@ -27,3 +27,17 @@ def on_demand(package, parts):
         return sorted({*vars(sys.modules[package]), *origin})
 
     return __getattr__, __dir__
+
+
+class Later:
+    """Stands for a module, which is imported when something of it is used.
+
+    Args:
+        name (str): the module.
+    """
+
+    def __init__(self, name):
+        self._name = name
+
+    def __getattr__(self, attribute):
+        return getattr(importlib.import_module(self._name), attribute)

@@ -9,11 +9,11 @@ import os
 import sys
 
 import numpy as np
+from fluidlite.engine.gpu.transfers import Checks, Flaws
 
 from fluidlite.engine.device import CPU_ONLY, Feeds, Fetches, Host
 from fluidlite.engine.places import CPUPlace
-from fluidlite.engine.transfers import Checks, Flaws
-from fluidlite.ops.cuda import defined
+from fluidlite.ops.cuda.launch import defined
 
 sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tools", "emulator"))
 emulator = importlib.import_module("device")

@@ -3,11 +3,11 @@
 import numpy as np
 from emulated_device import CountedFeeds, Emulated, has_compiler
 
-from fluidlite.engine.context import Context, Setting
+from fluidlite.core import operators
 from fluidlite.engine.device import CPU
 from fluidlite.engine.memory import Memory
+from fluidlite.engine.plan.context import Context, Setting
 from fluidlite.engine.scope import Scope
-from fluidlite.ops import registry
 
 TOLERANCES = {"float32": 1e-4, "float64": 1e-9}
 
@@ -61,7 +61,7 @@ def in_double(array):
 
 def general(type, inputs, outputs, attrs=None, step=0):
     """What the general kernel makes of inputs, in double precision."""
-    definition = registry.find(type)
+    definition = operators.find(type)
     ctx = context(CPU, {**definition.all_attrs(), **(attrs or {})}, step)
     made = [unknown(in_double(one)) for one in outputs]
     run = definition.kernel(ctx, *map(in_double, inputs), *made)
@@ -78,7 +78,7 @@ def check(type, inputs, outputs, attrs=None, step=0, launches=1):
         inputs, outputs: an array or None for each slot; of the outputs only shapes and data types count.
         attrs: those that differ from the defaults.
     """
-    definition = registry.find(type)
+    definition = operators.find(type)
     wanted = general(type, inputs, outputs, attrs, step)
     DEVICE.forget()
     for order in ("backward", "random"):  # in plans, tests run them forward

@@ -6,7 +6,9 @@ returns the exit status.  A `ModelFileError` that leaves `run` becomes one line 
 so does `Stopped`.
 """
 
-import sys
+from ..core.errors import Stopped
+
+__all__ = ["COMMANDS", "Stopped"]
 
 # Name -> what it does, in the words of the help.
 COMMANDS = {
@@ -15,13 +17,3 @@ COMMANDS = {
     "inspect": "what a saved model holds: inputs, outputs, layers, parameters, operators, files",
     "draw": "a picture of a model, or of the program that a script runs",
 }
-
-
-class Stopped(Exception):
-    """Ends a command that cannot do its work; the message says why."""
-
-    status = 2
-
-    def show(self, program):
-        """Say on the standard error why the command `program` has ended."""
-        print(f"{program}: {self}", file=sys.stderr)

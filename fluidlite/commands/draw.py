@@ -5,8 +5,8 @@ import subprocess
 import sys
 import warnings
 
+from ..inspection.text import clean, counted
 from . import Stopped, source
-from .text import clean, counted
 
 _EXAMPLES = """\
 examples:
@@ -48,7 +48,7 @@ def declare(parser):
 
 def run(options):
     """Write the picture; returns the exit status."""
-    from .script import Found
+    from ..porting.script import Found
 
     if options.feed and not options.fused:
         raise Stopped("--feed says for which shapes to plan: it needs --fused")

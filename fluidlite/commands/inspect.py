@@ -4,8 +4,8 @@ import json
 import os
 import sys
 
-from ..ops.dtypes import dtype_name
-from .text import clean, columns, counted, folded, size, table
+from ..core.dtypes import dtype_name
+from ..inspection.text import clean, columns, counted, folded, size, table
 
 _SHOWN = 10  # lines about files; --json has all
 
@@ -38,7 +38,7 @@ def declare(parser):
 
 def run(options):
     """Print the report; returns the exit status."""
-    from .model import read_model  # here, because --help needs no protobuf library
+    from ..inspection.model import read_model  # here, because --help needs no protobuf library
 
     model = read_model(options.path, options.model_filename, options.params_filename)
     if options.json:

@@ -32,7 +32,7 @@ def declare(parser):
 
 def run(options):
     """Run the script in this process; returns 0 if it comes to its end."""
-    from .running import run_file, run_module
+    from ..porting.running import run_file, run_module
 
     if options.module:
         name, *arguments = options.module + options.script

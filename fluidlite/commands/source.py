@@ -2,8 +2,8 @@
 
 import argparse
 
+from ..inspection.text import clean
 from . import Stopped
-from .text import clean
 
 
 def declare(parser, path, feed_help):
@@ -35,7 +35,7 @@ def found(options):
     """
     path = clean(options.path)
     if options.path.endswith(".py"):
-        from .script import program_of
+        from ..porting.script import program_of
 
         if options.model_filename:
             raise Stopped(f"--model-filename is for saved models, and {path} is a script")
@@ -43,7 +43,7 @@ def found(options):
         if script is None:
             raise Stopped(f"{path} neither runs nor builds a program")
         return script, None
-    from .model import read_model
+    from ..inspection.model import read_model
 
     if options.args:
         raise Stopped(f"--args are for scripts, and {path} is none: it does not end in .py")

@@ -2,9 +2,9 @@
 
 import json
 
+from ..inspection.text import clean, columns, folded, size, table
 from . import Stopped, source
 from .inspect import layer_json, layer_lines, totals
-from .text import clean, columns, folded, size, table
 
 _EXAMPLES = """\
 examples:
@@ -38,7 +38,7 @@ def declare(parser):
 
 def run(options):
     """Print the summary; returns the exit status."""
-    from .costs import Costs
+    from ..inspection.costs import Costs
 
     model, feeds = _model(options)
     feeds.update(options.feed)
@@ -54,7 +54,7 @@ def run(options):
 
 def _model(options):
     """The Model, and the shapes that the script feeds to it."""
-    from .model import model_of
+    from ..inspection.model import model_of
 
     script, model = source.found(options)
     return (model, {}) if script is None else (model_of(script.program, options.path), dict(script.feeds))

@@ -1,19 +1,13 @@
 """Where data sets are kept, and how their files are read."""
 
-import gzip
-import hashlib
 import os
-import uuid
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from .files import DatasetError, md5_of, unpack, write_atomically
+
 __all__ = ["DatasetError", "data_home", "download", "image_reader", "load", "md5file", "write_atomically"]
-
-
-class DatasetError(RuntimeError):
-    """A file of a data set is missing and cannot be fetched, or is damaged."""
 
 
 def data_home():
@@ -37,7 +31,7 @@ def __getattr__(name):
 
 def md5file(fname):
     """Return the MD5 of a file as 32 hexadecimal digits."""
-    return _md5(Path(fname).read_bytes())
+    return md5_of(Path(fname).read_bytes())
 
 
 def download(url, module_name, md5sum, save_name=None):
@@ -105,28 +99,6 @@ def image_reader(images, labels):
     return reader
 
 
-def write_atomically(path, write):
-    """Make a file that other processes see either complete or not at all.
-
-    Args:
-        path (pathlib.Path): the file; missing folders are made.
-        write: called with a binary file object.
-
-    Raises:
-        OSError: the folder cannot be written to.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_path(path)
-    try:
-        with open(temporary, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _fetch(urls, path, md5sum):
     from .fetching import fetch  # seldom needed, and the network's modules take long to import
 
@@ -138,30 +110,8 @@ def _locate(url, module_name, save_name):
     return urls, data_home() / module_name / (save_name or urls[0].rsplit("/", 1)[-1])
 
 
-def temporary_path(path):
-    return path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-
-
-def _md5(content):
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
-
-
 def _read(path, md5sum):
     try:
         return unpack(path.read_bytes(), md5sum)
     except DatasetError as error:
         raise DatasetError(f"{path} is not the file expected there: {error}. Delete it to have it fetched.") from None
-
-
-def unpack(raw, md5sum):
-    """Return the content of a file, uncompressed if it is gzip, after comparing its MD5."""
-    content = raw
-    if raw.startswith(b"\x1f\x8b"):
-        try:
-            content = gzip.decompress(raw)
-        except (EOFError, OSError, zlib.error) as error:
-            raise DatasetError(f"it is a damaged gzip file ({error})") from None
-    found = _md5(content)
-    if found != md5sum and (content is raw or _md5(raw) != md5sum):
-        raise DatasetError(f"its content has MD5 {found} instead of {md5sum}")
-    return content

@@ -9,7 +9,7 @@ from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
-from .common import DatasetError, temporary_path, unpack
+from .files import DatasetError, temporary_path, unpack
 
 _TIMEOUT = 15  # seconds without a byte
 _BLOCK = 1 << 16

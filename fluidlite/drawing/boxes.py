@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from ..commands.layers import main_output
+from ..core.dtypes import VarType
+from ..core.spec import EMPTY, GRAD
 from ..fluid.framework import OpRole, Parameter
-from ..ops.dtypes import VarType
-from ..ops.registry import EMPTY, GRAD
+from ..inspection.layers import main_output
 
 FORWARD, BACKWARD, UPDATE, STARTUP = "forward", "backward", "update", "startup"
 

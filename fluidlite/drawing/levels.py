@@ -1,7 +1,7 @@
 """The levels at which a Program is drawn: its layers, its operators, or all of it with the variables."""
 
-from ..commands.layers import layers
-from ..ops.registry import GRAD
+from ..core.spec import GRAD
+from ..inspection.layers import layers
 from .boxes import BACKWARD, FORWARD, STARTUP, UPDATE, Box, boxed, find_partners, forward_name, update_owners
 
 LEVELS = ("layers", "ops", "all")

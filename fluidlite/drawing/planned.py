@@ -1,10 +1,11 @@
 """What a plan makes of a Program's operators, to be drawn in their place."""
 
-from ..engine import flat, passes
-from ..engine.layout import batch_last
-from ..engine.steps import Inference, versioned
+from ..core.errors import EnforceNotMet
+from ..core.spec import Spec
+from ..engine.plan import flat, passes
+from ..engine.plan.layout import batch_last
+from ..engine.plan.steps import Inference, versioned
 from ..fluid.executor import global_scope
-from ..ops.registry import EnforceNotMet, Spec
 from .boxes import FORWARD, Item, Variables
 
 

@@ -6,7 +6,7 @@ import re
 import warnings
 from collections import Counter
 
-from ..commands.text import clean
+from ..inspection.text import clean
 from .boxes import BACKWARD, FORWARD, STARTUP, UPDATE
 from .words import details, short, sizes, title, tooltip
 

@@ -1,8 +1,8 @@
 """The words of a picture: what boxes and links are called, and which details of an operator readers look for."""
 
-from ..commands.text import clean
-from ..ops.dtypes import dtype_name
-from ..ops.registry import GRAD
+from ..core.dtypes import dtype_name
+from ..core.spec import GRAD
+from ..inspection.text import clean
 from .boxes import BACKWARD, STARTUP, UPDATE
 
 _LONGEST = 44  # characters of a name

@@ -1,6 +1,27 @@
 """Arrays wherever they lie: in the host's memory (NumPy) or in a GPU's (CuPy), without importing CuPy."""
 
+from contextlib import nullcontext
+
 import numpy as np
+
+
+class _NoPlans:
+    """A GPU on which no plan runs: CuPy alone knows its arrays."""
+
+    def get(self, array):
+        return array.get()
+
+    def active(self):
+        return nullcontext()
+
+
+def no_owner(array):
+    """What runs plans on the GPU on which a CuPy array lies, as long as no GPU was used."""
+    return _NoPlans()
+
+
+# The first GPU puts its own function here.
+owner = no_owner
 
 
 def is_on_host(array):
@@ -23,9 +44,7 @@ def host(array):
     """
     if isinstance(array, np.ndarray):
         return array
-    from .gpu import gpu_of
-
-    return gpu_of(array).get(array)
+    return owner(array).get(array)
 
 
 def on_gpu(value):
@@ -37,17 +56,13 @@ def on_gpu(value):
 
 def write(target, values):
     """Give a CuPy array the values of a NumPy array of its shape, in order with what plans do."""
-    from .gpu import gpu_of
-
-    with gpu_of(target).active():
+    with owner(target).active():
         target.set(values)
 
 
 def shared(array):
     """The array, ready to be read on the caller's stream."""
     if not isinstance(array, np.ndarray):
-        from .gpu import gpu_of
-
-        with gpu_of(array).active():
+        with owner(array).active():
             pass  # leaving it lets the caller's stream wait
     return array

@@ -1,6 +1,6 @@
 """What the engine asks of the place where a plan runs: arrays, their memory, and how a bound plan is replayed.
 
-`Host` is the CPU; `fluidlite.engine.gpu.Gpu` has the same methods for a GPU.
+`Host` is the CPU; `fluidlite.engine.gpu.device.Gpu` has the same methods for a GPU.
 """
 
 from contextlib import contextmanager, nullcontext

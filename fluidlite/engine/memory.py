@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..ops.registry import EnforceNotMet
+from ..core.errors import EnforceNotMet
 from .device import CPU
 
 

@@ -61,7 +61,7 @@ class CUDAPlace(CPUPlace):
             ) from None
         if self.device_id >= count:
             raise RuntimeError(f"{self!r}: this machine has {count} GPU(s), numbered from 0")
-        from .gpu import gpu
+        from .gpu.device import gpu
 
         return gpu(cupy, self.device_id)
 

@@ -16,7 +16,8 @@ For example:
 import os
 from typing import TYPE_CHECKING
 
-from ..lazy import on_demand
+from .. import ops as _ops  # noqa: F401  (it declares the operators)
+from ..lazy import Later, on_demand
 from . import compiler, core, executor, framework, initializer, layers, param_attr, unique_name
 from .compiler import BuildStrategy, CompiledProgram, ExecutionStrategy
 from .core import CPUPlace, CUDAPinnedPlace, CUDAPlace, LoDTensor, LoDTensorArray, Scope, is_compiled_with_cuda
@@ -38,6 +39,8 @@ from .lod_tensor import create_lod_tensor, create_random_int_lodtensor
 from .param_attr import ParamAttr
 
 monkey_patch_variable()
+
+framework.serialization = Later("fluidlite.fluid.serialize")
 
 __getattr__, __dir__ = on_demand(
     __name__,

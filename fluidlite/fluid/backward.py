@@ -1,16 +1,17 @@
 """Reverse mode: appends to a Program the operators that compute gradients.
 
 The operators between the inputs and the target are visited in reverse.  Each one's definition says which operators
-compute its gradient (`fluidlite.ops.registry`); a variable that is used several times gets several partial gradients,
+compute its gradient (`fluidlite.core.operators`); a variable that is used several times gets several partial gradients,
 which a `sum` operator adds up before the first use of the whole.
 """
 
 from collections import Counter
 from typing import NamedTuple
 
-from ..ops import registry
-from ..ops.dtypes import numpy_dtype
-from ..ops.registry import EMPTY, GRAD, EnforceNotMet
+from ..core import operators
+from ..core.dtypes import numpy_dtype
+from ..core.errors import EnforceNotMet
+from ..core.spec import EMPTY, GRAD
 from . import unique_name
 from .framework import Operator, OpRole, Parameter, Variable, grad_var_name
 
@@ -207,7 +208,7 @@ class _Tape:
 
     def gradient_of(self, visit):
         """The operators of the gradient of `visit.op`, without what nobody wants; [] if no gradient reaches it."""
-        op, definition = visit.op, registry.find(visit.op.type)
+        op, definition = visit.op, operators.find(visit.op.type)
         written = [name for slot in definition.outputs if slot.differentiable for name in op.outputs.get(slot.name, ())]
         read = [name for slot in definition.inputs if slot.differentiable for name in op.inputs.get(slot.name, ())]
         sought = [(name, visit.reads[name]) for name in read if self.wants(name)]
@@ -231,7 +232,7 @@ class _Tape:
 
     def check_not_overwritten(self, visit, type, inputs):
         """Raise EnforceNotMet if a gradient operator needs a value that is gone by the time it runs."""
-        shape_only = registry.find(type).shape_only
+        shape_only = operators.find(type).shape_only
         for slot, name in ((slot, name) for slot, names in inputs.items() for name in names if slot not in shape_only):
             variable = self.block._find_var_recursive(name)
             if variable is None or variable.persistable or _differentiated(name, visit.writes):
@@ -309,7 +310,7 @@ def _path(block, targets):
     written, visits = Counter(), []
     for position, op in enumerate(block.ops):
         reads = {name: written[name] for name in op.input_arg_names}
-        differentiable = [slot.name for slot in registry.find(op.type).outputs if slot.differentiable]
+        differentiable = [slot.name for slot in operators.find(op.type).outputs if slot.differentiable]
         written.update({name for slot in differentiable for name in op.outputs.get(slot, ())})
         visits.append(_Visit(op, position, reads, {name: written[name] for name in op.output_arg_names}))
     values = {target.name: (target.name, written[target.name]) for target in targets}

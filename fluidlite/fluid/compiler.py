@@ -47,9 +47,9 @@ class BuildStrategy(_Options):
     """How a CompiledProgram is prepared.
 
     fluidlite chooses its optimizations itself.  `passes`, a setting of its own, switches some off, to find out what one
-    does: a str such as "-shards,-flat", or "none" (see `fluidlite.engine.passes`); it comes on top of the environment
-    variable FLUIDLITE_PASSES.  `enable_inplace = False` is "-in_place".  The other settings are how Fluid would combine
-    gradients and fuse operators; they have no effect.
+    does: a str such as "-shards,-flat", or "none" (see `fluidlite.engine.plan.passes`); it comes on top of the
+    environment variable FLUIDLITE_PASSES.  `enable_inplace = False` is "-in_place".  The other settings are how
+    Fluid would combine gradients and fuse operators; they have no effect.
 
     Raises:
         AttributeError: a setting that Fluid does not have.

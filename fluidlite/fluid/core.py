@@ -1,9 +1,10 @@
 """Names that Fluid's scripts find in `fluid.core`, its compiled part."""
 
+from ..core.dtypes import VarType
+from ..core.errors import EnforceNotMet
 from ..engine.places import CPUPlace, CUDAPinnedPlace, CUDAPlace, cuda_device_count
-from ..engine.scope import LoDTensor, Scope
-from ..ops.dtypes import VarType
-from ..ops.registry import EnforceNotMet
+from ..engine.scope import Scope
+from ..engine.tensors import LoDTensor
 
 __all__ = [
     "CPUPlace",

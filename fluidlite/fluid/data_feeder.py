@@ -6,9 +6,9 @@ from itertools import accumulate, chain
 
 import numpy as np
 
+from ..core.dtypes import VarType, numpy_dtype
 from ..engine.places import CUDAPlace, cuda_device_count
-from ..engine.scope import LoDTensor
-from ..ops.dtypes import VarType, numpy_dtype
+from ..engine.tensors import LoDTensor
 from .framework import Variable, default_main_program
 
 __all__ = ["DataFeeder"]

@@ -4,8 +4,9 @@ import os
 import re
 import warnings
 
-from ..ops.dtypes import VarType, dtype_name
-from ..ops.registry import GRAD
+from ..core.dtypes import VarType, dtype_name
+from ..core.spec import GRAD
+from . import framework
 from .framework import Block, Program
 
 __all__ = ["draw_block_graphviz", "pprint_block_codes", "pprint_program_codes"]
@@ -24,24 +25,22 @@ def draw_block_graphviz(block, highlights=None, path="./temp.dot"):
         TypeError: an argument of the wrong type.
         ImportError: the package graphviz is missing.
     """
-    from ..drawing import draw_block, write
-
     if not isinstance(block, Block):
         raise TypeError(f"draw_block_graphviz needs a Block, such as program.global_block(), got {block!r}")
     if isinstance(highlights, str) or not all(isinstance(pattern, str) for pattern in highlights or ()):
         raise TypeError(f"highlights must be a list of regular expressions, got {highlights!r}")
     patterns = [re.compile(pattern) for pattern in highlights or ()]
-    graph = draw_block(block, lambda name: any(pattern.match(name) for pattern in patterns))
+    graph = framework.pictures.draw_block(block, lambda name: any(pattern.match(name) for pattern in patterns))
     stem, ending = os.path.splitext(path)
     if ending in (".svg", ".png", ".pdf"):
-        write(graph, path)
+        framework.pictures.write(graph, path)
         return
     with open(path, "w", encoding="utf-8") as file:
         file.write(graph.source)
     import graphviz
 
     try:
-        write(graph, stem + ".pdf", hint=False)
+        framework.pictures.write(graph, stem + ".pdf", hint=False)
     except graphviz.ExecutableNotFound:
         warnings.warn(
             f"{path} is written, but no {stem}.pdf: the program `dot` is missing (https://graphviz.org/download)",

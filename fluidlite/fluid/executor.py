@@ -9,10 +9,11 @@ from collections import OrderedDict
 
 import numpy as np
 
+from ..core.spec import Spec
 from ..engine.arrays import is_on_gpu, on_gpu
 from ..engine.places import CPUPlace
-from ..engine.scope import LoDTensor, Scope
-from ..ops.registry import Spec
+from ..engine.scope import Scope
+from ..engine.tensors import LoDTensor
 from . import framework
 from .compiler import CompiledProgram
 from .framework import Program, Variable
@@ -200,8 +201,9 @@ class Executor:
         ops = program._prune(fetches, feeds).global_block().ops if use_prune else block.ops
         switches, most = settings
         # What prepares plans is imported when the first one is.
-        from ..engine import blas, passes, shards
-        from ..engine.plan import Plan
+        from ..engine import blas
+        from ..engine.plan import passes, shards
+        from ..engine.plan.plan import Plan
 
         plan = Plan(
             ops,

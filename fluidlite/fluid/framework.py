@@ -12,9 +12,11 @@ import sys
 
 import numpy as np
 
-from ..ops import registry
-from ..ops.dtypes import VarType, dtype_name, numpy_dtype, var_type
-from ..ops.registry import EMPTY, GRAD, EnforceNotMet, Spec
+from ..core import operators
+from ..core.attributes import COMMON_ATTRS
+from ..core.dtypes import VarType, dtype_name, numpy_dtype, var_type
+from ..core.errors import EnforceNotMet
+from ..core.spec import EMPTY, GRAD, Spec
 from . import unique_name
 
 __all__ = [
@@ -60,6 +62,11 @@ def convert_np_dtype_to_dtype_(np_dtype):
 def grad_var_name(name):
     """The name of the gradient of the variable `name`."""
     return name + GRAD
+
+
+# What works on Programs stands above them and is put here by the packages that know it: the module that turns Programs
+# into bytes and back (`fluidlite.fluid.serialize`), and the one that draws them (`fluidlite.drawing`).
+serialization = pictures = None
 
 
 class UserFrame:
@@ -378,7 +385,7 @@ class Operator:
         inputs = {
             slot: [variable_named(name).spec for name in names if name != EMPTY] for slot, names in self.inputs.items()
         }
-        specs = registry.infer_specs(registry.find(self.type), self.attrs, inputs)
+        specs = operators.infer_specs(operators.find(self.type), self.attrs, inputs)
         for slot, found in specs.items():
             names = self.outputs.get(slot, ())
             if len(names) > len(found):
@@ -426,9 +433,9 @@ class Operator:
 
     def _telling_attrs(self):
         """The attributes (name, value) that say more than that nothing special was asked for."""
-        hidden, defaults = set(registry.COMMON_ATTRS), {}
-        if registry.known(self.type):
-            definition = registry.find(self.type)
+        hidden, defaults = set(COMMON_ATTRS), {}
+        if operators.known(self.type):
+            definition = operators.find(self.type)
             hidden.update(definition.unused)
             defaults = definition.all_attrs()
         return [
@@ -563,7 +570,7 @@ class Block:
     def _insert_op(self, index, type=None, inputs=None, outputs=None, attrs=None):
         op = Operator(self, type, inputs, outputs, None, UserFrame.current())
         try:
-            definition = registry.find(type)
+            definition = operators.find(type)
             _check_slots(definition, op)
             op.attrs = _plain_values(definition.attrs)
             if attrs:
@@ -842,9 +849,7 @@ class Program:
             TypeError: binary_str is no bytes.
             ModelFileError: it is no complete, consistent ProgramDesc; the message gives the offset.
         """
-        from .serialize import from_bytes
-
-        return from_bytes(binary_str)
+        return serialization.from_bytes(binary_str)
 
     def to_string(self, throw_on_error=False, with_details=False):
         """The Program as text: each block's variables and operators, a line each.
@@ -865,9 +870,7 @@ class Program:
 
     def _repr_svg_(self):
         """The picture of its layers, for Jupyter; None where it cannot be drawn, and Jupyter shows the text."""
-        from ..drawing import as_svg
-
-        return as_svg(self)
+        return pictures.as_svg(self)
 
 
 def _copied(variable, block):
@@ -890,9 +893,7 @@ class ProgramDesc:
         Raises:
             ValueError: an attribute's value does not fit its type.
         """
-        from .serialize import to_bytes
-
-        return to_bytes(self._program)
+        return serialization.to_bytes(self._program)
 
     def num_blocks(self):
         return self._program.num_blocks

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from ..ops.dtypes import VALUE_LISTS, VarType, numpy_dtype
+from ..core.dtypes import VALUE_LISTS, VarType, numpy_dtype
 from . import unique_name
 
 __all__ = [

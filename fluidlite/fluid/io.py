@@ -7,8 +7,8 @@ import warnings
 
 import numpy as np
 
+from ..core.dtypes import VarType, dtype_name, var_type
 from ..engine.arrays import host
-from ..ops.dtypes import VarType, dtype_name, var_type
 from ..proto import pickles, tensor
 from ..proto.files import ModelFileError, Source, reading, save_files
 from ..reader import (

@@ -2,8 +2,8 @@
 
 import copy
 
-from ..ops import registry
-from ..ops.dtypes import numpy_dtype
+from ..core import operators
+from ..core.dtypes import numpy_dtype
 from . import unique_name
 from .framework import Parameter, Variable, default_main_program, default_startup_program
 from .initializer import Constant, Xavier
@@ -179,12 +179,12 @@ class LayerHelper:
             hint = f"; write {act.__name__!r}" if hasattr(act, "__name__") else ""
             raise TypeError(f"{self.layer_type}: act must be the name of an activation, got {described(act)}{hint}")
         attrs = dict(act)
-        if not registry.known(attrs["type"]):
+        if not operators.known(attrs["type"]):
             raise ValueError(
                 f"{self.layer_type}: there is no activation {attrs['type']!r}"
-                f"{did_you_mean(attrs['type'], registry.types())}"
+                f"{did_you_mean(attrs['type'], operators.types())}"
             )
-        if self.kwargs.get("use_cudnn") and "use_cudnn" in registry.find(attrs["type"]).unused:
+        if self.kwargs.get("use_cudnn") and "use_cudnn" in operators.find(attrs["type"]).unused:
             attrs["use_cudnn"] = True
         out = self.create_variable_for_type_inference(input_var.dtype)
         self.append_op(type=attrs.pop("type"), inputs={"X": [input_var]}, outputs={"Out": [out]}, attrs=attrs)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..engine.scope import LoDTensor
+from ..engine.tensors import LoDTensor
 
 __all__ = ["create_lod_tensor", "create_random_int_lodtensor"]
 

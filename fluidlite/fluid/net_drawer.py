@@ -1,5 +1,6 @@
 """The drawing of a network as Fluid's scripts ask for it."""
 
+from . import framework
 from .framework import Program
 from .messages import described
 
@@ -25,8 +26,6 @@ def draw_graph(startup_program, main_program, **kwargs):
         TypeError: an argument is no Program, or there is no such argument.
         ImportError: the package graphviz is missing.
     """
-    from ..drawing import draw, write
-
     for program in (startup_program, main_program):
         if not isinstance(program, Program):
             raise TypeError(f"draw_graph needs two Programs, startup and main, got {described(program)}")
@@ -35,14 +34,14 @@ def draw_graph(startup_program, main_program, **kwargs):
     if kwargs:
         known = ", ".join([*_DEFAULTS, *_ATTRIBUTES.values()])
         raise TypeError(f"draw_graph has no argument {next(iter(kwargs))!r}, only {known}")
-    graph = draw(main_program, level, startup=startup_program, name=name)
+    graph = framework.pictures.draw(main_program, level, startup=startup_program, name=name)
     for kind, given in attributes:
         if given:
             graph.attr(kind, **{word: str(value) for word, value in given.items()})
     if filename is not None:
         graph.filename = filename
         if filename.endswith(_PICTURES):
-            write(graph, filename)
+            framework.pictures.write(graph, filename)
         else:
             graph.save()
     return graph

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..engine.arrays import host
 from ..engine.places import CUDAPlace
-from ..engine.scope import LoDTensor
+from ..engine.tensors import LoDTensor
 from .core import EOFException
 from .data_feeder import DataFeeder
 from .framework import Variable

@@ -9,9 +9,10 @@ import re
 
 from google.protobuf.message import DecodeError, EncodeError
 
-from ..ops import registry
-from ..ops.dtypes import VarType
-from ..ops.registry import EnforceNotMet
+from ..core import operators
+from ..core.attributes import COMMON_ATTRS, COMMON_TYPES, attr_value
+from ..core.dtypes import VarType
+from ..core.errors import EnforceNotMet
 from ..proto import schema, wire
 from ..proto.files import ModelFileError
 from .framework import Block, Operator, Program, UserFrame, Variable
@@ -114,7 +115,7 @@ def _write_operator(op, message):
 
 def _all_attrs(op):
     """The attributes of an operator that was made here, with those that Paddle insists on finding in a file."""
-    others = {**registry.COMMON_ATTRS, **registry.find(op.type).all_attrs()}
+    others = {**COMMON_ATTRS, **operators.find(op.type).all_attrs()}
     if op.callstack is not None:
         others[_CALLSTACK] = [op.callstack.as_traceback()]
     return {**others, **op.attrs}
@@ -127,10 +128,10 @@ def _write_attr(op, name, value, stored, message):
             return
         message.ClearField(_FIELDS[stored.type])
     else:
-        message.name, message.type = name.encode(), _NUMBERS[registry.attr_type(op.type, name, value)]
+        message.name, message.type = name.encode(), _NUMBERS[operators.attr_type(op.type, name, value)]
     kind, field = _NAMES[message.type], _FIELDS[message.type]
     try:
-        value = registry.attr_value(kind, value)
+        value = attr_value(kind, value)
     except EnforceNotMet as error:
         raise ValueError(f"the attribute {name} cannot be saved: {error}\n{op.describe()}") from None
     if kind.startswith("STRING"):
@@ -279,7 +280,7 @@ def _read_operator(block, stored, blocks, *path):
         if attr.type in _FIELDS:
             attrs[name] = _attr_value(attr)
         # What is looked at before it is known whether the operator can run.
-        wanted = "INT" if name == "col" and type in (_FEED, _FETCH) else registry.COMMON_TYPES.get(name)
+        wanted = "INT" if name == "col" and type in (_FEED, _FETCH) else COMMON_TYPES.get(name)
         if wanted and _NAMES.get(attr.type) != wanted:
             raise _Inconsistent(f"the attribute {name} of {type} is not of the type {wanted}", *path)
     slots = []
@@ -350,9 +351,9 @@ def missing_operators(program):
 
 
 def _lack(op):
-    if not registry.known(op.type):
+    if not operators.known(op.type):
         return op.type
-    definition = registry.find(op.type)
+    definition = operators.find(op.type)
     known = {slot.name for slot in definition.inputs}
     for slot, names in op.inputs.items():
         if names and slot not in known:

@@ -8,6 +8,7 @@ from . import (
     conv,
     conv_transpose,
     creation,
+    dropout,
     elementwise,
     embedding,
     feeding,
@@ -20,6 +21,7 @@ from . import (
     manipulation,
     metric,
     optimizer,
+    padding,
     pool,
     quantize,
     random,
@@ -27,10 +29,8 @@ from . import (
     resize,
     selection,
     softmax,
+    sorting,
 )
-
-# After all others, of whose formulas it makes kernels.
-from . import pointwise  # isort: skip
 
 __all__ = [
     "activation",
@@ -40,6 +40,7 @@ __all__ = [
     "conv",
     "conv_transpose",
     "creation",
+    "dropout",
     "elementwise",
     "embedding",
     "feeding",
@@ -52,7 +53,7 @@ __all__ = [
     "manipulation",
     "metric",
     "optimizer",
-    "pointwise",
+    "padding",
     "pool",
     "quantize",
     "random",
@@ -60,4 +61,5 @@ __all__ = [
     "resize",
     "selection",
     "softmax",
+    "sorting",
 ]

@@ -5,9 +5,10 @@ import math
 
 import numpy as np
 
+from ..core.errors import EnforceNotMet
+from ..core.operators import LIBRARIES, MKLDNN, operator
+from .arrays.strides import scratch_like, sum_into
 from .linalg import size_of
-from .registry import LIBRARIES, MKLDNN, EnforceNotMet, operator
-from .strides import scratch_like, sum_into
 
 
 def activation(type, inputs="X", in_place=True, **traits):

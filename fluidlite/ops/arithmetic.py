@@ -2,8 +2,10 @@
 
 from functools import partial
 
+from ..core.errors import EnforceNotMet
+from ..core.operators import MKLDNN, operator
+from ..core.spec import Spec
 from .reduce import axis_of
-from .registry import MKLDNN, EnforceNotMet, Spec, operator
 
 
 def scale_formula(attrs, specs):

@@ -8,9 +8,12 @@ from functools import partial
 
 import numpy as np
 
-from .geometry import LAYOUTS
-from .registry import EMPTY, MKLDNN, STORED, EnforceNotMet, Spec, fusion, one_for_each, operator
-from .strides import in_sequence, sum_into
+from ..core.errors import EnforceNotMet
+from ..core.fusions import fusion
+from ..core.operators import MKLDNN, one_for_each, operator
+from ..core.spec import EMPTY, STORED, Spec
+from .arrays.geometry import LAYOUTS
+from .arrays.strides import in_sequence, sum_into
 
 # Elements that are worked on at a time, so that one pass finds in the cache what the one before it left there.
 _CHUNK = 1 << 16
@@ -381,5 +384,3 @@ for _type in ("batch_norm", "sync_batch_norm"):
     )(None)
     _gradient.stages(batch_norm_grad_stages)
     _definition.gradient_program(partial(_make_gradient, _definition.make_gradient))
-
-from . import batch_norm_cuda  # noqa: E402, F401  (it declares forms of the operators above)

@@ -2,10 +2,12 @@
 
 from functools import partial
 
-from .geometry import LAYOUTS, as_nchw, is_channels_last
-from .indexing import put_along_axis
-from .registry import EnforceNotMet, Spec, operator
-from .strides import in_sequence, scratch_like, sum_into
+from ..core.errors import EnforceNotMet
+from ..core.operators import operator
+from ..core.spec import Spec
+from .arrays.geometry import LAYOUTS, as_nchw, is_channels_last
+from .arrays.indexing import put_along_axis
+from .arrays.strides import in_sequence, scratch_like, sum_into
 
 
 def check_image(x):

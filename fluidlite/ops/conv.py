@@ -7,12 +7,13 @@ nanoseconds a forward pass (or the gradient of the input) takes.
 
 import math
 
-from . import conv_cuda
-from .conv_rows import Rows
-from .conv_winograd import Winograd
-from .geometry import LAYOUTS, ConvGeometry, as_nchw, from_nchw_shape, is_channels_last
-from .registry import LIBRARIES, Spec, fusion, operator
-from .strides import in_sequence, sum_into
+from ..core.fusions import fusion
+from ..core.operators import LIBRARIES, operator
+from ..core.spec import Spec
+from .arrays.conv_rows import Rows
+from .arrays.conv_winograd import Winograd
+from .arrays.geometry import LAYOUTS, ConvGeometry, as_nchw, from_nchw_shape, is_channels_last
+from .arrays.strides import in_sequence, sum_into
 
 CONV_ATTRS = {
     "strides": [1, 1],
@@ -86,24 +87,6 @@ def _conv2d_grad(ctx, x, w, bias, dout, dx, dw, dbias):
     return in_sequence(steps)
 
 
-def _conv2d_cuda(ctx, x, w, bias, out):
-    if not conv_cuda.applies(w, bias, images=(x, out)):
-        return None
-    g = ConvGeometry(ctx.attrs, x.shape, w.shape)
-    return conv_cuda.forward(ctx, g, as_nchw(x, ctx.attrs), w, bias, as_nchw(out, ctx.attrs))
-
-
-def _conv2d_grad_cuda(ctx, x, w, bias, dout, dx, dw, dbias):
-    if not conv_cuda.applies(w, dw, dbias, images=(x, dout, dx)):
-        return None
-    g = ConvGeometry(ctx.attrs, x.shape, w.shape)
-    x, dout = as_nchw(x, ctx.attrs), as_nchw(dout, ctx.attrs)
-    steps = [conv_cuda.parameter_gradients(ctx, g, x, dout, dw, dbias, dout)]
-    if dx is not None:
-        steps.append(conv_cuda.input_gradient(ctx, g, w, dout, None, as_nchw(dx, ctx.attrs)))
-    return in_sequence(steps)
-
-
 for _type in ("conv2d", "depthwise_conv2d"):
     _definition = operator(
         _type,
@@ -119,9 +102,7 @@ for _type in ("conv2d", "depthwise_conv2d"):
         rows="Input Output",
         flops=flops_of_conv,
     )(_conv2d)
-    _definition.form("cuda")(_conv2d_cuda)
-    _gradient = _definition.gradient("Input Filter Bias", bind=True, image="Input Output@GRAD Input@GRAD")(_conv2d_grad)
-    _gradient.form("cuda")(_conv2d_grad_cuda)
+    _definition.gradient("Input Filter Bias", bind=True, image="Input Output@GRAD Input@GRAD")(_conv2d_grad)
 
 
 def with_bias(convolution, addition, specs):

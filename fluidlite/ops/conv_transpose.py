@@ -6,11 +6,12 @@ Its Filter [channels, filters / groups, height, width] is that of the convolutio
 import math
 from functools import partial
 
-from . import conv_cuda
+from ..core.errors import EnforceNotMet
+from ..core.operators import LIBRARIES, operator
+from ..core.spec import Spec
+from .arrays.geometry import LAYOUTS, ConvGeometry, as_nchw, from_nchw_shape, nchw_shape, resolve_padding
+from .arrays.strides import in_sequence, sum_into
 from .conv import choose
-from .geometry import LAYOUTS, ConvGeometry, as_nchw, from_nchw_shape, nchw_shape, resolve_padding
-from .registry import LIBRARIES, EnforceNotMet, Spec, operator
-from .strides import in_sequence, sum_into
 
 
 def output_sizes(attrs, sizes, kernel, pads, dilations):
@@ -78,25 +79,6 @@ def conv_transpose_grad(ctx, x, w, bias, dout, dx, dw, dbias):
     return in_sequence(steps)
 
 
-def conv_transpose_cuda(ctx, x, w, bias, out):
-    if not conv_cuda.applies(w, bias, images=(x, out)):
-        return None
-    g = geometry_of(ctx, x, w)
-    return conv_cuda.input_gradient(ctx, g, w, as_nchw(x, ctx.attrs), bias, as_nchw(out, ctx.attrs))
-
-
-def conv_transpose_grad_cuda(ctx, x, w, bias, dout, dx, dw, dbias):
-    if not conv_cuda.applies(w, dw, dbias, images=(x, dout, dx)):
-        return None
-    g = geometry_of(ctx, x, w)
-    image, dresult = as_nchw(x, ctx.attrs), as_nchw(dout, ctx.attrs)
-    # The image here is what a convolution has as its output, but the bias belongs to the other side.
-    steps = [conv_cuda.parameter_gradients(ctx, g, dresult, image, dw, dbias, dresult)]
-    if dx is not None:
-        steps.append(conv_cuda.forward(ctx, g, dresult, w, None, as_nchw(dx, ctx.attrs)))
-    return in_sequence(steps)
-
-
 def flops_of_conv_transpose(attrs, shapes):
     """Each input element is multiplied by each weight of its filter, and the products are summed where they meet."""
     (x,), (w,), (out,) = shapes["Input"], shapes["Filter"], shapes["Output"]
@@ -127,6 +109,5 @@ for _type in ("conv2d_transpose", "depthwise_conv2d_transpose"):
         rows="Input Output",
         flops=flops_of_conv_transpose,
     )(conv_transpose)
-    _definition.form("cuda")(conv_transpose_cuda)
     _gradient = _definition.gradient("Input Filter Bias", bind=True, image="Input Output@GRAD Input@GRAD")
-    _gradient(conv_transpose_grad).form("cuda")(conv_transpose_grad_cuda)
+    _gradient(conv_transpose_grad)

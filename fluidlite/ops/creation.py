@@ -5,10 +5,12 @@ from functools import partial
 
 import numpy as np
 
-from .dtypes import VALUE_LISTS, numpy_dtype
-from .indexing import refusal
+from ..core.dtypes import VALUE_LISTS, numpy_dtype
+from ..core.errors import EnforceNotMet
+from ..core.operators import none, operator
+from ..core.spec import Spec
+from .arrays.indexing import refusal
 from .manipulation import given, known_values
-from .registry import EnforceNotMet, Spec, none, operator
 
 
 def infer_given_shape(attrs, shape_tensor=None, shape_tensors=()):

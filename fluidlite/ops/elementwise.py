@@ -8,8 +8,10 @@ from functools import partial
 
 import numpy as np
 
-from .registry import MKLDNN, EnforceNotMet, Spec, operator
-from .strides import in_sequence, scratch_like, sum_into
+from ..core.errors import EnforceNotMet
+from ..core.operators import MKLDNN, operator
+from ..core.spec import Spec
+from .arrays.strides import in_sequence, scratch_like, sum_into
 
 
 def aligned(x, y, axis):

@@ -3,7 +3,7 @@
 `feed` takes column `col` of the fed list X to the variable Out; `fetch` puts the variable X into column `col` of Out.
 """
 
-from .registry import operator
+from ..core.operators import operator
 
 
 def _as_declared(attrs, x):

@@ -1,8 +1,8 @@
 """Elementary functions of each element of one tensor: powers, logarithms, sines, rounding."""
 
+from ..core.operators import LIBRARIES
 from .activation import APART, OVER_DOUT, activation, between, is_float, masked
-from .registry import LIBRARIES
-from .strides import scratch_like
+from .arrays.strides import scratch_like
 
 
 @activation("exp", unused=LIBRARIES, formula={"Out": "exp(X)"})

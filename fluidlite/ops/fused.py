@@ -2,10 +2,12 @@
 
 import math
 
+from ..core.errors import EnforceNotMet
+from ..core.operators import MKLDNN, one_for_each, operator
+from ..core.spec import Spec
 from .conv import CONV_ATTRS, flops_of_conv, infer_conv
 from .elementwise import broadcast_shape
 from .linalg import size_of
-from .registry import MKLDNN, EnforceNotMet, Spec, one_for_each, operator
 
 
 def in_line(source, target, *stages):

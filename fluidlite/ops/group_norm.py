@@ -4,9 +4,11 @@ Group normalization (Wu and He, https://arxiv.org/abs/1803.08494) and, where eac
 instance normalization (Ulyanov et al., https://arxiv.org/abs/1607.08022).
 """
 
-from .geometry import LAYOUTS, is_channels_last
+from ..core.errors import EnforceNotMet
+from ..core.operators import operator
+from ..core.spec import Spec
+from .arrays.geometry import LAYOUTS, is_channels_last
 from .layer_norm import flops_of_normalization
-from .registry import EnforceNotMet, Spec, operator
 
 
 class Groups:
@@ -201,6 +203,3 @@ def instance_norm_grad(ctx, x, scale, mean, inverse, dy, dx, dscale, dbias):
         find(groups.of_groups(inverse))
 
     return step
-
-
-from . import normalization_cuda  # noqa: E402, F401  (it declares forms of the operators above, and of layer_norm)

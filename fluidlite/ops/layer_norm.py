@@ -2,9 +2,11 @@
 
 import math
 
+from ..core.errors import EnforceNotMet
+from ..core.operators import operator
+from ..core.spec import Spec
+from .arrays.strides import sum_into
 from .linalg import size_of
-from .registry import EnforceNotMet, Spec, operator
-from .strides import sum_into
 
 
 def infer_layer_norm(attrs, x, scale, bias):

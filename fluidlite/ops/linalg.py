@@ -5,8 +5,10 @@ from functools import partial
 
 import numpy as np
 
-from .registry import MKLDNN, EnforceNotMet, Spec, operator
-from .strides import in_sequence, is_matrix, matrix_of, scratch_like, sum_into
+from ..core.errors import EnforceNotMet
+from ..core.operators import MKLDNN, operator
+from ..core.spec import Spec
+from .arrays.strides import in_sequence, is_matrix, matrix_of, scratch_like, sum_into
 
 
 def size_of(dimensions):

@@ -4,11 +4,14 @@ from functools import partial
 
 import numpy as np
 
+from ..core.errors import EnforceNotMet
+from ..core.fusions import fusion
+from ..core.operators import operator
+from ..core.spec import Spec
 from .activation import LOG_ONE_PLUS_EXP
-from .indexing import put_along_axis, refusal, take
+from .arrays.indexing import put_along_axis, refusal, take
+from .arrays.strides import in_sequence, scratch_like, sum_into
 from .reduce import axis_of, kept_shape
-from .registry import EnforceNotMet, Spec, fusion, operator
-from .strides import in_sequence, scratch_like, sum_into
 
 # What Fluid puts in the place of an infinite loss.
 _LARGEST = 1e20
@@ -667,6 +670,3 @@ def rank_loss_grad(ctx, label, left, right, dout, dleft, dright):
             xp.subtract(result, label, out=result)
             xp.multiply(result, sign, out=result)
             xp.multiply(dout, result, out=result)
-
-
-from . import loss_cuda  # noqa: E402, F401  (it declares forms of the operators above)

@@ -5,12 +5,14 @@ from functools import partial
 
 import numpy as np
 
-from .dtypes import numpy_dtype
-from .indexing import add_at, index_check, put_rows
+from ..core.dtypes import numpy_dtype
+from ..core.errors import EnforceNotMet
+from ..core.operators import MKLDNN, none, operator
+from ..core.spec import Spec, parse_slots
+from .arrays.indexing import add_at, index_check, put_rows
+from .arrays.strides import in_sequence, sum_into
 from .linalg import size_of
 from .reduce import axis_of
-from .registry import MKLDNN, EnforceNotMet, Spec, none, operator, parse_slots
-from .strides import in_sequence, sum_into
 
 
 def known_values(spec):

@@ -4,7 +4,8 @@ In the formulas, p is the parameter, g its gradient, and lr the learning rate, a
 at every step.
 """
 
-from .registry import EnforceNotMet, operator
+from ..core.errors import EnforceNotMet
+from ..core.operators import operator
 
 
 def update_rule(type, inputs, updates, attrs=None, types=None, choices=None, flat="", packed=""):
@@ -407,6 +408,3 @@ def clip_by_norm(ctx, x, out):
         xp.multiply(x, factor, out=out)
 
     return step
-
-
-from . import optimizer_cuda  # noqa: E402, F401  (it declares forms of the operators above)

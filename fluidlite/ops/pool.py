@@ -10,8 +10,10 @@ from functools import partial
 
 import numpy as np
 
-from . import pool_cuda
-from .geometry import (
+from ..core.errors import EnforceNotMet
+from ..core.operators import LIBRARIES, operator
+from ..core.spec import STORED, Spec
+from .arrays.geometry import (
     LAYOUTS,
     as_nchw,
     from_nchw_shape,
@@ -21,9 +23,8 @@ from .geometry import (
     resolve_padding,
     tap_range,
 )
-from .registry import LIBRARIES, STORED, EnforceNotMet, Spec, operator
-from .strides import in_sequence, scratch_like
-from .windows import adaptive_bounds, averaging, first_maxima, multiply, spread_maxima
+from .arrays.strides import in_sequence, scratch_like
+from .arrays.windows import adaptive_bounds, averaging, first_maxima, multiply, spread_maxima
 
 # So many elements of all arrays that one gradient needs stay in the cache.
 _CHUNK = 1 << 15
@@ -43,7 +44,7 @@ _ATTRS = {
 }
 
 
-class _Geometry:
+class Geometry:
     """The windows of one pooling, from its attributes and the input shape."""
 
     def __init__(self, attrs, x_shape):
@@ -136,7 +137,7 @@ class _Geometry:
 
 
 def _infer(attrs, x):
-    g = _Geometry(attrs, x.shape)
+    g = Geometry(attrs, x.shape)
     return Spec(from_nchw_shape((g.batch, g.channels, *g.outputs), attrs), x.dtype)
 
 
@@ -364,7 +365,7 @@ def _flops(attrs, shapes):
 )
 def pool2d(ctx, x, out):
     xp, attrs = ctx.xp, ctx.attrs
-    g = _Geometry(attrs, x.shape)
+    g = Geometry(attrs, x.shape)
     image, result = as_nchw(x, attrs), as_nchw(out, attrs)
     if attrs["global_pooling"]:
         reduce = xp.amax if attrs["pooling_type"] == "max" else xp.mean
@@ -388,13 +389,7 @@ def pool2d(ctx, x, out):
     return in_sequence(steps)
 
 
-@pool2d.form("cuda")
-def pool2d_cuda(ctx, x, out):
-    image, result = as_nchw(x, ctx.attrs), as_nchw(out, ctx.attrs)
-    return pool_cuda.pool(ctx, _Geometry(ctx.attrs, x.shape), image, result, _kind(ctx.attrs))
-
-
-def _kind(attrs):
+def kind_of(attrs):
     """What a window becomes, for `pool_cuda`."""
     if attrs["pooling_type"] == "max":
         return "max"
@@ -404,7 +399,7 @@ def _kind(attrs):
 
 @pool2d.gradient("X Out", bind=True, image="X Out Out@GRAD X@GRAD")
 def pool2d_grad(ctx, x, out, dout, dx):
-    g = _Geometry(ctx.attrs, x.shape)
+    g = Geometry(ctx.attrs, x.shape)
     arrays = [as_nchw(array, ctx.attrs) for array in (x, out, dout, dx)]
     is_max = ctx.attrs["pooling_type"] == "max"
     if ctx.attrs["global_pooling"] and not is_max:
@@ -424,12 +419,6 @@ def pool2d_grad(ctx, x, out, dout, dx):
     clear = [] if covered else [partial(arrays[-1].fill, 0)]
     gradient = _max_gradient if is_max else _mean_gradient
     return in_sequence([*clear, *gradient(ctx, g, *arrays)])
-
-
-@pool2d_grad.form("cuda")
-def pool2d_grad_cuda(ctx, x, out, dout, dx):
-    arrays = [as_nchw(array, ctx.attrs) for array in (x, out, dout, dx)]
-    return pool_cuda.pool_gradient(ctx, _Geometry(ctx.attrs, x.shape), *arrays, _kind(ctx.attrs))
 
 
 def _global_mean_gradient(ctx, g, image, result, dresult, dimage):
@@ -461,15 +450,15 @@ def _mean_gradient(ctx, g, image, result, dresult, dimage):
         yield partial(xp.copyto, dimage[source], share)
 
 
-def _geometry_with_index(attrs, x_shape):
-    return _Geometry({**_ATTRS, **attrs, "pooling_type": "max"}, x_shape)
+def geometry_with_index(attrs, x_shape):
+    return Geometry({**_ATTRS, **attrs, "pooling_type": "max"}, x_shape)
 
 
 def _window_bounds(attrs, x_shape):
     """The windows of `max_pool2d_with_index` along H and along W."""
     if len(x_shape) != 4:
         raise EnforceNotMet(f"pooling needs a 4-D input, got shape {list(x_shape)}")
-    g = _geometry_with_index(attrs, x_shape)
+    g = geometry_with_index(attrs, x_shape)
     if attrs["adaptive"] and not attrs["global_pooling"]:
         return [adaptive_bounds(size, count) for size, count in zip(x_shape[2:], g.outputs, strict=True)]
     return [
@@ -481,7 +470,7 @@ def _window_bounds(attrs, x_shape):
 
 
 def _infer_with_index(attrs, x):
-    g = _geometry_with_index(attrs, x.shape)
+    g = geometry_with_index(attrs, x.shape)
     shape = (g.batch, g.channels, *g.outputs)
     return Spec(shape, x.dtype), Spec(shape, np.dtype(np.int32))
 
@@ -501,17 +490,6 @@ def max_pool2d_with_index(ctx, x, out, mask):
     return first_maxima(ctx, _window_bounds(ctx.attrs, x.shape), x, out, mask)
 
 
-@max_pool2d_with_index.form("cuda")
-def max_pool2d_with_index_cuda(ctx, x, out, mask):
-    return pool_cuda.pool(ctx, _geometry_with_index(ctx.attrs, x.shape), x, out, "max", mask)
-
-
 @max_pool2d_with_index.gradient("Mask", shapes="X", bind=True)
 def max_pool2d_with_index_grad(ctx, mask, x, dout, dx):
     return spread_maxima(ctx, mask, dout, dx)
-
-
-@max_pool2d_with_index_grad.form("cuda")
-def max_pool2d_with_index_grad_cuda(ctx, mask, x, dout, dx):
-    g = _geometry_with_index(ctx.attrs, x.shape)
-    return pool_cuda.pool_gradient(ctx, g, None, None, dout, dx, "max", mask)

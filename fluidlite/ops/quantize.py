@@ -5,7 +5,9 @@ A scale s is the largest magnitude that can be told apart: x becomes round(clip(
 
 import numpy as np
 
-from .registry import EnforceNotMet, Spec, operator
+from ..core.errors import EnforceNotMet
+from ..core.operators import operator
+from ..core.spec import Spec
 
 
 def levels(bits):

@@ -4,8 +4,9 @@ from functools import partial
 
 import numpy as np
 
+from ..core.errors import EnforceNotMet
+from ..core.operators import MKLDNN, operator
 from .creation import BATCH_SIZE_LIKE, infer_batch_size_like, infer_given_shape
-from .registry import MKLDNN, EnforceNotMet, operator
 
 
 def infer_real(attrs, *shape_tensors):

@@ -5,8 +5,10 @@ from functools import partial
 
 import numpy as np
 
-from .registry import EnforceNotMet, Spec, one_for_each, operator
-from .strides import in_sequence, scratch_like, sum_into
+from ..core.errors import EnforceNotMet
+from ..core.operators import one_for_each, operator
+from ..core.spec import Spec
+from .arrays.strides import in_sequence, scratch_like, sum_into
 
 
 def reduced_axes(attrs, rank):
@@ -431,5 +433,3 @@ def argument(type, name):
 
 argument("arg_max", "argmax")
 argument("arg_min", "argmin")
-
-from . import reduce_cuda  # noqa: E402, F401  (it declares forms of the operators above)

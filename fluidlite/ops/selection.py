@@ -4,12 +4,14 @@ from functools import partial
 
 import numpy as np
 
-from .indexing import add_at, fill_rows, index_check
+from ..core.errors import EnforceNotMet
+from ..core.operators import operator
+from ..core.spec import Spec
+from .arrays.indexing import add_at, fill_rows, index_check
+from .arrays.strides import in_sequence
 from .loss import same_sizes
 from .manipulation import coordinates, given
 from .reduce import axis_of
-from .registry import EnforceNotMet, Spec, operator
-from .strides import in_sequence
 
 
 def infer_where(attrs, condition, x, y):

@@ -10,7 +10,7 @@ import struct
 
 import numpy as np
 
-from ..ops.dtypes import VarType, numpy_dtype, var_type
+from ..core.dtypes import VarType, numpy_dtype, var_type
 
 _DIMS = 32  # as many as any NumPy allows
 _LONGEST_DESC = 16 + 11 * _DIMS

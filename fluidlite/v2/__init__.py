@@ -3,7 +3,7 @@
 The other API that Paddle had there (`paddle.v2.layer`, `paddle.v2.trainer`, ...) came before Fluid.
 """
 
-from .. import paddle_imports
+from ..porting import paddle_imports
 
 paddle_imports.install_v2()
 

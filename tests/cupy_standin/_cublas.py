@@ -1,4 +1,4 @@
-"""What `fluidlite.engine.cublas` calls of cuBLAS, on the stand-in's memory."""
+"""What `fluidlite.engine.gpu.cublas` calls of cuBLAS, on the stand-in's memory."""
 
 import numpy as np
 
@@ -67,5 +67,5 @@ def _matrices(dtype, pointer, line, step, count, shape, turned):
 
 
 def load(cupy):
-    """Stands for `fluidlite.engine.cublas.library`."""
+    """Stands for `fluidlite.engine.gpu.cublas.library`."""
     return Library()

@@ -199,7 +199,7 @@ def work_by_kind(events, steps, program, batch):
         list of dict: `type`, `step_s` in each step, and either `flops`, of matrix products, or `bytes`, of all inputs
         and outputs once.
     """
-    from fluidlite.ops import registry
+    from fluidlite.core import operators
 
     block = program.global_block()
     times, calls, updates = {}, {}, set()
@@ -216,7 +216,7 @@ def work_by_kind(events, steps, program, batch):
             continue
         row = {"type": kind, "step_s": times[kind] / steps}
         flops = sum(nets.products_of(op, block, batch) for op in ops)
-        unread = registry.find(kind).shape_only
+        unread = operators.find(kind).shape_only
         row.update({"flops": flops} if flops else {"bytes": sum(traffic(op, block, batch, unread) for op in ops)})
         rows.append(row)
     return rows

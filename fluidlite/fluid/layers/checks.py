@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ...ops.dtypes import numpy_dtype
-from ...ops.registry import EnforceNotMet
+from ...core.dtypes import numpy_dtype
+from ...core.errors import EnforceNotMet
 from ..framework import UserFrame, Variable
 from ..layer_helper import LayerHelper
 from ..messages import described

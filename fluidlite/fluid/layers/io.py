@@ -1,6 +1,6 @@
 """Variables that are fed, and loaders that feed them."""
 
-from ...ops.dtypes import VarType, var_type
+from ...core.dtypes import VarType, var_type
 from .. import unique_name
 from ..layer_helper import LayerHelper
 from ..messages import described

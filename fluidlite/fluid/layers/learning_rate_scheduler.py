@@ -2,7 +2,7 @@
 
 import math
 
-from ...ops.dtypes import VarType
+from ...core.dtypes import VarType
 from ..framework import Variable, default_main_program
 from .manipulation import cast
 from .math import elementwise_min

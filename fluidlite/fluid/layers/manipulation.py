@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ...ops.dtypes import var_type
+from ...core.dtypes import var_type
 from ..framework import Variable
 from ..layer_helper import LayerHelper
 from .checks import append, check_dtype, check_variable, check_variables, integer, integers, numbers_or_variables, truth

@@ -4,17 +4,7 @@ import numpy as np
 
 from ..framework import Variable
 from ..layer_helper import LayerHelper
-from .checks import (
-    append,
-    check_dtype,
-    check_variable,
-    check_variables,
-    documented,
-    integer,
-    integers,
-    number,
-    truth,
-)
+from .checks import append, check_dtype, check_variable, check_variables, documented, integer, integers, number, truth
 from .tensor import assign
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ...ops.dtypes import VarType, numpy_dtype, var_type
+from ...core.dtypes import VarType, numpy_dtype, var_type
 from .. import unique_name
 from ..framework import Variable
 from ..messages import described

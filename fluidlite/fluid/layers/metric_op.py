@@ -1,6 +1,6 @@
 """Metrics."""
 
-from ...ops.dtypes import VarType
+from ...core.dtypes import VarType
 from ..layer_helper import LayerHelper
 from .checks import check_dtype
 from .tensor import topk

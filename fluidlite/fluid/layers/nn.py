@@ -2,8 +2,8 @@
 
 import math
 
-from ...ops.dtypes import VarType, var_type
-from ...ops.registry import EnforceNotMet
+from ...core.dtypes import VarType, var_type
+from ...core.errors import EnforceNotMet
 from ..framework import UserFrame, Variable
 from ..initializer import Constant, Normal
 from ..layer_helper import LayerHelper

@@ -2,22 +2,13 @@
 
 import numpy as np
 
-from ...ops.dtypes import VALUE_LISTS, VarType, numpy_dtype, var_type
+from ...core.dtypes import VALUE_LISTS, VarType, numpy_dtype, var_type
 from ..framework import Variable
 from ..initializer import Constant
 from ..layer_helper import LayerHelper
 from ..messages import described
 from ..param_attr import ParamAttr
-from .checks import (
-    append,
-    check_dtype,
-    check_variable,
-    integer,
-    integers,
-    number,
-    numbers_or_variables,
-    truth,
-)
+from .checks import append, check_dtype, check_variable, integer, integers, number, numbers_or_variables, truth
 
 __all__ = [
     "create_tensor",

@@ -1,0 +1,76 @@
+"""Attributes of operators: their types in saved Programs, and their values in plain Python."""
+
+import numpy as np
+
+from .errors import EnforceNotMet
+
+# What every operator of Paddle has beside its own attributes, with the defaults.
+COMMON_ATTRS = {"op_role": 0, "op_role_var": [], "op_namescope": "/", "op_callstack": [], "op_device": ""}
+COMMON_TYPES = {
+    "op_role": "INT",
+    "op_role_var": "STRINGS",
+    "op_namescope": "STRING",
+    "op_callstack": "STRINGS",
+    "op_device": "STRING",
+}
+
+_INT32 = range(-(2**31), 2**31)
+
+
+def type_of(value):
+    """The type of attribute that a value is, as far as it shows: a list without elements is one of small integers."""
+    if isinstance(value, (list, tuple, np.ndarray)):
+        types = {type_of(one) for one in value}
+        for one in ("FLOAT", "LONG", "INT", "BOOLEAN", "STRING", "BLOCK"):
+            if one in types:
+                return one + "S"
+        return "INTS"
+    if isinstance(value, (bool, np.bool_)):
+        return "BOOLEAN"
+    if isinstance(value, (int, np.integer)):
+        return "INT" if int(value) in _INT32 else "LONG"
+    if isinstance(value, (float, np.floating)):
+        return "FLOAT"
+    if isinstance(value, (str, bytes)):
+        return "STRING"
+    return "BLOCK"
+
+
+def attr_value(type, value):
+    """`value` as plain Python of an attribute type that `attr_type` returns.
+
+    Raises:
+        EnforceNotMet: the type cannot hold the value.
+    """
+    try:
+        if type.endswith("S"):
+            return [_PLAIN[type[:-1]](one) for one in value]
+        return _PLAIN[type](value)
+    except (TypeError, ValueError, OverflowError):
+        raise EnforceNotMet(f"{value!r} cannot be an attribute of the type {type}") from None
+
+
+def _integer(low, high):
+    def plain(value):
+        number = int(value)
+        if number != value or not low <= number < high:
+            raise ValueError
+        return number
+
+    return plain
+
+
+def _text(value):
+    if not isinstance(value, (str, bytes)):
+        raise TypeError
+    return value
+
+
+_PLAIN = {
+    "INT": _integer(-(2**31), 2**31),
+    "LONG": _integer(-(2**63), 2**63),
+    "FLOAT": float,
+    "STRING": _text,
+    "BOOLEAN": bool,
+    "BLOCK": lambda block: block,
+}

@@ -1,0 +1,1 @@
+"""How a plan runs on a GPU, through CuPy: streams, CUDA graphs, transfers, cuBLAS."""

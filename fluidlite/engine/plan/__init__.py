@@ -1,0 +1,1 @@
+"""From the operators of a block to what is replayed: lowering, passes, placement, binding."""

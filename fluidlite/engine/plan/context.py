@@ -1,0 +1,147 @@
+"""What a kernel sees of the engine."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..device import CPU
+
+
+class Setting(NamedTuple):
+    """What all kernels of a plan have in common.
+
+    Attributes:
+        device: where they run.
+        seed: of random operators that have none of their own.
+        scope: whose `step` counts the runs that drew random numbers.
+        feeds: how the plan is fed; on a GPU it holds that count, too.
+        checks: where kernels on a GPU note bad values.
+    """
+
+    device: Any = CPU
+    seed: int = 0
+    scope: Any = None
+    feeds: Any = None
+    checks: Any = None
+
+
+class Context:
+    """Given to a kernel beside its arrays.
+
+    Attributes:
+        xp: the array module (NumPy or CuPy) of every array that the kernel gets.
+        attrs: the operator's attributes, defaults filled in.
+        form: under which name operators have kernels of their own for the device ("cuda"); None on the CPU.
+        counts: how many elements of `flat` slots belong to each of the operators that run as one; None for one alone.
+        first, rows, batch: the kernel's arrays hold the rows [first, first + rows) of a batch of `batch` rows; without
+            shards, or where nothing has rows, (0, 1, 1).
+    """
+
+    __slots__ = (
+        "xp",
+        "form",
+        "attrs",
+        "first",
+        "rows",
+        "batch",
+        "counts",
+        "_setting",
+        "_pool",
+        "_blocks",
+        "_index",
+        "_op",
+        "_places",
+    )
+
+    def __init__(self, setting, attrs, pool=None, index=0, part=(0, 1, 1), op=None):
+        self.xp, self.form = setting.device.xp, setting.device.form
+        self.attrs = attrs
+        self.first, self.rows, self.batch = part
+        self.counts = None
+        self._setting = setting
+        self._pool = pool
+        self._blocks = []
+        self._index = index
+        self._op = op
+        self._places = None  # which of the operators that run as one each element belongs to
+
+    @property
+    def tf32(self):
+        """On a GPU: whether products of float32 matrices may round their factors to 10 bits."""
+        return self._setting.device.tf32
+
+    def in_batch(self, count):
+        """How many there are in the whole batch, when there are `count` in the kernel's rows."""
+        return count * self.batch // self.rows
+
+    def spread(self, numbers):
+        """`numbers`, one for each of the operators that run as one, as an array that broadcasts over `flat` slots."""
+        if len(numbers) == 1:
+            return numbers
+        if self.xp is np:
+            return numbers[:1] if (numbers == numbers[0]).all() else np.repeat(numbers, self.counts)
+        if self._places is None:
+            self._places = self.xp.asarray(np.repeat(np.arange(len(numbers), dtype=np.int32), self.counts))
+        return numbers[self._places]
+
+    def scratch(self, shape, dtype=np.float32):
+        """A C-contiguous buffer with arbitrary contents that only this operator uses while it runs (bind time only).
+
+        Other operators use the same memory before and after: nothing in it survives from step to step.
+        """
+        array, block = self._pool.array(shape, dtype)
+        self._blocks.append(block)
+        return array
+
+    def release_scratch(self):
+        """Let later operators have the scratch buffers of this one."""
+        for block in self._blocks:
+            self._pool.free(block)
+        self._blocks.clear()
+
+    def generator(self, seed=0, every_step=False, skip=0):
+        """A random generator for this operator, the same on every run of the same Program.
+
+        Without a `seed` of its own (0), the operator draws other numbers at every step.  With one it draws the same
+        numbers each time, as in Fluid, unless `every_step` asks for others.  `skip` leaves out as many of the
+        generator's blocks of 256 bits.
+        """
+        step = 0 if seed and not every_step else self._setting.scope.step
+        return np.random.Generator(np.random.Philox(key=self.random_key(seed), counter=[skip, 0, step, 0]))
+
+    def random_key(self, seed=0):
+        """The key of the operator's Philox generator (two uint64)."""
+        return np.array([seed or self._setting.seed, self._index], dtype=np.int64).view(np.uint64)
+
+    def random_step(self):
+        """On a GPU: the third word of the counter of Philox, for numbers that differ at every step (a uint64 array)."""
+        return self._setting.feeds.step
+
+    def function(self, code, name, defines=()):
+        """On a GPU: a kernel of CUDA C source (see `fluidlite.ops.cuda.launch`)."""
+        return self._setting.device.function(code, name, tuple(defines))
+
+    @property
+    def null(self):
+        """On a GPU: what is passed to a kernel for an array that is not there."""
+        return self._setting.device.null
+
+    @property
+    def flaw(self):
+        """On a GPU: two int64, the first of which is not 0 once a check has failed; None in a plan without checks.
+
+        What keeps values from one run to the next leaves them as they are then: the error comes with the next fetch.
+        """
+        return self._setting.checks.flaw
+
+    def check(self, message):
+        """On a GPU: announce a check of values, whose failure is told when something is fetched.
+
+        Args:
+            message (str): what is wrong, with "{value}" for the bad value.
+        Returns:
+            (array of two int64, int): a kernel that meets a bad value writes the number into the first element, if that
+            is 0, and the value into the second.
+        """
+        number = self._setting.checks.add(message, self._op)
+        return self._setting.checks.flaw, number

@@ -1,0 +1,179 @@
+"""Many update operators as one, over one flat arena.
+
+An optimizer has one operator for each parameter.  Those with equal attributes and one learning rate work element by
+element, so they may as well run over the concatenation of all parameters, all gradients, all moments: a few passes
+instead of a few for each parameter.  The parameters stay what they are, arrays in the scope, but those arrays become
+views of an arena; gradients are written where the arena of gradients has their place.
+"""
+
+from collections import Counter
+
+from ..tensors import Arena
+from .shards import add_up
+from .steps import blamed
+
+# Elements of one piece of the arena: what one pass leaves in the cache serves the next.
+_PIECE = 65536
+# A piece for another thread is not worth its while below this.
+_LEAST = 8192
+# Each member starts at a multiple of so many elements.
+_ALIGNMENT = 16
+
+
+class Group:
+    """Update steps that run as one; takes a step's place in a plan.
+
+    Attributes:
+        members: the steps.
+        offsets: where in the arena each member lies; `size` is the arena's.
+        gradients: names of the members' gradients.
+        parts: gradient -> name of its parts, one for each shard, where the group is to add them up.
+        arenas: slot -> Arena of persistable variables.
+        gradient, storage: while a plan is bound, the arena of gradients: (shards, size) where there are parts; the
+            first row is for sums.
+    """
+
+    def __init__(self, members, specs):
+        self.members = members
+        self.op, self.index, self.definition = members[0].op, members[0].index, members[0].definition
+        self.offsets, self.size = [], 0
+        for member in members:
+            self.offsets.append(self.size)
+            self.size += -(-specs[member.inputs["Param"][0]].size // _ALIGNMENT) * _ALIGNMENT
+        self.sizes = [specs[member.inputs["Param"][0]].size for member in members]
+        self.gradients = [member.inputs["Grad"][0] for member in members]
+        self.parts = {}
+        self.gradient = self.storage = None
+        self.reads = [name for member in members for name in member.reads]
+        self.writes = [name for member in members for name in member.writes]
+
+    def absorb(self, additions):
+        """Do what the steps `additions` (gradient -> step) would: add up the parts of gradients."""
+        self.parts = {name: step.reads[0] for name, step in additions.items()}
+        self.reads = [self.parts.get(name, name) for name in self.reads]
+
+    def claim(self, scope, device):
+        """Lay the members' persistable variables out in arenas; False where one of them lies in another arena."""
+        definition = self.definition
+        self.arenas = {}
+        wanted = [(slot, self.offsets, self.size) for slot in definition.flat if slot != "Grad"]
+        wanted += [(slot, range(len(self.members)), len(self.members)) for slot in definition.packed]
+        for slot, offsets, size in wanted:
+            names = [member.inputs[slot][0] for member in self.members]
+            try:
+                arena = Arena.of([scope.var(name).get_tensor() for name in names], offsets, size, device)
+            except MemoryError as error:
+                raise blamed(error, self.op) from error
+            if arena is None:
+                return False
+            self.arenas[slot] = arena
+        return True
+
+    def pieces(self, threads):
+        """Slices of the arena that together cover it, of about equal sizes."""
+        count = max(-(-self.size // _PIECE), min(threads, self.size // _LEAST), 1)
+        count = -(-count // threads) * threads if count > threads else count
+        step = -(-self.size // count // _ALIGNMENT) * _ALIGNMENT
+        return [slice(start, min(start + step, self.size)) for start in range(0, self.size, step)]
+
+    def additions_in(self, piece):
+        """The stretches of a piece in which parts are to be added up (list of slices)."""
+        found = []
+        for name, offset, size in zip(self.gradients, self.offsets, self.sizes, strict=True):
+            start, stop = max(offset, piece.start), min(offset + size, piece.stop)
+            if name in self.parts and start < stop:
+                if found and start - found[-1].stop < _ALIGNMENT:
+                    start = found.pop().start
+                found.append(slice(start, stop))
+        return found
+
+    def members_in(self, piece):
+        """The members that reach into a piece, as a slice, and how many elements of it belong to each."""
+        ends = [*self.offsets[1:], self.size]
+        inside = [number for number, end in enumerate(ends) if self.offsets[number] < piece.stop and end > piece.start]
+        counts = [min(ends[n], piece.stop) - max(self.offsets[n], piece.start) for n in inside]
+        return slice(inside[0], inside[-1] + 1), counts
+
+
+def group_updates(order, specs, scope, device, is_persistable, wanted):
+    """Put groups in the place of the update steps of a schedule; each runs where its last member did.
+
+    Args:
+        order: the phases of the plan, as (of_rows, steps).
+        device: where the plan runs.
+    """
+    taken = set()
+    order = [
+        (of_rows, steps if of_rows else _grouped(steps, specs, scope, device, is_persistable, taken))
+        for of_rows, steps in order
+    ]
+    groups = [step for _, steps in order for step in steps if isinstance(step, Group)]
+    if not groups:
+        return order
+    steps = [step for _, steps in order for step in steps]
+    readers = Counter(name for step in steps for name in step.reads)
+    additions = {step.writes[0]: step for step in steps if step.definition is add_up}
+    gone = set()
+    for group in groups:
+        alone = {n: additions[n] for n in group.gradients if n in additions and readers[n] == 1 and n not in wanted}
+        group.absorb(alone)
+        gone.update(alone.values())
+    return [(of_rows, [step for step in steps if step not in gone]) for of_rows, steps in order]
+
+
+def _grouped(steps, specs, scope, device, is_persistable, taken):
+    """The whole steps of one phase, with groups in the place of update steps.
+
+    A gradient has its place in the arena of one group; those in `taken` have one, and the new ones are added.
+    """
+    alike = {}
+    for number, step in enumerate(steps):
+        key = _key(step, specs, is_persistable)
+        if key is not None:
+            alike.setdefault(key, []).append(number)
+    made, gone = {}, set()
+    for numbers in alike.values():
+        if _may_move(steps, numbers):
+            group = Group([steps[number] for number in numbers], specs)
+            if taken.isdisjoint(group.gradients) and group.claim(scope, device):
+                taken.update(group.gradients)
+                made[numbers[-1]] = group
+                gone.update(numbers)
+    return [made.get(number, step) for number, step in enumerate(steps) if number in made or number not in gone]
+
+
+def _key(step, specs, is_persistable):
+    """What steps that can run as one have in common; None for a step that cannot."""
+    definition = step.definition
+    if not definition.flat:
+        return None
+    for slot in definition.flat | definition.packed:
+        names = step.inputs.get(slot, ())
+        if len(names) != 1 or is_persistable(names[0]) == (slot == "Grad"):
+            return None
+    for slot, source in definition.inplace.items():
+        if step.outputs.get(slot) != step.inputs[source]:
+            return None
+    shared = {slot: names for slot, names in step.inputs.items() if slot not in definition.flat | definition.packed}
+    dtypes = [specs[step.inputs[slot][0]].dtype for slot in sorted(definition.flat)]
+    # A Program's operator has attributes, too, that no kernel reads: the names of its variables among them.
+    attrs = {name: step.attrs[name] for name in definition.attrs}
+    return definition.type, repr(sorted(attrs.items())), repr(sorted(shared.items())), repr(dtypes)
+
+
+def _may_move(steps, numbers):
+    """Whether nothing between the members of a group minds that all of them run where the last one does."""
+    slots = steps[numbers[0]].definition.flat | steps[numbers[0]].definition.packed
+    names = [steps[number].inputs[slot][0] for number in numbers for slot in slots]
+    if len(set(names)) < len(names):
+        return False  # each needs a place of its own
+    members = set(numbers)
+    reads, writes = set(), set()
+    for number in range(numbers[0], numbers[-1]):
+        step = steps[number]
+        if number in members:
+            reads.update(step.reads)
+            writes.update(step.writes)
+        elif not (writes.isdisjoint(step.reads) and writes.isdisjoint(step.writes) and reads.isdisjoint(step.writes)):
+            return False
+    return True

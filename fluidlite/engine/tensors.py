@@ -1,0 +1,144 @@
+"""Values: tensors, alone or in one flat array."""
+
+import threading
+
+import numpy as np
+
+from ..core.dtypes import numpy_dtype, var_type
+from .arrays import host, is_on_gpu, is_on_host, on_gpu, shared, write
+
+
+class Changes:
+    """How often values have changed in any scope: plans compute anew what they derived from older ones."""
+
+    def __init__(self):
+        self.count = 0
+        self._lock = threading.Lock()
+
+    def note(self, seen=None):
+        """Count a change; returns the new count, or `seen` if others have changed something since that."""
+        with self._lock:
+            fresh = seen == self.count
+            self.count += 1
+            return self.count if fresh else seen
+
+
+changes = Changes()
+
+
+class LoDTensor:
+    """The value of a variable.
+
+    A plan is bound to the array inside, so a new value of the same shape and dtype is copied into it; any other value
+    replaces it, and plans that were bound to it bind again at their next run.
+
+    Attributes:
+        array: the NumPy or CuPy array, or None while there is no value.
+    """
+
+    __slots__ = ("array", "_lod", "_place")
+
+    def __init__(self, array=None, lod=None):
+        self._place = None  # in which Arena, and where
+        self.array = array if array is None else on_gpu(array) if is_on_gpu(array) else np.ascontiguousarray(array)
+        self._lod = [list(level) for level in lod or []]
+
+    def set(self, array, place=None):
+        """Give the tensor a value: anything NumPy can make an array of a Fluid data type of.
+
+        Args:
+            array: the value.
+            place: where it is to lie; None for the CPU, or where the tensor's value, if it has one of that shape, lies.
+        """
+        array = host(on_gpu(array)) if is_on_gpu(array) else np.asarray(array)
+        numpy_dtype(array.dtype)
+        if self.array is None or self.array.shape != array.shape or self.array.dtype != array.dtype:
+            self.array = np.array(array, order="C") if place is None else place.device.copy(array)
+        elif is_on_host(self.array):
+            self.array[...] = array
+        else:
+            write(self.array, array)
+        changes.note()
+
+    def __array__(self, dtype=None, copy=None):
+        if self.array is None:
+            raise ValueError("the tensor has no value; run the startup program first, or set() it")
+        return np.array(host(self.array), dtype=dtype)
+
+    def __dlpack__(self, **options):
+        return shared(self.array).__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self.array.__dlpack_device__()
+
+    def _lies_in_arena(self):
+        # An array that was set since is not the view that was put there.
+        return self._place is not None and self.array.base is self._place[0].array
+
+    def shape(self):
+        """The sizes of its dimensions (list of int)."""
+        return [] if self.array is None else list(self.array.shape)
+
+    def _dtype(self):
+        return var_type(self.array.dtype)
+
+    def _is_initialized(self):
+        return self.array is not None
+
+    def lod(self):
+        """Sequence boundaries as offsets (list of lists of int)."""
+        return [list(level) for level in self._lod]
+
+    def set_lod(self, lod):
+        """Set sequence boundaries from offsets, e.g. [[0, 2, 5]]."""
+        for level in lod:
+            if not level or level[0] != 0 or any(b < a for a, b in zip(level, level[1:], strict=False)):
+                raise ValueError(f"the offsets of a LoD level start at 0 and do not fall, got {list(level)}")
+        self._lod = [list(level) for level in lod]
+
+    def recursive_sequence_lengths(self):
+        """Sequence lengths, e.g. [[2, 3]] for the offsets [[0, 2, 5]]."""
+        return [[b - a for a, b in zip(level, level[1:], strict=False)] for level in self._lod]
+
+    def set_recursive_sequence_lengths(self, lengths):
+        """Set sequence boundaries from lengths, e.g. [[2, 3]]."""
+        self.set_lod([[0, *np.cumsum(level).tolist()] for level in lengths])
+
+    def has_valid_recursive_sequence_lengths(self):
+        """Whether each level's last offset is the number of pieces in the next level (the rows of the array, last)."""
+        sizes = [len(level) - 1 for level in self._lod[1:]] + self.shape()[:1]
+        return all(level[-1] == size for level, size in zip(self._lod, sizes, strict=False))
+
+    def __repr__(self):
+        return f"LoDTensor(shape={self.shape()}, lod={self._lod}, array={self.array!r})"
+
+
+class Arena:
+    """One flat array, of which the arrays of several tensors are views, so that all can be worked on as one.
+
+    Attributes:
+        array: the flat array; what lies between the tensors is arbitrary.
+    """
+
+    def __init__(self, array):
+        self.array = array
+
+    @classmethod
+    def of(cls, tensors, offsets, size, device):
+        """The arena of `size` elements in which the tensors lie at `offsets`; None if one lies in another arena.
+
+        Tensors that lie in none are moved into a new one.
+        """
+        for tensor in tensors:
+            device.hold(tensor)
+        places = [tensor._place if tensor._lies_in_arena() else None for tensor in tensors]
+        if not any(places):
+            arena = cls(device.xp.zeros(size, tensors[0].array.dtype))
+            for tensor, offset in zip(tensors, offsets, strict=True):
+                view = arena.array[offset : offset + tensor.array.size].reshape(tensor.array.shape)
+                view[...] = tensor.array
+                tensor.array, tensor._place = view, (arena, offset)
+            return arena
+        arena = places[0] and places[0][0]
+        fits = arena and arena.array.size == size and places == [(arena, offset) for offset in offsets]
+        return arena if fits else None

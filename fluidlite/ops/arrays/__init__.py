@@ -1,0 +1,1 @@
+"""Algorithms on arrays that families of operators share."""
