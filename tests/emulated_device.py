@@ -9,9 +9,9 @@ import os
 import sys
 
 import numpy as np
-from fluidlite.engine.gpu.transfers import Checks, Flaws
 
 from fluidlite.engine.device import CPU_ONLY, Feeds, Fetches, Host
+from fluidlite.engine.gpu.transfers import Checks, Flaws
 from fluidlite.engine.places import CPUPlace
 from fluidlite.ops.cuda.launch import defined
 

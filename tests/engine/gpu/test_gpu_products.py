@@ -5,9 +5,9 @@ import itertools
 import cupy_standin
 import numpy as np
 import pytest
-from fluidlite.engine.gpu.cublas import Products, _stored
 
-from fluidlite.engine.gpu.device import cublas as cublas_module
+from fluidlite.engine.gpu import cublas as cublas_module
+from fluidlite.engine.gpu.cublas import Products, _stored
 
 
 @pytest.fixture
