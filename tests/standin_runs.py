@@ -5,9 +5,9 @@ import contextlib
 import cupy_standin
 import numpy as np
 import pytest
-from fluidlite.engine.gpu.device.device import Gpu
 
 import fluidlite.fluid as fluid
+from fluidlite.engine.gpu.device import Gpu
 
 
 @contextlib.contextmanager

@@ -32,7 +32,7 @@ from pathlib import Path
 
 from benchmarks.nets import LARGE, NETS
 from benchmarks.report import LABELS, described
-from run_tutorial import script_of
+from tutorials.run_tutorial import script_of
 
 ROOT = Path(__file__).resolve().parent.parent
 HERE = ROOT / "tools" / "benchmarks"

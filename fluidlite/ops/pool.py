@@ -390,7 +390,7 @@ def pool2d(ctx, x, out):
 
 
 def kind_of(attrs):
-    """What a window becomes, for `pool_cuda`."""
+    """What a window becomes, for `ops.cuda.pool`."""
     if attrs["pooling_type"] == "max":
         return "max"
     whole = attrs["global_pooling"] or attrs["adaptive"]

@@ -14,7 +14,7 @@ and `array` alone, and not as indices.  `installed` puts it in the place of the 
 import contextlib
 import sys
 
-from fluidlite.engine.gpu.device import cublas
+from fluidlite.engine.gpu import cublas
 
 from . import _cublas, _functions, cuda
 from ._array import ndarray

@@ -11,7 +11,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path[:0] = [os.path.dirname(os.path.abspath(sys.argv[1])), os.path.join(ROOT, "tests"), ROOT]
 
 import cupy_standin  # noqa: E402
-from fluidlite.engine.gpu.device.device import Gpu  # noqa: E402
+
+from fluidlite.engine.gpu.device import Gpu  # noqa: E402
 
 Gpu.form = None  # kernels in CUDA C want a compiler, and time
 del sys.argv[0]

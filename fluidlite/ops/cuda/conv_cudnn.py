@@ -2,7 +2,7 @@
 
 A convolution is described as a graph of cuDNN's, which is searched once for a plan that may be used: one whose results
 are the same on every run, and which rounds no float32 number to TF32 unless that is allowed.  What cuDNN refuses is
-left to the kernels of `conv_cuda`, and so is everything where it is not installed.
+left to the kernels of `conv`, and so is everything where it is not installed.
 """
 
 from functools import cache, lru_cache, partial

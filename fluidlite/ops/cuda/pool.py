@@ -286,23 +286,23 @@ def _macros(array, g, kind, mask, lanes):
 
 
 @pool2d.form("cuda")
-def pool2d_cuda(ctx, x, out):
+def pool_windows(ctx, x, out):
     image, result = as_nchw(x, ctx.attrs), as_nchw(out, ctx.attrs)
-    return pool.pool(ctx, Geometry(ctx.attrs, x.shape), image, result, kind_of(ctx.attrs))
+    return pool(ctx, Geometry(ctx.attrs, x.shape), image, result, kind_of(ctx.attrs))
 
 
 @pool2d_grad.form("cuda")
-def pool2d_grad_cuda(ctx, x, out, dout, dx):
+def pool_windows_gradient(ctx, x, out, dout, dx):
     arrays = [as_nchw(array, ctx.attrs) for array in (x, out, dout, dx)]
-    return pool.pool_gradient(ctx, Geometry(ctx.attrs, x.shape), *arrays, kind_of(ctx.attrs))
+    return pool_gradient(ctx, Geometry(ctx.attrs, x.shape), *arrays, kind_of(ctx.attrs))
 
 
 @max_pool2d_with_index.form("cuda")
-def max_pool2d_with_index_cuda(ctx, x, out, mask):
-    return pool.pool(ctx, geometry_with_index(ctx.attrs, x.shape), x, out, "max", mask)
+def pool_with_index(ctx, x, out, mask):
+    return pool(ctx, geometry_with_index(ctx.attrs, x.shape), x, out, "max", mask)
 
 
 @max_pool2d_with_index_grad.form("cuda")
-def max_pool2d_with_index_grad_cuda(ctx, mask, x, dout, dx):
+def pool_with_index_gradient(ctx, mask, x, dout, dx):
     g = geometry_with_index(ctx.attrs, x.shape)
-    return pool.pool_gradient(ctx, g, None, None, dout, dx, "max", mask)
+    return pool_gradient(ctx, g, None, None, dout, dx, "max", mask)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import fluidlite.fluid as fluid
-from fluidlite.engine.gpu.device import device as engine_gpu
+from fluidlite.engine.gpu import device as engine_gpu
 from fluidlite.engine.memory import Memory
 
 

@@ -5,21 +5,19 @@ from collections import Counter
 
 import numpy as np
 import pytest
-import test_oracle_cases
-import test_oracle_optimizers
 from oracle_compare import array_differences
 from oracle_harness import CASES, load, run_case
 from oracle_networks import NETWORKS, train
 from oracle_optimizers import OPTIMIZERS, run_optimizer
+from oracle_recorded import DIFFERENT, RECORDED, only
 from standin_runs import OnGpu, Repeating, each, kernels
-from test_oracle_cases import DIFFERENT, only
 
 import fluidlite.fluid as fluid
 from fluidlite.core import operators
 from fluidlite.core.errors import EnforceNotMet
 from fluidlite.fluid import layers
 
-RECORDED, OPTIMIZED = test_oracle_cases.RECORDED, test_oracle_optimizers.RECORDED
+OPTIMIZED = load("optimizers")
 
 
 # g++ takes long to compile the kernels of all cases: each operator with kernels of its own is in so many, if there are.

@@ -8,7 +8,7 @@ import pytest
 from engine_runs import Switched, assert_close, data, meetings, numbers, plan_of, results
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_engine_fuzz import COMPUTE, FUZZ, IMAGES, build, new_script
+from random_programs import COMPUTE, FUZZ, IMAGES, build, new_script
 
 import fluidlite.fluid as fluid
 from fluidlite.core.errors import EnforceNotMet

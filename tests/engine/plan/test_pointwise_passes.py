@@ -6,7 +6,7 @@ from emulated_device import EmulatedPlace, has_compiler
 from engine_runs import assert_close, data, numbers, plan_of, results
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_engine_fuzz import COMPUTE, FUZZ, build, new_script
+from random_programs import COMPUTE, FUZZ, build, new_script
 
 import fluidlite.fluid as fluid
 from fluidlite.engine.device import Host

@@ -6,7 +6,7 @@ from unittest import mock
 import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from test_engine_fuzz import FreshMemory
+from random_programs import FreshMemory
 
 from fluidlite.core import operators
 from fluidlite.core.errors import EnforceNotMet

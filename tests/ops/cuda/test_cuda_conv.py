@@ -8,7 +8,7 @@ import pytest
 from emulated_device import Emulated, emulator, has_compiler
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_engine_fuzz import FreshMemory
+from random_programs import FreshMemory
 from test_ops_conv_algorithms import DRAWN, ORDERS, agree, convolve, geometries, stored, unknown
 
 from fluidlite.core.errors import EnforceNotMet

@@ -10,8 +10,8 @@ import pytest
 import standin_cudnn
 from oracle_compare import array_differences
 from oracle_harness import CASES, run_case
+from oracle_recorded import RECORDED, only
 from standin_runs import OnGpu
-from test_oracle_cases import RECORDED, only
 
 import fluidlite.fluid as fluid
 from fluidlite.ops.cuda import conv, conv_cudnn

@@ -1,0 +1,52 @@
+"""What was recorded of the oracle cases, and where fluidlite differs on purpose."""
+
+import oracle_cases  # noqa: F401
+import oracle_cases_extra  # noqa: F401
+import oracle_cases_operators  # noqa: F401
+from oracle_harness import load
+
+RECORDED = {**load("cases"), **load("cases_extra"), **load("cases_operators")}
+# Where fluidlite differs on purpose: (test, case) -> why.
+_IN_PLACE = "the output is a variable of its own; what happens in place is the plan's business"
+_LAYER_NORM = "the real Paddle's static shape of a flattened open batch is -2"
+_INSTANCE_NORM = "the real Paddle's static shape of N * C statistics is -C"
+_MASK = "the real Paddle describes the places of maxima as floats without a shape"
+_ADAPTIVE = "the real Paddle's pool2d looks for adaptive maxima in windows of wrong widths; no layer uses it for that"
+_RESHAPE = "the real Paddle gives a gradient of the shape after the reshaping"
+DIFFERENT = {
+    ("values", "batch_norm_in_place"): _IN_PLACE,
+    ("structure", "batch_norm_in_place"): _IN_PLACE,
+    ("gradients", "batch_norm_in_place"): _IN_PLACE,
+    ("gradient_structure", "batch_norm_in_place"): _IN_PLACE,
+    ("structure", "layer_norm_axis_2"): _LAYER_NORM,
+    ("gradient_structure", "layer_norm_axis_2"): _LAYER_NORM,
+    ("gradients", "reshape_inplace"): _RESHAPE,
+    ("gradient_structure", "reshape_inplace"): _RESHAPE,
+    ("structure", "expand_as"): "the real Paddle's static shape is [0, 0]",
+    ("structure", "uniform_random_from_variables"): "the real Paddle's static shape forgets the sizes it knows",
+    ("structure", "topk_variable"): "the real Paddle's static shape claims k = 1",
+    ("gradients", "group_norm"): "the real Paddle forgets a term of this gradient if there is no Bias",
+    ("structure", "instance_norm"): _INSTANCE_NORM,
+    ("gradient_structure", "instance_norm"): _INSTANCE_NORM,
+    **{
+        (test, name): _MASK
+        for test in ("structure", "gradient_structure")
+        for name in (
+            "adaptive_pool2d_max",
+            "adaptive_pool_even_max",
+            "adaptive_pool_index",
+            "between_convolutions_uneven_max",
+            "max_pool2d_with_index_overlapping",
+            "max_pool2d_with_index_apart",
+            "max_pool2d_with_index_global",
+        )
+    },
+    ("values", "adaptive_pool_operator_max"): _ADAPTIVE,
+    ("gradients", "adaptive_pool_operator_max"): _ADAPTIVE,
+    ("gradients", "shuffled_channel"): "the real Paddle shuffles this gradient once more, not back",
+    ("gradients", "softmax_with_cross_entropy_3d_ignore"): "the real Paddle forgets ignore_index in this gradient",
+}
+
+
+def only(arrays, *kinds):
+    return {key: value for key, value in arrays.items() if key.startswith(kinds)}
