@@ -5,7 +5,7 @@ Those that the real Paddle 1.8.5 still runs are among the cases of ``oracle_case
 
 import numpy as np
 import pytest
-from test_ops_gradients import check
+from finite_differences import check
 
 import fluidlite.fluid as fluid
 from fluidlite.fluid import layers

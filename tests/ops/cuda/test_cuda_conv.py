@@ -5,11 +5,11 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from conv_shapes import DRAWN, ORDERS, agree, convolve, geometries, stored, unknown
 from emulated_device import Emulated, emulator, has_compiler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_programs import FreshMemory
-from test_ops_conv_algorithms import DRAWN, ORDERS, agree, convolve, geometries, stored, unknown
 
 from fluidlite.core.errors import EnforceNotMet
 from fluidlite.engine.plan.context import Context, Setting

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from conv_shapes import DRAWN, ORDERS, agree, pooled, stored, unknown
 from emulated_device import Emulated, has_compiler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_programs import FreshMemory
-from test_ops_conv_algorithms import DRAWN, ORDERS, agree, pooled, stored, unknown
 
 from fluidlite.core import operators
 from fluidlite.core.errors import EnforceNotMet
