@@ -7,9 +7,11 @@ nanoseconds a forward pass (or the gradient of the input) takes.
 
 import math
 
+from ..core.attributes import LIBRARIES
 from ..core.fusions import fusion
-from ..core.operators import LIBRARIES, operator
+from ..core.operators import operator
 from ..core.spec import Spec
+from ..core.traits import BOUND, About, Batch, Memory
 from .arrays.conv_rows import Rows
 from .arrays.conv_winograd import Winograd
 from .arrays.geometry import LAYOUTS, ConvGeometry, as_nchw, from_nchw_shape, is_channels_last
@@ -92,17 +94,16 @@ for _type in ("conv2d", "depthwise_conv2d"):
         _type,
         inputs="Input, Filter, Bias?",
         outputs="Output",
-        attrs=CONV_ATTRS,
-        unused=_UNUSED,
-        fixed=_FIXED,
-        choices=LAYOUTS,
+        attributes=CONV_ATTRS | _UNUSED | _FIXED | LAYOUTS,
         infer=infer_conv,
-        bind=True,
-        image="Input Output",
-        rows="Input Output",
-        flops=flops_of_conv,
+        kernel=BOUND,
+        memory=Memory(image="Input Output"),
+        batch=Batch(rows="Input Output"),
+        about=About(flops=flops_of_conv),
     )(_conv2d)
-    _definition.gradient("Input Filter Bias", bind=True, image="Input Output@GRAD Input@GRAD")(_conv2d_grad)
+    _definition.gradient("Input Filter Bias", kernel=BOUND, memory=Memory(image="Input Output@GRAD Input@GRAD"))(
+        _conv2d_grad
+    )
 
 
 def with_bias(convolution, addition, specs):

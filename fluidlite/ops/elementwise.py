@@ -8,9 +8,11 @@ from functools import partial
 
 import numpy as np
 
+from ..core.attributes import MKLDNN
 from ..core.errors import EnforceNotMet
-from ..core.operators import MKLDNN, operator
+from ..core.operators import operator
 from ..core.spec import Spec
+from ..core.traits import POINTWISE, Algebra, Batch, Kernel, Memory
 from .arrays.strides import in_sequence, scratch_like, sum_into
 
 
@@ -89,14 +91,12 @@ def pair(type, infer=infer_result, **traits):
         type,
         inputs="X, Y",
         outputs="Out",
-        attrs=attrs,
+        attributes=attrs,
         infer=infer,
-        bind=True,
-        elementwise=True,
-        rows=rows_of_pair,
-        constant=True,
-        pointwise=True,
-        broadcasts=broadcasts_of_pair,
+        kernel=Kernel(bind=True, constant=True),
+        memory=POINTWISE,
+        batch=Batch(rows=rows_of_pair),
+        algebra=Algebra(broadcasts=broadcasts_of_pair),
         **traits,
     )
 
@@ -188,7 +188,7 @@ def targets(ctx, x, y, dx, dy):
     return None if dx is None else dx.reshape(x_shape), None if dy is None else dy.reshape(y_shape)
 
 
-@add.gradient(shapes="X, Y", **_OVER_DOUT, formula={"dX": "dOut", "dY": "dOut"})
+@add.gradient(shapes="X, Y", formula={"dX": "dOut", "dY": "dOut"}, memory=_OVER_DOUT)
 def add_grad(ctx, x, y, dout, dx, dy):
     # dX and dY are dOut, summed over the dimensions that were repeated.
     steps = [dy_step(ctx, x, y, dout, dy)]
@@ -201,7 +201,7 @@ def dy_step(ctx, x, y, dout, dy):
     return None if dy is None else sum_into(ctx, dout, targets(ctx, x, y, None, dy)[1])
 
 
-@subtract.gradient(shapes="X, Y", **_OVER_DOUT, formula={"dX": "dOut", "dY": "-dOut"})
+@subtract.gradient(shapes="X, Y", formula={"dX": "dOut", "dY": "-dOut"}, memory=_OVER_DOUT)
 def subtract_grad(ctx, x, y, dout, dx, dy):
     # dX = dOut, dY = -dOut, summed over the dimensions that were repeated.
     steps = [dy_step(ctx, x, y, dout, dy)]
@@ -212,7 +212,7 @@ def subtract_grad(ctx, x, y, dout, dx, dy):
     return in_sequence(steps)
 
 
-@multiply.gradient("X, Y", **_APART, formula={"dX": "dOut * Y", "dY": "dOut * X"})
+@multiply.gradient("X, Y", formula={"dX": "dOut * Y", "dY": "dOut * X"}, memory=_APART)
 def multiply_grad(ctx, x, y, dout, dx, dy):
     xp = ctx.xp  # dX = dOut * Y, dY = dOut * X
     dx, dy = targets(ctx, x, y, dx, dy)
@@ -225,7 +225,7 @@ def multiply_grad(ctx, x, y, dout, dx, dy):
     )
 
 
-@divide.gradient("Y, Out", shapes="X", **_APART, formula={"dX": "dOut / Y", "dY": "-(dOut * Out / Y)"})
+@divide.gradient("Y, Out", shapes="X", formula={"dX": "dOut / Y", "dY": "-(dOut * Out / Y)"}, memory=_APART)
 def divide_grad(ctx, y, out, x, dout, dx, dy):
     xp = ctx.xp  # dX = dOut / Y, dY = -dOut * Out / Y
     dx, dy = targets(ctx, x, y, dx, dy)
@@ -264,18 +264,18 @@ def choice_grad(chosen, other):
     return kernel
 
 
-maximum.gradient("X, Y", **_APART, formula={"dX": "dOut * T(X > Y)", "dY": "dOut * T(X <= Y)"})(
+maximum.gradient("X, Y", formula={"dX": "dOut * T(X > Y)", "dY": "dOut * T(X <= Y)"}, memory=_APART)(
     choice_grad("greater", "less_equal")
 )
-minimum.gradient("X, Y", **_APART, formula={"dX": "dOut * T(X < Y)", "dY": "dOut * T(X >= Y)"})(
+minimum.gradient("X, Y", formula={"dX": "dOut * T(X < Y)", "dY": "dOut * T(X >= Y)"}, memory=_APART)(
     choice_grad("less", "greater_equal")
 )
 
 
 @power.gradient(
     "X, Y",
-    **_APART,
     formula={"dX": "pow(X, Y - 1) * Y * dOut", "dY": "pow(X, Y) * dOut * log(X)"},
+    memory=_APART,
 )
 def power_grad(ctx, x, y, dout, dx, dy):
     xp = ctx.xp  # dX = dOut * Y * X ^ (Y - 1), dY = dOut * log(X) * X ^ Y
@@ -325,9 +325,8 @@ def logical(type, formula):
         inputs="X, Y",
         outputs="Out",
         infer=infer_logical,
-        elementwise=True,
-        inplace={"Out": "X"},
         formula=for_all(formula),
+        memory=Memory(elementwise=True, inplace={"Out": "X"}),
     )
     def kernel(ctx, x, y, out):
         getattr(ctx.xp, type)(x, y, out=out)
@@ -345,9 +344,8 @@ logical("logical_xor", "X != Y")
     inputs="X",
     outputs="Out",
     infer=infer_logical,
-    elementwise=True,
-    inplace={"Out": "X"},
     formula=for_all("!X"),
+    memory=Memory(elementwise=True, inplace={"Out": "X"}),
 )
 def logical_not(ctx, x, out):
     ctx.xp.logical_not(x, out=out)

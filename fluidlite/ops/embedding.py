@@ -5,6 +5,7 @@ import numpy as np
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
+from ..core.traits import BOUND
 from .arrays.indexing import fill_rows, index_check
 
 _ATTRS = {"is_sparse": False, "is_distributed": False, "padding_idx": -1}
@@ -78,11 +79,12 @@ for _type, _infer in (("lookup_table", infer_lookup), ("lookup_table_v2", infer_
         _type,
         inputs="W, Ids!",
         outputs="Out",
-        attrs=_ATTRS,
-        types=_TYPES,
-        unused=_UNUSED | ({"grad_inplace": False} if _type == "lookup_table" else {}),
-        fixed=_FIXED,
+        attributes=_ATTRS
+        | _UNUSED
+        | ({"grad_inplace": False} if _type == "lookup_table" else {})
+        | _FIXED
+        | FIXME__TYPES,
         infer=_infer,
-        bind=True,
+        kernel=BOUND,
     )(lookup)
     _definition.gradient("Ids", shapes="W", infer=lambda attrs, ids, w, dout: w)(lookup_grad)

@@ -10,5 +10,5 @@ def _as_declared(attrs, x):
     return None
 
 
-operator("feed", inputs="X", outputs="Out", attrs={"col": 0}, infer=_as_declared)(None)
-operator("fetch", inputs="X", outputs="Out", attrs={"col": 0}, infer=_as_declared)(None)
+operator("feed", inputs="X", outputs="Out", attributes={"col": 0}, infer=_as_declared)(None)
+operator("fetch", inputs="X", outputs="Out", attributes={"col": 0}, infer=_as_declared)(None)

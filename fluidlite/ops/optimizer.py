@@ -6,6 +6,7 @@ at every step.
 
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
+from ..core.traits import BOUND, Memory, Update
 
 
 def update_rule(type, inputs, updates, attrs=None, types=None, choices=None, flat="", packed=""):
@@ -33,14 +34,11 @@ def update_rule(type, inputs, updates, attrs=None, types=None, choices=None, fla
         type,
         inputs,
         marked,
-        attrs=attrs,
-        types=types,
-        choices=choices,
+        attributes=attrs | choices | FIXME_types,
         infer=infer,
-        bind=True,
-        inplace=outputs,
-        flat=flat,
-        packed=packed,
+        kernel=BOUND,
+        memory=Memory(inplace=outputs),
+        update=Update(flat=flat, packed=packed),
     )
 
 
@@ -398,7 +396,14 @@ def ftrl(ctx, param, squared, linear, grad, lr, param_out, squared_out, linear_o
     return step
 
 
-@operator("clip_by_norm", inputs="X", outputs="Out!", attrs={"max_norm": 1.0}, inplace={"Out": "X"}, bind=True)
+@operator(
+    "clip_by_norm",
+    inputs="X",
+    outputs="Out!",
+    attributes={"max_norm": 1.0},
+    kernel=BOUND,
+    memory=Memory(inplace={"Out": "X"}),
+)
 def clip_by_norm(ctx, x, out):
     xp, max_norm = ctx.xp, ctx.attrs["max_norm"]  # Out = X min(1, max_norm / |X|)
     t = ctx.scratch(x.shape, x.dtype)

@@ -10,9 +10,11 @@ from functools import partial
 
 import numpy as np
 
+from ..core.attributes import LIBRARIES, ignored
 from ..core.errors import EnforceNotMet
-from ..core.operators import LIBRARIES, operator
+from ..core.operators import operator
 from ..core.spec import STORED, Spec
+from ..core.traits import BOUND, About, Algebra, Batch, Memory
 from .arrays.geometry import (
     LAYOUTS,
     as_nchw,
@@ -353,15 +355,13 @@ def _flops(attrs, shapes):
     "pool2d",
     inputs="X",
     outputs="Out",
-    attrs=_ATTRS,
-    unused={**LIBRARIES, "use_quantizer": False},
-    choices={"pooling_type": ("max", "avg"), **LAYOUTS},
+    attributes=_ATTRS | LIBRARIES | {"use_quantizer": ignored(False), "pooling_type": FIXME(("max", "avg"))} | LAYOUTS,
     infer=_infer,
-    bind=True,
-    image="X Out",
-    rows="X Out",
-    selects=_is_a_choice,
-    flops=_flops,
+    kernel=BOUND,
+    memory=Memory(image="X Out"),
+    batch=Batch(rows="X Out"),
+    algebra=Algebra(selects=_is_a_choice),
+    about=About(flops=_flops),
 )
 def pool2d(ctx, x, out):
     xp, attrs = ctx.xp, ctx.attrs
@@ -397,7 +397,7 @@ def kind_of(attrs):
     return "mean" if whole or attrs["exclusive"] else "sum by window size"
 
 
-@pool2d.gradient("X Out", bind=True, image="X Out Out@GRAD X@GRAD")
+@pool2d.gradient("X Out", kernel=BOUND, memory=Memory(image="X Out Out@GRAD X@GRAD"))
 def pool2d_grad(ctx, x, out, dout, dx):
     g = Geometry(ctx.attrs, x.shape)
     arrays = [as_nchw(array, ctx.attrs) for array in (x, out, dout, dx)]
@@ -479,17 +479,17 @@ def _infer_with_index(attrs, x):
     "max_pool2d_with_index",
     inputs="X",
     outputs="Out, Mask!",
-    attrs={name: _ATTRS[name] for name in ("ksize", "global_pooling", "adaptive", "strides", "paddings")},
+    attributes={name: _ATTRS[name] for name in ("ksize", "global_pooling", "adaptive", "strides", "paddings")},
     infer=_infer_with_index,
-    bind=True,
-    rows="X Out Mask",
-    flops=_flops,
+    kernel=BOUND,
+    batch=Batch(rows="X Out Mask"),
+    about=About(flops=_flops),
 )
 def max_pool2d_with_index(ctx, x, out, mask):
     """The maximum of each window, and where in the image it is: row * W + column."""
     return first_maxima(ctx, _window_bounds(ctx.attrs, x.shape), x, out, mask)
 
 
-@max_pool2d_with_index.gradient("Mask", shapes="X", bind=True)
+@max_pool2d_with_index.gradient("Mask", shapes="X", kernel=BOUND)
 def max_pool2d_with_index_grad(ctx, mask, x, dout, dx):
     return spread_maxima(ctx, mask, dout, dx)

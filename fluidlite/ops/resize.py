@@ -5,6 +5,7 @@ import numpy as np
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
+from ..core.traits import BOUND
 from .arrays.geometry import LAYOUTS, as_nchw, from_nchw_shape, nchw_shape
 from .arrays.windows import choosing, multiply
 from .manipulation import given, known_values
@@ -87,29 +88,13 @@ def interpolation(type, along, **attrs):
 
     @operator(
         type,
-        inputs="X, OutSize?!, SizeTensor*?!, Scale?!",
-        outputs="Out",
-        attrs={
-            "data_layout": "NCHW",
-            "out_d": 0,
-            "out_h": 0,
-            "out_w": 0,
-            "scale": [] if by_scale else 0.0,
-            "interp_method": "bilinear",
-            "align_corners": True,
-            "align_mode": 1,
-            **attrs,
-        },
-        types={"scale": "FLOATS"} if by_scale else None,
-        choices={"data_layout": _LAYOUT},
-        infer=infer_interpolation,
-        bind=True,
+        inputs="X, OutSize?!, SizeTensor*?!, Scale?!", outputs="Out", attributes={"data_layout": _LAYOUT, "out_d": 0, "out_h": 0, "out_w": 0, "scale": [] if by_scale else 0.0, "interp_method": "bilinear", "align_corners": True, "align_mode": 1} | attrs | FIXME_{"scale": "FLOATS"} if by_scale else None, infer=infer_interpolation, kernel=BOUND,
     )
     def resize(ctx, x, out_size, size_tensors, scale, out):
         image, result = images(ctx, x, out)
         return multiply(ctx, *matrices(ctx, image, result), image, result)
 
-    @resize.gradient(shapes="X, OutSize, SizeTensor, Scale", bind=True)
+    @resize.gradient(shapes="X, OutSize, SizeTensor, Scale", kernel=BOUND)
     def resize_grad(ctx, x, out_size, size_tensors, scale, dout, dx):
         dresult, dimage = images(ctx, dout, dx)
         rows, columns = matrices(ctx, dimage, dresult)
