@@ -70,16 +70,15 @@ def _check_pairs(definition, inputs, outputs):
                 raise _unknown(trait, target, outputs)
             if source not in inputs:
                 raise _unknown(trait, source, inputs)
-            if inputs[source].many != outputs[target].many:
-                raise DefinitionError(
-                    f"{trait} takes a list for a variable: one of {target!r} and {source!r} is a list"
-                )
+            if outputs[target].many and not inputs[source].many:
+                raise DefinitionError(f"{trait} has the list {target!r} take over the one variable in {source!r}")
             if source in definition.shape_only:
                 raise DefinitionError(f"{trait} needs the memory of {source!r}, of which only the shape is used")
     if len(definition.view) > 1:
         raise DefinitionError(f"view can be of one output, got {', '.join(definition.view)}")
-    if any(outputs[target].many for target in definition.view):
-        raise DefinitionError(f"view can be of one variable, and {next(iter(definition.view))!r} is a list")
+    for target, source in definition.view.items():
+        if outputs[target].many or inputs[source].many:
+            raise DefinitionError(f"view can be of one variable, and one of {target!r} and {source!r} is a list")
     if isinstance(definition.lod, dict):
         for target, source in definition.lod.items():
             if target not in outputs:

@@ -32,8 +32,8 @@ declares (`Memory`) that it writes through any strides; input arrays may have an
 A kernel declared with `Kernel(bind=True)` is called once, when the plan is prepared.  It may ask `ctx.scratch` for
 buffers and take views, and returns the function without arguments that a replay calls.
 
-A gradient is an operator too (`leaky_relu_grad`), with Fluid's slots: the forward variables that it reads, the gradients
-of the outputs, and, as its outputs, the gradients of the inputs (`X@GRAD`).
+A gradient is an operator too (`leaky_relu_grad`), with Fluid's slots: the forward variables that it reads, the
+gradients of the outputs, and, as its outputs, the gradients of the inputs (`X@GRAD`).
 
 A plan may cut the batch into shards and run an operator on each of them at the same time.  It needs to know in which
 slots the rows of the batch lie (`Batch.rows`): the others hold the same in every shard, or, as outputs, one addend from
@@ -361,7 +361,7 @@ def operator(type, inputs="", outputs="", *, attributes=None, infer=like_first, 
     Args:
         type: Fluid's name of the operator type.
         inputs, outputs: slot names, with marks as in `parse_slots`.
-        attributes: attribute name -> default, or one of the markers of `attributes`: `ignored`, `only`, `typed`, `later`.
+        attributes: attribute name -> default, or a marker of `attributes`: `ignored`, `only`, `typed`, `later`.
         infer: `infer(attrs, *input specs) -> output spec, or a tuple of them` (None for an absent input; a list for
             a `*` slot; None in the place of a spec leaves the variable as it is).  It is called with -1 dimensions
             while the Program is built, and with all dimensions known when a plan is prepared.  It raises

@@ -13,17 +13,10 @@ from .arrays.strides import scratch_like, sum_into
 from .linalg import size_of
 
 
-def activation(type, inputs="X", in_place=True, **traits):
+def activation(type, inputs="X", in_place=True, **groups):
     """An operator from `X` to `Out`; `in_place` says whether the kernel may write over its input."""
-    inplace = {"Out": "X"} if in_place else None
-    pointwise = inputs == "X"
-    return operator(
-        type,
-        inputs=inputs,
-        outputs="Out",
-        memory=Memory(elementwise=True, inplace=inplace),
-        **{"pointwise": pointwise, **traits},
-    )
+    memory = Memory(elementwise=True, pointwise=inputs == "X", inplace={"Out": "X"} if in_place else {})
+    return operator(type, inputs=inputs, outputs="Out", memory=memory, **groups)
 
 
 def is_float(specs):
@@ -31,9 +24,8 @@ def is_float(specs):
     return specs["X"][0].dtype.kind == "f"
 
 
-# A gradient that may be written over that of the output, and one that may not.
-OVER_DOUT = {"elementwise": True, "pointwise": True, "inplace": {"X@GRAD": "Out@GRAD"}}
-APART = {"elementwise": True, "pointwise": True}
+# Of a gradient that may be written over that of the output.
+OVER_DOUT = POINTWISE | Memory(inplace={"X@GRAD": "Out@GRAD"})
 
 
 def masked(ctx, dout, dx, condition):
@@ -484,10 +476,10 @@ def swish_grad(ctx, x, dout, dx):
     return step
 
 
-for _type, _beta, _traits in (("swish", "{beta}", {"attrs": {"beta": 1.0}, "unused": MKLDNN}), ("silu", "1.0", {})):
+for _type, _beta, _attributes in (("swish", "{beta}", {"beta": 1.0} | MKLDNN), ("silu", "1.0", {})):
     _sigma = f"const T s = 1 / (1 + exp(-(X * {_beta}))); "
     _slope = {"dX": f"{_sigma}dOut * (X * {_beta} * s * (1 - s) + s)"}
-    _swish = activation(_type, in_place=False, formula={"Out": f"{_sigma}X * s"}, **_traits)(swish)
+    _swish = activation(_type, in_place=False, attributes=_attributes, formula={"Out": f"{_sigma}X * s"})(swish)
     _swish.gradient("X", formula=_slope, kernel=BOUND, memory=POINTWISE)(swish_grad)
 
 

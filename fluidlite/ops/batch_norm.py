@@ -8,13 +8,13 @@ from functools import partial
 
 import numpy as np
 
-from ..core.attributes import MKLDNN, later
+from ..core.attributes import MKLDNN, only
 from ..core.errors import EnforceNotMet
 from ..core.fusions import fusion
 from ..core.operators import one_for_each, operator
 from ..core.spec import EMPTY, STORED, Spec
 from ..core.traits import BOUND, About, Algebra, Batch, Memory
-from .arrays.geometry import LAYOUTS
+from .arrays.geometry import LAYOUT
 from .arrays.strides import in_sequence, sum_into
 
 # Elements that are worked on at a time, so that one pass finds in the cache what the one before it left there.
@@ -23,10 +23,10 @@ _CHUNK = 1 << 16
 _ATTRS = {
     "momentum": 0.9,
     "epsilon": 1e-5,
-    "data_layout": "NCHW",
+    "data_layout": LAYOUT,
     "is_test": False,
     "use_global_stats": False,
-    "fuse_with_relu": False,
+    "fuse_with_relu": only(False),
     "trainable_statistics": False,
 }
 
@@ -370,11 +370,10 @@ for _type in ("batch_norm", "sync_batch_norm"):
         _type,
         inputs="X, Scale, Bias, Mean!, Variance!, MomentumTensor?!",
         outputs="Y, MeanOut!, VarianceOut!, SavedMean!, SavedVariance!, ReserveSpace?!",
-        attributes=_ATTRS | MKLDNN | {"data_layout": FIXME(LAYOUTS["data_format"]), "fuse_with_relu": later(False)},
+        attributes=_ATTRS | MKLDNN,
         infer=_infer,
-        about=About(
-            flops=lambda attrs, shapes: 2 * one_for_each(attrs, shapes)
-        ),  # with known statistics: a factor and a shift
+        # With known statistics: a factor and a shift.
+        about=About(flops=lambda attrs, shapes: 2 * one_for_each(attrs, shapes)),
     )(None)
     _definition.stages(batch_norm_stages)
     _gradient = _definition.gradient(

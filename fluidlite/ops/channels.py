@@ -2,12 +2,12 @@
 
 from functools import partial
 
-from ..core.attributes import ignored, later, typed
+from ..core.attributes import MKLDNN, later, only, typed
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
 from ..core.traits import BOUND, ELEMENTWISE, Batch, Memory
-from .arrays.geometry import LAYOUTS, as_nchw, is_channels_last
+from .arrays.geometry import as_nchw, is_channels_last
 from .arrays.indexing import put_along_axis
 from .arrays.strides import in_sequence, scratch_like, sum_into
 
@@ -154,10 +154,10 @@ def shift_in_time(ctx, source, target, back):
     first, second = int(c * ratio), int(c * 2 * ratio)
     source, target = (array.reshape(n // frames, frames, c, h, w) for array in (source, target))
     target[:, :, second:] = source[:, :, second:]
-    for part, later in ((slice(first), not back), (slice(first, second), back)):
-        moved, left = (slice(1, None), slice(-1)) if later else (slice(-1), slice(1, None))
+    for part, ahead in ((slice(first), not back), (slice(first, second), back)):
+        moved, left = (slice(1, None), slice(-1)) if ahead else (slice(-1), slice(1, None))
         target[:, moved, part] = source[:, left, part]
-        target[:, 0 if later else -1, part] = 0
+        target[:, 0 if ahead else -1, part] = 0
 
 
 @operator(
@@ -194,7 +194,7 @@ def beside_channels(ctx, x, vector):
     "affine_channel",
     inputs="X, Scale, Bias",
     outputs="Out",
-    attributes={"data_layout": LAYOUTS["data_format"]},
+    attributes={"data_layout": only("AnyLayout", "NCHW", "NHWC")},
     infer=infer_affine_channel,
     memory=Memory(elementwise=True, inplace={"Out": "X"}),
     batch=Batch(rows="X Out"),
@@ -291,11 +291,10 @@ def add_neighbours(ctx, source, target):
         "k": 2.0,
         "alpha": 1e-4,
         "beta": 0.75,
-        "data_format": "AnyLayout",
+        "data_format": only("AnyLayout", "NCHW", "NHWC"),
         "is_test": False,
-        "use_mkldnn": ignored(False),
     }
-    | LAYOUTS,
+    | MKLDNN,
     infer=infer_lrn,
     kernel=BOUND,
     batch=Batch(rows="X Out MidOut"),

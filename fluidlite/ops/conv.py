@@ -7,14 +7,14 @@ nanoseconds a forward pass (or the gradient of the input) takes.
 
 import math
 
-from ..core.attributes import LIBRARIES
+from ..core.attributes import LIBRARIES, ignored, only
 from ..core.fusions import fusion
 from ..core.operators import operator
 from ..core.spec import Spec
 from ..core.traits import BOUND, About, Batch, Memory
 from .arrays.conv_rows import Rows
 from .arrays.conv_winograd import Winograd
-from .arrays.geometry import LAYOUTS, ConvGeometry, as_nchw, from_nchw_shape, is_channels_last
+from .arrays.geometry import LAYOUT, ConvGeometry, as_nchw, from_nchw_shape, is_channels_last
 from .arrays.strides import in_sequence, sum_into
 
 CONV_ATTRS = {
@@ -23,31 +23,30 @@ CONV_ATTRS = {
     "padding_algorithm": "EXPLICIT",
     "dilations": [1, 1],
     "groups": 1,
-    "data_format": "NCHW",
+    "data_format": LAYOUT,
     "is_test": False,
 }
 
-_UNUSED = {
-    **LIBRARIES,
-    "use_quantizer": False,
-    "workspace_size_MB": 512,
-    "exhaustive_search": False,
-    "fuse_alpha": 0.0,
-    "fuse_beta": 0.0,
-    "fuse_brelu_threshold": 6.0,
+_IGNORED = LIBRARIES | {
+    "use_quantizer": ignored(False),
+    "workspace_size_MB": ignored(512),
+    "exhaustive_search": ignored(False),
+    "fuse_alpha": ignored(0.0),
+    "fuse_beta": ignored(0.0),
+    "fuse_brelu_threshold": ignored(6.0),
 }
 # What Paddle's passes fuse into a convolution, and the scales of its 8-bit form.
 _FIXED = {
-    "fuse_relu": False,
-    "fuse_brelu": False,
-    "fuse_activation": "",
-    "fuse_residual_connection": False,
-    "fuse_relu_before_depthwise_conv": False,
-    "Scale_in": 1.0,
-    "Scale_out": 1.0,
-    "Scale_in_eltwise": 1.0,
-    "Scale_weights": [1.0],
-    "force_fp32_output": False,
+    "fuse_relu": only(False),
+    "fuse_brelu": only(False),
+    "fuse_activation": only(""),
+    "fuse_residual_connection": only(False),
+    "fuse_relu_before_depthwise_conv": only(False),
+    "Scale_in": only(1.0),
+    "Scale_out": only(1.0),
+    "Scale_in_eltwise": only(1.0),
+    "Scale_weights": only([1.0]),
+    "force_fp32_output": only(False),
 }
 
 # The general algorithm comes first.
@@ -94,7 +93,7 @@ for _type in ("conv2d", "depthwise_conv2d"):
         _type,
         inputs="Input, Filter, Bias?",
         outputs="Output",
-        attributes=CONV_ATTRS | _UNUSED | _FIXED | LAYOUTS,
+        attributes=CONV_ATTRS | _IGNORED | _FIXED,
         infer=infer_conv,
         kernel=BOUND,
         memory=Memory(image="Input Output"),

@@ -11,7 +11,7 @@ from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
 from ..core.traits import BOUND, About, Batch, Memory
-from .arrays.geometry import LAYOUTS, ConvGeometry, as_nchw, from_nchw_shape, nchw_shape, resolve_padding
+from .arrays.geometry import ConvGeometry, as_nchw, from_nchw_shape, nchw_shape, resolve_padding
 from .arrays.strides import in_sequence, sum_into
 from .conv import choose
 
@@ -109,8 +109,7 @@ for _type in ("conv2d_transpose", "depthwise_conv2d_transpose"):
             "fuse_beta": ignored(0.0),
             "fuse_relu": only(False),
             "fuse_activation": only(""),
-        }
-        | LAYOUTS,
+        },
         infer=infer_conv_transpose,
         kernel=BOUND,
         memory=Memory(image="Input Output"),

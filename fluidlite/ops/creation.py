@@ -135,7 +135,14 @@ def value_formula(attrs, specs):
 @operator(
     "assign_value",
     outputs="Out!",
-    attributes={"shape": [], "dtype": 5} | {name: [] for name in VALUE_LISTS.values()},
+    attributes={
+        "shape": [],
+        "dtype": 5,
+        "bool_values": [],
+        "fp32_values": typed([], "FLOATS"),
+        "int32_values": [],
+        "int64_values": typed([], "LONGS"),
+    },
     infer=infer_given_shape,
     formula=value_formula,
     kernel=Kernel(bind=True, constant=True),

@@ -8,7 +8,7 @@ from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
 from ..core.traits import BOUND, About, Batch
-from .arrays.geometry import LAYOUTS, is_channels_last
+from .arrays.geometry import LAYOUT, is_channels_last
 from .layer_norm import flops_of_normalization
 
 
@@ -115,7 +115,7 @@ def infer_group_norm(attrs, x, scale, bias):
     "group_norm",
     inputs="X, Scale?, Bias?",
     outputs="Y, Mean!, Variance!",
-    attributes={"groups": 1, "epsilon": 1e-5, "data_layout": LAYOUTS["data_format"]},
+    attributes={"groups": 1, "epsilon": 1e-5, "data_layout": LAYOUT},
     infer=infer_group_norm,
     kernel=BOUND,
     batch=Batch(rows="X Y Mean Variance"),

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from ..core.attributes import MKLDNN, only
+from ..core.attributes import MKLDNN, ignored, only
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
@@ -224,26 +224,32 @@ def matmul_grad_kernel(ctx, x, y, dout, dx, dy):
 
 
 _MATMUL = {
-    "attrs": {"transpose_X": False, "transpose_Y": False, "alpha": 1.0},
-    "unused": {**MKLDNN, "use_quantizer": False},
-    "fixed": {
-        "fused_reshape_Out": [],
-        "fused_transpose_Out": [],
-        "head_number": 1,
-        "Scale_x": 1.0,
-        "Scale_y": 1.0,
-        "Scale_out": 1.0,
-        "force_fp32_output": False,
-    },
-    "infer": infer_matmul,
-    "rows": rows_of_matmul,
+    "transpose_X": False,
+    "transpose_Y": False,
+    "alpha": 1.0,
+    "use_quantizer": ignored(False),
+    "fused_reshape_Out": only([]),
+    "fused_transpose_Out": only([]),
+    "head_number": only(1),
+    "Scale_x": only(1.0),
+    "Scale_y": only(1.0),
+    "Scale_out": only(1.0),
+    "force_fp32_output": only(False),
 }
-_MATMUL_V2 = {"attrs": {"trans_x": False, "trans_y": False}, "infer": infer_matmul_v2}
-_BMM = {"infer": infer_bmm, "rows": "X Y Out"}
-
-for _type, _traits in (("matmul", _MATMUL), ("matmul_v2", _MATMUL_V2), ("bmm", _BMM)):
+for _type, _attributes, _infer, _rows in (
+    ("matmul", _MATMUL | MKLDNN, infer_matmul, rows_of_matmul),
+    ("matmul_v2", {"trans_x": False, "trans_y": False}, infer_matmul_v2, None),
+    ("bmm", {}, infer_bmm, "X Y Out"),
+):
     _definition = operator(
-        _type, inputs="X, Y", outputs="Out", kernel=BOUND, about=About(flops=flops_of_matmul), **_traits
+        _type,
+        inputs="X, Y",
+        outputs="Out",
+        attributes=_attributes,
+        infer=_infer,
+        kernel=BOUND,
+        batch=Batch(rows=_rows),
+        about=About(flops=flops_of_matmul),
     )(matmul_kernel)
     _definition.gradient("X, Y", kernel=BOUND)(matmul_grad_kernel)
 

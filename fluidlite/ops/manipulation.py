@@ -73,7 +73,7 @@ def rows_beside_axis(*slots):
     return rows
 
 
-def reshaping(type, infer, inputs="X", attrs=None, keeps="XShape", **traits):
+def reshaping(type, infer, inputs="X", attributes=None, keeps="XShape"):
     """An operator whose Out is X in another shape, and its gradient.
 
     Fluid has most of them twice: the older operator's gradient reads X and other slots (`keeps`) to learn a shape, that
@@ -88,11 +88,10 @@ def reshaping(type, infer, inputs="X", attrs=None, keeps="XShape", **traits):
         type,
         inputs=inputs,
         outputs="Out, XShape!" if keeps == "XShape" else "Out",
-        attributes=attrs,
+        attributes=attributes,
         infer=with_x_shape(infer) if keeps == "XShape" else infer,
         memory=Memory(view={"Out": "X"}, inplace={"Out": "X"}),
         batch=Batch(rows=rows_of_reshape),
-        **traits,
     )(kernel)
 
     @definition.gradient(
@@ -128,10 +127,10 @@ def infer_reshape(attrs, x, shape_tensor, shape_tensors):
     return Spec(tuple(shape), x.dtype)
 
 
-_QUANTIZER = {"use_quantizer": False}
+_QUANTIZER = {"use_quantizer": ignored(False)}
 
-for _type, _keeps, _unused in (("reshape", "X, Out, Shape, ShapeTensor", {}), ("reshape2", "XShape", _QUANTIZER)):
-    reshaping(_type, infer_reshape, "X, Shape?!, ShapeTensor*?!", {"shape": []}, _keeps, unused=_unused)
+for _type, _keeps, _ignored in (("reshape", "X, Out, Shape, ShapeTensor", {}), ("reshape2", "XShape", _QUANTIZER)):
+    reshaping(_type, infer_reshape, "X, Shape?!, ShapeTensor*?!", {"shape": []} | _ignored, _keeps)
 
 
 def infer_flatten(attrs, x):
@@ -142,7 +141,7 @@ def infer_flatten(attrs, x):
 
 
 for _type, _keeps in (("flatten", "X"), ("flatten2", "XShape")):
-    reshaping(_type, infer_flatten, attrs={"axis": 1}, keeps=_keeps)
+    reshaping(_type, infer_flatten, attributes={"axis": 1}, keeps=_keeps)
 
 
 def infer_flatten_range(attrs, x):
@@ -153,7 +152,7 @@ def infer_flatten_range(attrs, x):
     return Spec((*x.shape[:start], size_of(x.shape[start : stop + 1]), *x.shape[stop + 1 :]), x.dtype)
 
 
-reshaping("flatten_contiguous_range", infer_flatten_range, attrs={"start_axis": 1, "stop_axis": 1})
+reshaping("flatten_contiguous_range", infer_flatten_range, attributes={"start_axis": 1, "stop_axis": 1})
 
 
 def infer_squeeze(attrs, x):
@@ -169,7 +168,7 @@ def infer_squeeze(attrs, x):
 
 
 for _type, _keeps in (("squeeze", "X"), ("squeeze2", "XShape")):
-    reshaping(_type, infer_squeeze, attrs={"axes": []}, keeps=_keeps)
+    reshaping(_type, infer_squeeze, attributes={"axes": []}, keeps=_keeps)
 
 
 def infer_unsqueeze(attrs, x, axes_tensor, axes_tensors):
@@ -210,10 +209,9 @@ def transpose_grad(ctx, *arrays):
 
 _TRANSPOSE = {
     "inputs": "X",
-    "attrs": {"axis": [], "data_format": "AnyLayout"},
-    "unused": {**MKLDNN, "use_quantizer": False},
-    "bind": True,
-    "rows": lambda attrs, shapes: None if attrs["axis"][0] else {"X", "Out", "XShape"},
+    "attributes": {"axis": [], "data_format": "AnyLayout", "use_quantizer": ignored(False)} | MKLDNN,
+    "kernel": BOUND,
+    "batch": Batch(rows=lambda attrs, shapes: None if attrs["axis"][0] else {"X", "Out", "XShape"}),
 }
 operator("transpose", outputs="Out", infer=infer_transpose, **_TRANSPOSE)(transpose).gradient(
     shapes="X, Out", kernel=BOUND
@@ -275,7 +273,7 @@ def infer_concat(attrs, xs, axis_tensor):
     "concat",
     inputs="X*, AxisTensor?!",
     outputs="Out",
-    attributes={"axis": 0} | MKLDNN | {"use_quantizer": ignored(False)},
+    attributes={"axis": 0, "use_quantizer": ignored(False)} | MKLDNN,
     infer=infer_concat,
     kernel=Kernel(bind=True, constant=True),
     batch=Batch(rows=rows_beside_axis("X", "Out")),
@@ -579,7 +577,7 @@ def rows_of_slice(attrs, shapes):
     return None if any(axis % rank == 0 for axis in attrs["axes"]) else {"Input", "Out"}
 
 
-def slicing(type, bounds, **traits):
+def slicing(type, bounds, constant=False):
     """A slice operator; each of its bounds is an attribute, or comes from a tensor, or from one for each axis."""
     tensors = [name.capitalize() + "Tensor" for name in bounds] + [name.capitalize() + "TensorList" for name in bounds]
     marked = [name + ("*?!" if name.endswith("List") else "?!") for name in tensors]
@@ -590,14 +588,13 @@ def slicing(type, bounds, **traits):
         outputs="Out",
         attributes=attrs,
         infer=infer_slice,
-        kernel=BOUND,
+        kernel=Kernel(bind=True, constant=constant),
         batch=Batch(rows=rows_of_slice),
-        **traits,
     )(copy_part)
     definition.gradient(", ".join(tensors), shapes="Input", kernel=BOUND)(copy_part_grad)
 
 
-slicing("slice", ["starts", "ends"], kernel=Kernel(constant=True))
+slicing("slice", ["starts", "ends"], constant=True)
 slicing("strided_slice", ["starts", "ends", "strides"])
 
 

@@ -9,7 +9,7 @@ from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
 from ..core.traits import BOUND, Kernel
-from .arrays.geometry import LAYOUTS, as_nchw, from_nchw_shape, nchw_shape
+from .arrays.geometry import LAYOUT, as_nchw, from_nchw_shape, nchw_shape
 from .arrays.strides import in_sequence
 from .manipulation import known_values
 
@@ -119,8 +119,7 @@ def with_paddings(ctx, tensor, make):
     "pad2d",
     inputs="X, Paddings?!",
     outputs="Out",
-    attributes={"paddings": [], "pad_value": 0.0, "mode": only("constant", "reflect", "edge"), "data_format": "NCHW"}
-    | LAYOUTS,
+    attributes={"paddings": [], "pad_value": 0.0, "mode": only("constant", "reflect", "edge"), "data_format": LAYOUT},
     infer=infer_pad2d,
     kernel=BOUND,
 )

@@ -10,13 +10,13 @@ from functools import partial
 
 import numpy as np
 
-from ..core.attributes import LIBRARIES, ignored
+from ..core.attributes import LIBRARIES, ignored, only
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import STORED, Spec
 from ..core.traits import BOUND, About, Algebra, Batch, Memory
 from .arrays.geometry import (
-    LAYOUTS,
+    LAYOUT,
     as_nchw,
     from_nchw_shape,
     is_channels_last,
@@ -32,7 +32,7 @@ from .arrays.windows import adaptive_bounds, averaging, first_maxima, multiply, 
 _CHUNK = 1 << 15
 
 _ATTRS = {
-    "pooling_type": "max",
+    "pooling_type": only("max", "avg"),
     "ksize": [1, 1],
     "global_pooling": False,
     "strides": [1, 1],
@@ -41,7 +41,7 @@ _ATTRS = {
     "exclusive": True,
     "adaptive": False,
     "ceil_mode": False,
-    "data_format": "NCHW",
+    "data_format": LAYOUT,
     "is_test": False,
 }
 
@@ -355,7 +355,7 @@ def _flops(attrs, shapes):
     "pool2d",
     inputs="X",
     outputs="Out",
-    attributes=_ATTRS | LIBRARIES | {"use_quantizer": ignored(False), "pooling_type": FIXME(("max", "avg"))} | LAYOUTS,
+    attributes=_ATTRS | LIBRARIES | {"use_quantizer": ignored(False)},
     infer=_infer,
     kernel=BOUND,
     memory=Memory(image="X Out"),

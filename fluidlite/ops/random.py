@@ -81,7 +81,7 @@ for _type, _kernel, _attrs in (("uniform_random", uniform, _UNIFORM), ("gaussian
         _type,
         inputs="ShapeTensor?!, ShapeTensorList*?!",
         outputs="Out!",
-        attributes=_SHAPED | _attrs | MKLDNN if _type == "gaussian_random" else {},
+        attributes=_SHAPED | {"shape": typed([], "LONGS")} | _attrs | (MKLDNN if _type == "gaussian_random" else {}),
         infer=infer_real,
         kernel=Kernel(random=True),
     )(_kernel)

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from ..core.attributes import ignored, later
+from ..core.attributes import ignored, later, typed
 from ..core.errors import EnforceNotMet
 from ..core.operators import one_for_each, operator
 from ..core.spec import Spec
@@ -48,12 +48,18 @@ def rows_or_sums(attrs, shapes):
     return rows_if_kept(attrs, shapes) or {"X"}
 
 
-def reduction(type, infer=infer_reduced, rows=rows_if_kept, **traits):
+def reduction(type, infer=infer_reduced, rows=rows_if_kept, sums=""):
     """An operator that reduces the dimensions `dim` of X, or all of them."""
     attrs = {"dim": [0], "keep_dim": False, "reduce_all": False, "in_dtype": -1, "out_dtype": -1}
-    traits = {"flops": one_for_each, **traits}
     return operator(
-        type, inputs="X", outputs="Out", attributes=attrs, infer=infer, kernel=BOUND, batch=Batch(rows=rows), **traits
+        type,
+        inputs="X",
+        outputs="Out",
+        attributes=attrs,
+        infer=infer,
+        kernel=BOUND,
+        batch=Batch(rows=rows, sums=sums),
+        about=About(flops=one_for_each),
     )
 
 
@@ -111,7 +117,11 @@ def reduce_mean_grad(ctx, x, dout, dx):
 
 
 # Of all that is extreme.
-_OF_EXTREMES = {"formula": {"dX": "dOut * T(X == Out)"}, "broadcasts": broadcasts_reduced}
+_OF_EXTREMES = {
+    "formula": {"dX": "dOut * T(X == Out)"},
+    "kernel": BOUND,
+    "algebra": Algebra(broadcasts=broadcasts_reduced),
+}
 
 
 def extreme_grad(ctx, x, out, dout, dx):
@@ -133,7 +143,7 @@ def reduce_max(ctx, x, out):
     return partial(ctx.xp.amax, x, axis=axes, keepdims=True, out=out)
 
 
-reduce_max.gradient("X, Out", kernel=BOUND, **_OF_EXTREMES)(extreme_grad)
+reduce_max.gradient("X, Out", **_OF_EXTREMES)(extreme_grad)
 
 
 @reduction("reduce_min")
@@ -142,7 +152,7 @@ def reduce_min(ctx, x, out):
     return partial(ctx.xp.amin, x, axis=axes, keepdims=True, out=out)
 
 
-reduce_min.gradient("X, Out", kernel=BOUND, **_OF_EXTREMES)(extreme_grad)
+reduce_min.gradient("X, Out", **_OF_EXTREMES)(extreme_grad)
 
 
 @reduction("reduce_prod")
@@ -432,13 +442,12 @@ def infer_argument(attrs, x):
 
 def argument(type, name):
     """An operator that finds where along `axis` the extreme value is; the first of several counts."""
-    attrs = {"axis": 0, "dtype": -1, "keepdims": False}
 
     @operator(
         type,
         inputs="X",
         outputs="Out!",
-        attributes=attrs | {"flatten": later(False)},
+        attributes={"axis": typed(0, "LONG"), "dtype": -1, "keepdims": False, "flatten": later(False)},
         infer=infer_argument,
     )
     def kernel(ctx, x, out):

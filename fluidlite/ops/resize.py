@@ -2,15 +2,14 @@
 
 import numpy as np
 
+from ..core.attributes import typed
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
 from ..core.traits import BOUND
-from .arrays.geometry import LAYOUTS, as_nchw, from_nchw_shape, nchw_shape
+from .arrays.geometry import LAYOUT, as_nchw, from_nchw_shape, nchw_shape
 from .arrays.windows import choosing, multiply
 from .manipulation import given, known_values
-
-_LAYOUT = LAYOUTS["data_format"]
 
 
 def scales_of(attrs, scale_tensor=None):
@@ -72,7 +71,7 @@ def linear(attrs, size, count, scale, dtype):
     return choosing(before, size, dtype) * (1 - share) + choosing(np.minimum(before + 1, size - 1), size, dtype) * share
 
 
-def interpolation(type, along, **attrs):
+def interpolation(type, along):
     """An operator that resizes images; `along` makes the matrix for one dimension."""
     # The second version goes by the factors that it is given, the first one by the sizes they lead to.
     by_scale = type.endswith("_v2")
@@ -88,7 +87,20 @@ def interpolation(type, along, **attrs):
 
     @operator(
         type,
-        inputs="X, OutSize?!, SizeTensor*?!, Scale?!", outputs="Out", attributes={"data_layout": _LAYOUT, "out_d": 0, "out_h": 0, "out_w": 0, "scale": [] if by_scale else 0.0, "interp_method": "bilinear", "align_corners": True, "align_mode": 1} | attrs | FIXME_{"scale": "FLOATS"} if by_scale else None, infer=infer_interpolation, kernel=BOUND,
+        inputs="X, OutSize?!, SizeTensor*?!, Scale?!",
+        outputs="Out",
+        attributes={
+            "data_layout": LAYOUT,
+            "out_d": 0,
+            "out_h": 0,
+            "out_w": 0,
+            "scale": typed([], "FLOATS") if by_scale else 0.0,
+            "interp_method": "bilinear",
+            "align_corners": True,
+            "align_mode": 1,
+        },
+        infer=infer_interpolation,
+        kernel=BOUND,
     )
     def resize(ctx, x, out_size, size_tensors, scale, out):
         image, result = images(ctx, x, out)
