@@ -51,6 +51,8 @@ def _check_slots(definition, inputs, outputs):
         for slot in named:
             if slot not in known:
                 raise _unknown(trait, slot, known)
+    if definition.about.main is not None and definition.about.main not in outputs:
+        raise _unknown("main", definition.about.main, outputs)
     if isinstance(definition.formula, dict):
         names = {"d" + slot.removesuffix(GRAD) if slot.endswith(GRAD) else slot for slot in outputs}
         for name in definition.formula:

@@ -343,11 +343,14 @@ def attr_type(type, name, value):
 
 
 _registry = {}
+_described = {}  # type that fluidlite lacks -> About
 
 
 def _register(definition):
     if definition.type in _registry:
         raise _wrong(definition.type, "there is one already")
+    if definition.type in _described:
+        raise _wrong(definition.type, "it was described as one that fluidlite lacks")
     try:
         check(definition)
     except DefinitionError as error:
@@ -392,6 +395,36 @@ def operator(type, inputs="", outputs="", *, attributes=None, infer=like_first, 
         return definition
 
     return declare
+
+
+def describe(*types, about):
+    """Say what tools tell readers of operators that fluidlite lacks, and that are met in files.
+
+    Args:
+        types: of the operators.
+        about (About): what holds for each of them.
+    """
+    _described.update(dict.fromkeys(types, about))
+
+
+def about(type):
+    """What tools tell readers of an operator, which need not be one that fluidlite has (About)."""
+    definition = _registry.get(type)
+    return _described.get(type, _GROUPS["about"]) if definition is None else definition.about
+
+
+def main_output(type):
+    """The slot of an operator's main output; None for an operator without one, or that fluidlite lacks."""
+    definition = _registry.get(type)
+    if definition is None or not definition.outputs:
+        return None
+    first = next((slot for slot in definition.outputs if slot.differentiable), definition.outputs[0])
+    return definition.about.main or first.name
+
+
+def is_left_out(type):
+    """Whether plans leave operators of a type out (see `OperatorDef.is_left_out`)."""
+    return type in _registry and _registry[type].is_left_out
 
 
 def find(type):

@@ -141,13 +141,14 @@ class About(Group):
 
         @operator("mul", "X, Y", "Out", infer=infer_mul, about=About("product", plain="matrix product", flops=flops))
 
-    family: which part it has in a layer, if it is "product", "convolution", "activation", "addition" (that of a
-        bias), "sum" (of several products), or "plumbing", which no layer needs.
+    family: which part it has in a layer: "product", "convolution", "batch normalization", "activation", "addition"
+        (that of a bias), "sum" (of several products), or "plumbing", which no layer needs.
     plain: its name in plain words; the type where there are no better ones.
-    main: the slot of its main output, the first one as a rule; of the others, such as a mask, readers need not know.
+    main: the slot of its main output, as a rule the first one with a gradient; of the others, such as a mask, readers
+        need not know.
     after: the type of the operator that Fluid's layer function appends right before this one, as a part of it.
     details: `details(attrs, shapes) -> list of str`: what readers look for, given slot -> list of shapes of the inputs
-        (-1 where a size is open, None for a shape that is not known).
+        (-1 where a size is open, None for a shape that is not known); `phrases` has what several of them say.
     flops: `flops(attrs, shapes)`: the floating point operations it takes, given slot name -> list of shapes.  A
         multiply-add is two of them, a function of one element is one.  Without it, operators take one for each element
         if they are elementwise, and none otherwise.

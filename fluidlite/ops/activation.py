@@ -8,15 +8,20 @@ import numpy as np
 from ..core.attributes import LIBRARIES, MKLDNN, later
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
-from ..core.traits import BOUND, ELEMENTWISE, POINTWISE, Algebra, Memory
+from ..core.traits import BOUND, ELEMENTWISE, POINTWISE, About, Algebra, Memory
 from .arrays.strides import scratch_like, sum_into
 from .linalg import size_of
 
 
-def activation(type, inputs="X", in_place=True, **groups):
+def function(type, inputs="X", in_place=True, **groups):
     """An operator from `X` to `Out`; `in_place` says whether the kernel may write over its input."""
     memory = Memory(elementwise=True, pointwise=inputs == "X", inplace={"Out": "X"} if in_place else {})
     return operator(type, inputs=inputs, outputs="Out", memory=memory, **groups)
+
+
+def activation(type, in_place=True, **groups):
+    """A function that layers have for their argument `act`."""
+    return function(type, in_place=in_place, about=About("activation"), **groups)
 
 
 def is_float(specs):
@@ -613,7 +618,7 @@ def erf_into(ctx, x, out):
     return step
 
 
-@activation("erf", in_place=False, formula={"Out": "erf(X)"}, kernel=BOUND)
+@function("erf", in_place=False, formula={"Out": "erf(X)"}, kernel=BOUND)
 def erf(ctx, x, out):
     return erf_into(ctx, x, out)
 

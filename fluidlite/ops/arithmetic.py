@@ -6,7 +6,7 @@ from ..core.attributes import MKLDNN, later
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
-from ..core.traits import BOUND, ELEMENTWISE, Kernel, Memory
+from ..core.traits import BOUND, ELEMENTWISE, About, Kernel, Memory
 from .reduce import axis_of
 
 
@@ -18,6 +18,10 @@ def scale_formula(attrs, specs):
     return {"Out": f"X{times}{plus}" if attrs["bias_after_scale"] or not (plus and times) else f"(X{plus}){times}"}
 
 
+def _details_of_scale(attrs, shapes):
+    return [f"× {attrs['scale']:g} + {attrs['bias']:g}"]
+
+
 @operator(
     "scale",
     inputs="X, ScaleTensor?!",
@@ -26,6 +30,7 @@ def scale_formula(attrs, specs):
     formula=scale_formula,
     kernel=Kernel(bind=True, constant=True),
     memory=Memory(elementwise=True, inplace={"Out": "X"}, pointwise=True),
+    about=About(details=_details_of_scale),
 )
 def scale(ctx, x, factor, out):
     xp = ctx.xp  # scale * X + bias, or scale * (X + bias)
@@ -112,6 +117,7 @@ def sum_formula(attrs, specs):
     formula=sum_formula,
     kernel=BOUND,
     memory=Memory(elementwise=True, inplace={"Out": "X"}, pointwise=True),
+    about=About("sum"),
 )
 def sum(ctx, xs, out):
     add = ctx.xp.add

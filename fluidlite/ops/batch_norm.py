@@ -373,7 +373,11 @@ for _type in ("batch_norm", "sync_batch_norm"):
         attributes=_ATTRS | MKLDNN,
         infer=_infer,
         # With known statistics: a factor and a shift.
-        about=About(flops=lambda attrs, shapes: 2 * one_for_each(attrs, shapes)),
+        about=About(
+            "batch normalization",
+            flops=lambda attrs, shapes: 2 * one_for_each(attrs, shapes),
+            details=lambda attrs, shapes: ["by running statistics"] if _uses_moving_statistics(attrs) else [],
+        ),
     )(None)
     _definition.stages(batch_norm_stages)
     _gradient = _definition.gradient(

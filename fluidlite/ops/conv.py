@@ -9,7 +9,8 @@ import math
 
 from ..core.attributes import LIBRARIES, ignored, only
 from ..core.fusions import fusion
-from ..core.operators import operator
+from ..core.operators import describe, operator
+from ..core.phrases import sizes, unless
 from ..core.spec import Spec
 from ..core.traits import BOUND, About, Batch, Memory
 from .arrays.conv_rows import Rows
@@ -68,6 +69,13 @@ def flops_of_conv(attrs, shapes):
     return math.prod(out) * (2 * math.prod(w[1:]) + bool(shapes.get("Bias")))
 
 
+def details_of_conv(attrs, shapes):
+    (w,) = shapes["Filter"]
+    filters = [] if w is None else [f"{w[0]} filters {sizes(w[2:])}"]
+    windows = unless("stride", attrs["strides"], 1) + unless("padding", attrs["paddings"], 0)
+    return filters + windows + unless("dilation", attrs["dilations"], 1) + unless("groups", [attrs["groups"]], 1)
+
+
 def _conv2d(ctx, x, w, bias, out):
     g = ConvGeometry(ctx.attrs, x.shape, w.shape)
     return choose(g).forward(ctx, g, as_nchw(x, ctx.attrs), w, bias, as_nchw(out, ctx.attrs))
@@ -88,6 +96,8 @@ def _conv2d_grad(ctx, x, w, bias, dout, dx, dw, dbias):
     return in_sequence(steps)
 
 
+describe("conv3d", "conv3d_transpose", about=About("convolution"))
+
 for _type in ("conv2d", "depthwise_conv2d"):
     _definition = operator(
         _type,
@@ -98,7 +108,7 @@ for _type in ("conv2d", "depthwise_conv2d"):
         kernel=BOUND,
         memory=Memory(image="Input Output"),
         batch=Batch(rows="Input Output"),
-        about=About(flops=flops_of_conv),
+        about=About("convolution", flops=flops_of_conv, details=details_of_conv),
     )(_conv2d)
     _definition.gradient("Input Filter Bias", kernel=BOUND, memory=Memory(image="Input Output@GRAD Input@GRAD"))(
         _conv2d_grad

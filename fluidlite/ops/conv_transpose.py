@@ -11,9 +11,9 @@ from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
 from ..core.traits import BOUND, About, Batch, Memory
-from .arrays.geometry import ConvGeometry, as_nchw, from_nchw_shape, nchw_shape, resolve_padding
+from .arrays.geometry import LAYOUT, ConvGeometry, as_nchw, from_nchw_shape, nchw_shape, resolve_padding
 from .arrays.strides import in_sequence, sum_into
-from .conv import choose
+from .conv import choose, details_of_conv
 
 
 def output_sizes(attrs, sizes, kernel, pads, dilations):
@@ -99,7 +99,7 @@ for _type in ("conv2d_transpose", "depthwise_conv2d_transpose"):
             "dilations": [1, 1],
             "groups": 1,
             "output_size": [],
-            "data_format": "NCHW",
+            "data_format": LAYOUT,
             "is_test": False,
         }
         | LIBRARIES
@@ -114,7 +114,7 @@ for _type in ("conv2d_transpose", "depthwise_conv2d_transpose"):
         kernel=BOUND,
         memory=Memory(image="Input Output"),
         batch=Batch(rows="Input Output"),
-        about=About(flops=flops_of_conv_transpose),
+        about=About("convolution", flops=flops_of_conv_transpose, details=details_of_conv),
     )(conv_transpose)
     _gradient = _definition.gradient(
         "Input Filter Bias", kernel=BOUND, memory=Memory(image="Input Output@GRAD Input@GRAD")

@@ -8,7 +8,7 @@ import numpy as np
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
-from ..core.traits import BOUND, ELEMENTWISE, Kernel
+from ..core.traits import BOUND, ELEMENTWISE, About, Kernel
 
 # A block of the generator is four words of 64 bits, or sixteen draws of so many levels.
 _WORDS, DRAWS, LEVELS = 4, 16, 1 << 16
@@ -32,6 +32,10 @@ def factors(attrs, dtype):
     return dtype.type(1), dtype.type(keep)
 
 
+def _details(attrs, shapes):
+    return [f"probability {attrs['dropout_prob']}"] + (["off (test)"] if attrs["is_test"] else [])
+
+
 @operator(
     "dropout",
     inputs="X, Seed?!",
@@ -46,6 +50,7 @@ def factors(attrs, dtype):
     infer=_infer_dropout,
     kernel=Kernel(bind=True, random=True),
     memory=ELEMENTWISE,
+    about=About(details=_details),
 )
 def dropout(ctx, x, seed, out, mask):
     """Out = X * Mask in training, where Mask is 0 with probability dropout_prob.

@@ -128,15 +128,17 @@ _OVER_X = {"in_place": True, **_APART}
 _GRADIENT = {"kernel": BOUND, "memory": ELEMENTWISE, "algebra": Algebra(broadcasts=broadcasts_of_pair)}
 _OVER_DOUT = _GRADIENT | {"memory": ELEMENTWISE | Memory(inplace={"X@GRAD": "Out@GRAD"})}
 
-add = pair("elementwise_add", monotone=adds_to_channels, formula=for_all("X + Y"), **_OVER_X)(apply("add"))
-subtract = pair("elementwise_sub", formula=for_all("X - Y"), **_OVER_X)(apply("subtract"))
-multiply = pair("elementwise_mul", formula=for_all("X * Y"), **_OVER_X)(apply("multiply"))
+add = pair(
+    "elementwise_add", formula=for_all("X + Y"), monotone=adds_to_channels, family="addition", plain="add", **_OVER_X
+)(apply("add"))
+subtract = pair("elementwise_sub", formula=for_all("X - Y"), plain="subtract", **_OVER_X)(apply("subtract"))
+multiply = pair("elementwise_mul", formula=for_all("X * Y"), plain="multiply", **_OVER_X)(apply("multiply"))
 maximum = pair("elementwise_max", formula=for_all("larger(X, Y)"), **_OVER_X)(apply("maximum"))
 minimum = pair("elementwise_min", formula=for_all("smaller(X, Y)"), **_OVER_X)(apply("minimum"))
 power = pair("elementwise_pow", formula={"Out": "pow(X, Y)"}, **_OVER_X)(apply("power"))
 
 
-@pair("elementwise_div", formula=by_kind("X / Y", "quotient(X, Y)"), **_APART)
+@pair("elementwise_div", formula=by_kind("X / Y", "quotient(X, Y)"), plain="divide", **_APART)
 def divide(ctx, x, y, out):
     xp = ctx.xp
     x, y = broadcast(ctx, x, y)

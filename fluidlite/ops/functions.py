@@ -2,11 +2,11 @@
 
 from ..core.attributes import LIBRARIES
 from ..core.traits import BOUND, POINTWISE
-from .activation import OVER_DOUT, activation, between, is_float, masked
+from .activation import OVER_DOUT, between, function, is_float, masked
 from .arrays.strides import scratch_like
 
 
-@activation("exp", attributes=LIBRARIES, formula={"Out": "exp(X)"})
+@function("exp", attributes=LIBRARIES, formula={"Out": "exp(X)"})
 def exp(ctx, x, out):
     ctx.xp.exp(x, out=out)
 
@@ -16,7 +16,7 @@ def exp_grad(ctx, out, dout, dx):
     ctx.xp.multiply(dout, out, out=dx)
 
 
-@activation("log", attributes=LIBRARIES, formula={"Out": "log(X)"})
+@function("log", attributes=LIBRARIES, formula={"Out": "log(X)"})
 def log(ctx, x, out):
     ctx.xp.log(x, out=out)
 
@@ -26,7 +26,7 @@ def log_grad(ctx, x, dout, dx):
     ctx.xp.divide(dout, x, out=dx)
 
 
-@activation("log1p", attributes=LIBRARIES, formula={"Out": "log1p(X)"})
+@function("log1p", attributes=LIBRARIES, formula={"Out": "log1p(X)"})
 def log1p(ctx, x, out):
     ctx.xp.log1p(x, out=out)
 
@@ -37,7 +37,7 @@ def log1p_grad(ctx, x, dout, dx):
     ctx.xp.divide(dout, dx, out=dx)
 
 
-@activation("sqrt", attributes=LIBRARIES, formula={"Out": "sqrt(X)"})
+@function("sqrt", attributes=LIBRARIES, formula={"Out": "sqrt(X)"})
 def sqrt(ctx, x, out):
     ctx.xp.sqrt(x, out=out)
 
@@ -49,7 +49,7 @@ def sqrt_grad(ctx, out, dout, dx):
     xp.divide(dx, out, out=dx)
 
 
-@activation("rsqrt", attributes=LIBRARIES, formula={"Out": "1 / sqrt(X)"})
+@function("rsqrt", attributes=LIBRARIES, formula={"Out": "1 / sqrt(X)"})
 def rsqrt(ctx, x, out):
     ctx.xp.sqrt(x, out=out)
     ctx.xp.divide(1, out, out=out)
@@ -68,7 +68,7 @@ def squared(attrs, specs):
     return {"Out": "X * X"}
 
 
-@activation("square", attributes=LIBRARIES, formula=squared)
+@function("square", attributes=LIBRARIES, formula=squared)
 def square(ctx, x, out):
     ctx.xp.multiply(x, x, out=out)
 
@@ -84,7 +84,7 @@ def magnitude(attrs, specs):
     return {"Out": "fabs(X)" if is_float(specs) else "X < T(0) ? -X : X"}
 
 
-@activation("abs", attributes=LIBRARIES, formula=magnitude)
+@function("abs", attributes=LIBRARIES, formula=magnitude)
 def absolute(ctx, x, out):
     ctx.xp.absolute(x, out=out)
 
@@ -95,7 +95,7 @@ def abs_grad(ctx, x, dout, dx):
     ctx.xp.multiply(dout, dx, out=dx)
 
 
-@activation("reciprocal", attributes=LIBRARIES, formula={"Out": "1 / X"})
+@function("reciprocal", attributes=LIBRARIES, formula={"Out": "1 / X"})
 def reciprocal(ctx, x, out):
     ctx.xp.divide(1, x, out=out)
 
@@ -108,7 +108,7 @@ def reciprocal_grad(ctx, out, dout, dx):
     xp.multiply(dout, dx, out=dx)
 
 
-@activation("sin", attributes=LIBRARIES, formula={"Out": "sin(X)"})
+@function("sin", attributes=LIBRARIES, formula={"Out": "sin(X)"})
 def sin(ctx, x, out):
     ctx.xp.sin(x, out=out)
 
@@ -119,7 +119,7 @@ def sin_grad(ctx, x, dout, dx):
     ctx.xp.multiply(dout, dx, out=dx)
 
 
-@activation("cos", attributes=LIBRARIES, formula={"Out": "cos(X)"})
+@function("cos", attributes=LIBRARIES, formula={"Out": "cos(X)"})
 def cos(ctx, x, out):
     ctx.xp.cos(x, out=out)
 
@@ -132,7 +132,7 @@ def cos_grad(ctx, x, dout, dx):
     xp.multiply(dout, dx, out=dx)
 
 
-@activation("asin", formula={"Out": "asin(X)"})
+@function("asin", formula={"Out": "asin(X)"})
 def asin(ctx, x, out):
     ctx.xp.arcsin(x, out=out)
 
@@ -146,7 +146,7 @@ def asin_grad(ctx, x, dout, dx):
     xp.divide(dout, dx, out=dx)
 
 
-@activation("acos", formula={"Out": "acos(X)"})
+@function("acos", formula={"Out": "acos(X)"})
 def acos(ctx, x, out):
     ctx.xp.arccos(x, out=out)
 
@@ -161,7 +161,7 @@ def acos_grad(ctx, x, dout, dx):
     xp.divide(dout, dx, out=dx)
 
 
-@activation("atan", formula={"Out": "atan(X)"})
+@function("atan", formula={"Out": "atan(X)"})
 def atan(ctx, x, out):
     ctx.xp.arctan(x, out=out)
 
@@ -179,7 +179,7 @@ def no_slope(ctx, dout, dx):
     dx.fill(0)
 
 
-@activation("ceil", attributes=LIBRARIES, formula={"Out": "ceil(X)"})
+@function("ceil", attributes=LIBRARIES, formula={"Out": "ceil(X)"})
 def ceil(ctx, x, out):
     ctx.xp.ceil(x, out=out)
 
@@ -187,7 +187,7 @@ def ceil(ctx, x, out):
 ceil.gradient(formula={"dX": "0.0"}, memory=OVER_DOUT)(no_slope)
 
 
-@activation("floor", attributes=LIBRARIES, formula={"Out": "floor(X)"})
+@function("floor", attributes=LIBRARIES, formula={"Out": "floor(X)"})
 def floor(ctx, x, out):
     ctx.xp.floor(x, out=out)
 
@@ -195,7 +195,7 @@ def floor(ctx, x, out):
 floor.gradient(formula={"dX": "0.0"}, memory=OVER_DOUT)(no_slope)
 
 
-@activation("round", attributes=LIBRARIES, formula={"Out": "round(X)"}, kernel=BOUND)
+@function("round", attributes=LIBRARIES, formula={"Out": "round(X)"}, kernel=BOUND)
 def round(ctx, x, out):
     xp = ctx.xp  # Halves go away from zero, where NumPy's go to the even neighbour.
     rest = scratch_like(ctx, x)
@@ -218,7 +218,7 @@ def direction(attrs, specs):
     return {"Out": "sign(X)"}
 
 
-@activation("sign", formula=direction)
+@function("sign", formula=direction)
 def sign(ctx, x, out):
     ctx.xp.sign(x, out=out)
 
@@ -250,7 +250,7 @@ def power_slope(attrs, specs):
     return {"dX": f"dOut * ({raised} * {{factor}})"}
 
 
-@activation("pow", in_place=False, inputs="X, FactorTensor?!", attributes={"factor": 1.0}, formula=power_formula)
+@function("pow", in_place=False, inputs="X, FactorTensor?!", attributes={"factor": 1.0}, formula=power_formula)
 def power(ctx, x, factor, out):
     raise_to(ctx.xp, x, ctx.attrs["factor"] if factor is None else factor, out)
 
@@ -299,7 +299,7 @@ def clip_slope(attrs, specs):
     return {"dX": f"dOut * T(X > {low} && X < {high})"} if is_float(specs) else None
 
 
-@activation("clip", inputs="X, Min?!, Max?!", attributes={"min": 0.0, "max": 0.0}, formula=clipped)
+@function("clip", inputs="X, Min?!, Max?!", attributes={"min": 0.0, "max": 0.0}, formula=clipped)
 def clip(ctx, x, low, high, out):
     low, high = limits(ctx, low, high)
     ctx.xp.clip(x, low, high, out=out)

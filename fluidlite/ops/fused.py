@@ -7,7 +7,7 @@ from ..core.errors import EnforceNotMet
 from ..core.operators import one_for_each, operator
 from ..core.spec import Spec
 from ..core.traits import About
-from .conv import CONV_ATTRS, flops_of_conv, infer_conv
+from .conv import CONV_ATTRS, details_of_conv, flops_of_conv, infer_conv
 from .elementwise import broadcast_shape
 from .linalg import size_of
 
@@ -109,7 +109,7 @@ repeated_fc = operator(
     inputs="X, W*, Bias*",
     outputs="ReluOut*, Out",
     infer=infer_repeated_fc,
-    about=About(flops=flops_of_repeated_fc),
+    about=About(main="Out", flops=flops_of_repeated_fc),
 )(None)
 
 
@@ -143,7 +143,7 @@ conv2d_fusion = operator(
     attributes=CONV_ATTRS
     | {"activation": only("relu", "identity", "relu6", "sigmoid", "tanh"), "split_channels": only([])},
     infer=infer_conv_fusion,
-    about=About(flops=flops_of_conv_fusion),
+    about=About("convolution", details=details_of_conv, flops=flops_of_conv_fusion),
 )(None)
 
 

@@ -58,7 +58,7 @@ def flops_of_matmul(attrs, shapes):
     infer=infer_mul,
     kernel=BOUND,
     batch=Batch(rows="X Out"),
-    about=About(flops=flops_of_mul),
+    about=About("product", plain="matrix product", flops=flops_of_mul),
 )
 def mul(ctx, x, y, out):
     a, fill_a, _ = matrix_of(ctx, x, ctx.attrs["x_num_col_dims"])
@@ -249,7 +249,7 @@ for _type, _attributes, _infer, _rows in (
         infer=_infer,
         kernel=BOUND,
         batch=Batch(rows=_rows),
-        about=About(flops=flops_of_matmul),
+        about=About("" if _type == "bmm" else "product", flops=flops_of_matmul),
     )(matmul_kernel)
     _definition.gradient("X, Y", kernel=BOUND)(matmul_grad_kernel)
 

@@ -8,7 +8,7 @@ from ..core.errors import EnforceNotMet
 from ..core.fusions import fusion
 from ..core.operators import operator
 from ..core.spec import Spec
-from ..core.traits import BOUND, Algebra, Batch, Memory
+from ..core.traits import BOUND, About, Algebra, Batch, Memory
 from .activation import LOG_ONE_PLUS_EXP
 from .arrays.indexing import put_along_axis, refusal, take
 from .arrays.strides import in_sequence, scratch_like, sum_into
@@ -179,6 +179,7 @@ def infer_cross_entropy2(attrs, x, label):
     infer=infer_cross_entropy2,
     kernel=BOUND,
     batch=Batch(rows="X Label Y XShape MatchX"),
+    about=About(plain="cross entropy"),
 )
 def cross_entropy2(ctx, x, label, y, x_shape, match):
     return hard_cross_entropy(ctx, x, label, y, match)
@@ -213,6 +214,7 @@ def rows_of_softmax_with_cross_entropy(attrs, shapes):
     infer=infer_softmax_with_cross_entropy,
     kernel=BOUND,
     batch=Batch(rows=rows_of_softmax_with_cross_entropy),
+    about=About(plain="softmax + cross entropy"),
 )
 def softmax_with_cross_entropy(ctx, logits, label, softmax, loss):
     xp, axis = ctx.xp, ctx.attrs["axis"]

@@ -9,6 +9,7 @@ from ..core.attributes import MKLDNN, ignored
 from ..core.dtypes import numpy_dtype
 from ..core.errors import EnforceNotMet
 from ..core.operators import none, operator
+from ..core.phrases import axis_unless_last, sizes
 from ..core.spec import Spec, parse_slots
 from ..core.traits import BOUND, ELEMENTWISE, About, Batch, Kernel, Memory
 from .arrays.indexing import add_at, index_check, put_rows
@@ -73,7 +74,7 @@ def rows_beside_axis(*slots):
     return rows
 
 
-def reshaping(type, infer, inputs="X", attributes=None, keeps="XShape"):
+def reshaping(type, infer, inputs="X", attributes=None, keeps="XShape", details=None):
     """An operator whose Out is X in another shape, and its gradient.
 
     Fluid has most of them twice: the older operator's gradient reads X and other slots (`keeps`) to learn a shape, that
@@ -92,6 +93,7 @@ def reshaping(type, infer, inputs="X", attributes=None, keeps="XShape"):
         infer=with_x_shape(infer) if keeps == "XShape" else infer,
         memory=Memory(view={"Out": "X"}, inplace={"Out": "X"}),
         batch=Batch(rows=rows_of_reshape),
+        about=About(details=details),
     )(kernel)
 
     @definition.gradient(
@@ -127,10 +129,14 @@ def infer_reshape(attrs, x, shape_tensor, shape_tensors):
     return Spec(tuple(shape), x.dtype)
 
 
+def _details_of_reshape(attrs, shapes):
+    return ["to " + sizes(attrs["shape"])]
+
+
 _QUANTIZER = {"use_quantizer": ignored(False)}
 
 for _type, _keeps, _ignored in (("reshape", "X, Out, Shape, ShapeTensor", {}), ("reshape2", "XShape", _QUANTIZER)):
-    reshaping(_type, infer_reshape, "X, Shape?!, ShapeTensor*?!", {"shape": []} | _ignored, _keeps)
+    reshaping(_type, infer_reshape, "X, Shape?!, ShapeTensor*?!", {"shape": []} | _ignored, _keeps, _details_of_reshape)
 
 
 def infer_flatten(attrs, x):
@@ -211,6 +217,7 @@ _TRANSPOSE = {
     "inputs": "X",
     "attributes": {"axis": [], "data_format": "AnyLayout", "use_quantizer": ignored(False)} | MKLDNN,
     "kernel": BOUND,
+    "about": About(details=lambda attrs, shapes: ["axes " + ", ".join(map(str, attrs["axis"]))]),
     "batch": Batch(rows=lambda attrs, shapes: None if attrs["axis"][0] else {"X", "Out", "XShape"}),
 }
 operator("transpose", outputs="Out", infer=infer_transpose, **_TRANSPOSE)(transpose).gradient(
@@ -277,6 +284,7 @@ def infer_concat(attrs, xs, axis_tensor):
     infer=infer_concat,
     kernel=Kernel(bind=True, constant=True),
     batch=Batch(rows=rows_beside_axis("X", "Out")),
+    about=About(details=axis_unless_last),
 )
 def concat(ctx, xs, axis_tensor, out):
     axis = ctx.attrs["axis"] % out.ndim

@@ -13,6 +13,7 @@ import numpy as np
 from ..core.attributes import LIBRARIES, ignored, only
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
+from ..core.phrases import sizes, unless
 from ..core.spec import STORED, Spec
 from ..core.traits import BOUND, About, Algebra, Batch, Memory
 from .arrays.geometry import (
@@ -351,6 +352,13 @@ def _flops(attrs, shapes):
     return math.prod(x) if whole else math.prod(out) * math.prod(attrs["ksize"])
 
 
+def _details(attrs, shapes):
+    if attrs["global_pooling"]:
+        return [f"{attrs['pooling_type']} of the whole image"]
+    kind = [f"{attrs['pooling_type']} {sizes(attrs['ksize'])}"]
+    return kind + unless("stride", attrs["strides"], 1) + unless("padding", attrs["paddings"], 0)
+
+
 @operator(
     "pool2d",
     inputs="X",
@@ -361,7 +369,7 @@ def _flops(attrs, shapes):
     memory=Memory(image="X Out"),
     batch=Batch(rows="X Out"),
     algebra=Algebra(selects=_is_a_choice),
-    about=About(flops=_flops),
+    about=About(details=_details, flops=_flops),
 )
 def pool2d(ctx, x, out):
     xp, attrs = ctx.xp, ctx.attrs

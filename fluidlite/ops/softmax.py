@@ -1,7 +1,8 @@
 """Softmax and dropout: the layers between a network's features and its loss."""
 
 from ..core.attributes import LIBRARIES
-from ..core.operators import one_for_each, operator
+from ..core.operators import describe, one_for_each, operator
+from ..core.phrases import axis_unless_last
 from ..core.traits import BOUND, About, Batch, Memory
 from .reduce import axis_of, kept_shape
 
@@ -15,6 +16,9 @@ def _rows_of_softmax(attrs, shapes):
     return {"X", "Out"} if attrs["axis"] % len(shapes["Out"][0]) else None
 
 
+describe("log_softmax", about=About("activation"))
+
+
 @operator(
     "softmax",
     inputs="X",
@@ -24,7 +28,9 @@ def _rows_of_softmax(attrs, shapes):
     kernel=BOUND,
     memory=Memory(inplace={"Out": "X"}),
     batch=Batch(rows=_rows_of_softmax),
-    about=About(flops=lambda attrs, shapes: 5 * one_for_each(attrs, shapes)),  # maximum, difference, exp, sum, quotient
+    about=About(
+        "activation", details=axis_unless_last, flops=lambda attrs, shapes: 5 * one_for_each(attrs, shapes)
+    ),  # maximum, difference, exp, sum, quotient
 )
 def softmax(ctx, x, out):
     """Out = exp(X - max) / sum(exp(X - max)) along `axis`."""
