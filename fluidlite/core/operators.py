@@ -119,7 +119,9 @@ class OperatorDef:
         self.monotone = algebra.monotone
         self.selects = algebra.selects
         self.broadcasts = algebra.broadcasts
+        # Output slot -> the input slot from which it takes its level of detail, or None; or a function (see `Lod.of`).
         self.lod = _sources(lod.of, inputs, outputs)
+        self.lod_needs_same_rows = lod.same_rows
         self.about = about
         self.flops = about.flops or (one_for_each if memory.elementwise else none)
         self.side_effect = False
@@ -158,6 +160,8 @@ class OperatorDef:
         if groups["batch"] is _GROUPS["batch"]:
             slots = {slot.name for slot in kept + douts + dins}
             groups["batch"] = Batch(rows=_rows_of_gradient(self.rows, slots), sums=" ".join(din.name for din in dins))
+        if groups["lod"] is _GROUPS["lod"]:
+            groups["lod"] = Lod(of=_lod_of_gradient(kept, douts, dins))
 
         def declare(function):
             grad = OperatorDef(
@@ -297,6 +301,14 @@ def _rows_of_gradient(rows, known):
         return None if slots is None else slots | {slot + GRAD for slot in slots}
 
     return rows_of_gradient
+
+
+def _lod_of_gradient(kept, douts, dins):
+    """The trait `Lod.of` of a gradient."""
+    found = dict.fromkeys((din.name for din in dins), "none")
+    found[dins[0].name] = douts[0].name if douts else "none"
+    read = {slot.name + GRAD: slot.name for slot in kept}
+    return {slot: read.get(slot, source) for slot, source in found.items()}
 
 
 def _like_forward(kept, dins):

@@ -18,7 +18,7 @@ class Spec(NamedTuple):
     """What is known of a variable before the Program runs.
 
     A dimension of -1 is known only when the Program runs.  `value` is the small array that a plan finds in a variable
-    that no feed determines (see the trait `constant` of `operator`), so that it may be the shape of something.
+    that no feed determines (see `Kernel.constant`), so that it may be the shape of something.
     """
 
     shape: tuple

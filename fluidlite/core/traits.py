@@ -130,10 +130,13 @@ class Lod(Group):
         @operator("sequence_expand", "X, Y!", "Out", infer=infer_expanded, lod=Lod(of="Y"))
 
     of: the input slot from which all outputs take it (as a rule the first); "none" where outputs have none; output slot
-        -> one of these; or `of(attrs, lods) -> output slot -> levels`, given input slot -> levels.
+        -> one of these; or `of(attrs, lods) -> output slot -> levels`, given input slot -> levels.  The gradient of an
+        input takes it from that input if it reads it; otherwise that of the first input from the output's gradient.
+    same_rows: an output takes it only if it has as many rows as what it takes it from.
     """
 
     of = None
+    same_rows = False
 
 
 class About(Group):
