@@ -44,16 +44,6 @@ class Attribute(NamedTuple):
     is_ignored: bool = False
     is_later: bool = False
 
-    @classmethod
-    def of(cls, entry):
-        """The Attribute for an entry of a table."""
-        return entry if isinstance(entry, cls) else cls(entry)
-
-    @property
-    def is_read(self):
-        """Whether a kernel may ask for it: it is known beforehand that the others have their defaults, or no effect."""
-        return not (self.is_ignored or self.is_later or (self.values is not None and len(self.values) == 1))
-
 
 def ignored(default, type=None):
     """An attribute that chooses how Paddle computes, and not what, such as a library."""

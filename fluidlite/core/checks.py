@@ -2,25 +2,28 @@
 
 from functools import partial
 
-from .attributes import ATTR_TYPES, attr_value, type_of
+from .attributes import ATTR_TYPES, Attribute, attr_value, type_of
 from .errors import DefinitionError, EnforceNotMet
 from .spec import GRAD, words
 
 _VARIABLE = 0x04  # of the flags of a function: it takes any number of arguments
 
 
-def check(definition):
-    """Raise DefinitionError if an OperatorDef, without its kernels for devices, cannot be what is meant."""
-    inputs = {slot.name: slot for slot in definition.inputs}
-    outputs = {slot.name: slot for slot in definition.outputs}
-    if len(inputs) < len(definition.inputs) or len(outputs) < len(definition.outputs):
-        raise DefinitionError("one of its slots is named twice")
-    _check_slots(definition, inputs, outputs)
-    _check_pairs(definition, inputs, outputs)
-    _check_contradictions(definition, outputs)
+def check(definition, given):
+    """Raise DefinitionError if an OperatorDef cannot be what is meant.
+
+    Args:
+        definition (OperatorDef): with everything but its kernels for devices.
+        given (iterable of str): the names of the groups of traits that were given for it.
+    """
+    if isinstance(definition.formula, dict):
+        _check_formula(definition)
+    for name in given:
+        _LOOKS[name](definition)
     if definition.gradient_of is None:
-        for name, attribute in definition.table.items():
-            _check_attribute(name, attribute)
+        for name, entry in definition.table.items():
+            if type(entry) is Attribute and (entry.type is not None or entry.values is not None):
+                _check_attribute(name, entry)
     check_kernel(definition, definition.kernel)
 
 
@@ -34,85 +37,120 @@ def check_group(name, group, kind):
             raise DefinitionError(f"{kind.__name__} has no trait {trait!r}; it has {known}")
 
 
-def _check_slots(definition, inputs, outputs):
-    """The slots that traits name exist."""
-    either = inputs.keys() | outputs.keys()
-    rows = () if callable(definition.rows) or definition.rows is None else words(definition.rows)
-    for trait, named, known in (
-        ("shape_only", definition.shape_only, inputs.keys()),
-        ("image", definition.image, either),
-        ("strided", definition.strided, outputs.keys()),
-        ("rows", rows, either),
-        ("sums", definition.sums, outputs.keys()),
-        ("stacks", definition.stacks, either),
-        ("flat", definition.flat, inputs.keys()),
-        ("packed", definition.packed, inputs.keys()),
-    ):
-        for slot in named:
-            if slot not in known:
-                raise _unknown(trait, slot, known)
-    if definition.about.main is not None and definition.about.main not in outputs:
-        raise _unknown("main", definition.about.main, outputs)
-    if isinstance(definition.formula, dict):
-        names = {"d" + slot.removesuffix(GRAD) if slot.endswith(GRAD) else slot for slot in outputs}
-        for name in definition.formula:
-            if name not in names:
-                raise _unknown("formula", name, names)
+def _check_formula(definition):
+    """The outputs that have a formula exist."""
+    outputs = [slot.name for slot in definition.outputs]
+    known = ["d" + name.removesuffix(GRAD) if name.endswith(GRAD) else name for name in outputs]
+    _check_slots("formula", definition.formula, known)
 
 
-def _unknown(trait, slot, known):
-    return DefinitionError(f"{trait} names {slot!r}, which must be one of {', '.join(sorted(known)) or 'none at all'}")
+def _names(*slots):
+    return {slot.name: slot for some in slots for slot in some}
 
 
-def _check_pairs(definition, inputs, outputs):
-    """Outputs that may lie in the memory of inputs."""
+def _check_slots(trait, named, known):
+    for slot in named:
+        if slot not in known:
+            wanted = ", ".join(sorted(known)) or "none at all"
+            raise DefinitionError(f"{trait} names {slot!r}, which must be one of {wanted}")
+
+
+def _check_kernel(definition):
+    if definition.shape_only:
+        _check_slots("shape_only", definition.shape_only, _names(definition.inputs))
+    if definition.random and definition.constant:
+        raise _contradiction("random", "constant")
+
+
+def _check_memory(definition):
+    if definition.image or definition.strided:
+        _check_slots("image", definition.image, _names(definition.inputs, definition.outputs))
+        _check_slots("strided", definition.strided, _names(definition.outputs))
+        if definition.elementwise:
+            raise _contradiction("elementwise", "image" if definition.image else "strided")
+        if definition.image & definition.strided:
+            raise _contradiction("image", "strided")
+    if definition.pointwise and not definition.elementwise:
+        raise _useless("pointwise", "elementwise")
     for trait, pairs in (("inplace", definition.inplace), ("view", definition.view)):
-        for target, source in pairs.items():
-            if target not in outputs:
-                raise _unknown(trait, target, outputs)
-            if source not in inputs:
-                raise _unknown(trait, source, inputs)
-            if outputs[target].many and not inputs[source].many:
-                raise DefinitionError(f"{trait} has the list {target!r} take over the one variable in {source!r}")
-            if source in definition.shape_only:
-                raise DefinitionError(f"{trait} needs the memory of {source!r}, of which only the shape is used")
+        if pairs:
+            _check_pairs(definition, trait, pairs)
     if len(definition.view) > 1:
         raise DefinitionError(f"view can be of one output, got {', '.join(definition.view)}")
-    for target, source in definition.view.items():
-        if outputs[target].many or inputs[source].many:
+
+
+def _check_pairs(definition, trait, pairs):
+    """Outputs that may lie in the memory of inputs."""
+    inputs, outputs = _names(definition.inputs), _names(definition.outputs)
+    _check_slots(trait, pairs, outputs)
+    _check_slots(trait, pairs.values(), inputs)
+    for target, source in pairs.items():
+        if trait == "view" and (outputs[target].many or inputs[source].many):
             raise DefinitionError(f"view can be of one variable, and one of {target!r} and {source!r} is a list")
-    if isinstance(definition.lod, dict):
-        for target, source in definition.lod.items():
-            if target not in outputs:
-                raise _unknown("lod", target, outputs)
-            if source is not None and source not in inputs:
-                raise _unknown("lod", source, [*inputs, "none"])
+        if outputs[target].many and not inputs[source].many:
+            raise DefinitionError(f"{trait} has the list {target!r} take over the one variable in {source!r}")
+        if source in definition.shape_only:
+            raise DefinitionError(f"{trait} needs the memory of {source!r}, of which only the shape is used")
 
 
-def _check_contradictions(definition, outputs):
-    """Traits that exclude each other, and those that nothing reads without another."""
-    for trait, is_given, other, is_other in (
-        ("elementwise", definition.elementwise, "image", definition.image),
-        ("elementwise", definition.elementwise, "strided", definition.strided),
-        ("image", definition.image & definition.strided, "strided", True),
-        ("flat", definition.flat & definition.packed, "packed", True),
-        ("random", definition.random, "constant", definition.constant),
-    ):
-        if is_given and is_other:
-            raise DefinitionError(f"{trait} and {other} contradict each other")
-    for trait, is_given, other, is_other in (
-        ("pointwise", definition.pointwise, "elementwise", definition.elementwise),
-        ("broadcasts", definition.broadcasts, "a formula", definition.formula is not None),
-        ("sums", definition.sums and definition.gradient_of is None, "rows", definition.rows is not None),
-        ("packed", definition.packed, "flat", definition.flat),
-        ("flat", definition.flat, "inplace for every output", definition.inplace.keys() == outputs.keys()),
-    ):
-        if is_given and not is_other:
-            raise DefinitionError(f"{trait} means nothing without {other}")
-    if definition.rows is not None and definition.gradient_of is None and not callable(definition.rows):
-        both = definition.sums & words(definition.rows)
-        if both:
-            raise DefinitionError(f"{min(both)!r} cannot hold both rows and sums over them")
+def _check_batch(definition):
+    either, outputs = _names(definition.inputs, definition.outputs), _names(definition.outputs)
+    rows = () if callable(definition.rows) or definition.rows is None else words(definition.rows)
+    _check_slots("rows", rows, either)
+    _check_slots("sums", definition.sums, outputs)
+    _check_slots("stacks", definition.stacks, either)
+    if definition.sums and definition.rows is None:
+        raise _useless("sums", "rows")
+    if definition.sums.intersection(rows):
+        raise DefinitionError(f"{min(definition.sums.intersection(rows))!r} cannot hold both rows and sums over them")
+
+
+def _check_update(definition):
+    inputs = _names(definition.inputs)
+    _check_slots("flat", definition.flat, inputs)
+    _check_slots("packed", definition.packed, inputs)
+    if definition.packed and not definition.flat:
+        raise _useless("packed", "flat")
+    if definition.flat & definition.packed:
+        raise _contradiction("flat", "packed")
+    if definition.flat and len(definition.inplace) < len(definition.outputs):
+        raise _useless("flat", "inplace for every output")
+
+
+def _check_algebra(definition):
+    if definition.broadcasts is not None and definition.formula is None:
+        raise _useless("broadcasts", "a formula")
+
+
+def _check_lod(definition):
+    if not callable(definition.lod):
+        _check_slots("lod", definition.lod, _names(definition.outputs))
+        sources = [source for source in definition.lod.values() if source is not None]
+        _check_slots("lod", sources, [*_names(definition.inputs), "none"])
+
+
+def _check_about(definition):
+    if definition.about.main is not None:
+        _check_slots("main", [definition.about.main], _names(definition.outputs))
+
+
+_LOOKS = {
+    "kernel": _check_kernel,
+    "memory": _check_memory,
+    "batch": _check_batch,
+    "update": _check_update,
+    "algebra": _check_algebra,
+    "lod": _check_lod,
+    "about": _check_about,
+}
+
+
+def _contradiction(trait, other):
+    return DefinitionError(f"{trait} and {other} contradict each other")
+
+
+def _useless(trait, other):
+    return DefinitionError(f"{trait} means nothing without {other}")
 
 
 def _check_attribute(name, attribute):
@@ -136,7 +174,8 @@ def _check_attribute(name, attribute):
 def check_kernel(definition, kernel):
     """Raise DefinitionError if a kernel cannot be called with a context and an array for each slot."""
     count = 1 + len(definition.inputs) + len(definition.outputs)
-    if kernel is None or _takes(kernel, count):
+    code = getattr(kernel, "__code__", None)
+    if kernel is None or (code is not None and code.co_argcount == count) or _takes(kernel, count):
         return
     names = ", ".join(["ctx", *(slot.name for slot in definition.inputs + definition.outputs)])
     raise DefinitionError(f"its kernel {kernel!r} must take {count} arguments: {names}")

@@ -40,6 +40,7 @@ slots the rows of the batch lie (`Batch.rows`): the others hold the same in ever
 each shard (`Batch.sums`).  An operator that must see the whole batch in its midst declares the stages it consists of.
 """
 
+import functools
 import math
 
 from .attributes import COMMON_TYPES, Attribute, type_of
@@ -94,11 +95,11 @@ class OperatorDef:
         self.outputs = outputs
         self.kernel = function
         self.table = table
-        self.attrs = {name: one.default for name, one in table.items() if one.is_read}
-        self.unused = {name: one.default for name, one in table.items() if one.is_ignored}
-        # Attribute name -> the values that are supported, the default first.
-        self.supported = {name: one.values for name, one in table.items() if one.values is not None}
-        self.types = {name: one.type or type_of(one.default) for name, one in table.items() if not one.is_later}
+        if gradient_of is None:
+            self._read(table)
+        else:
+            self.attrs, self.unused, self.defaults = gradient_of.attrs, gradient_of.unused, gradient_of.defaults
+            self.supported, self.types = gradient_of.supported, gradient_of.types
         self.infer = infer
         self.formula = formula
         self.bind = kernel.bind
@@ -119,8 +120,7 @@ class OperatorDef:
         self.monotone = algebra.monotone
         self.selects = algebra.selects
         self.broadcasts = algebra.broadcasts
-        # Output slot -> the input slot from which it takes its level of detail, or None; or a function (see `Lod.of`).
-        self.lod = _sources(lod.of, inputs, outputs)
+        self.lod_of = lod.of
         self.lod_needs_same_rows = lod.same_rows
         self.about = about
         self.flops = about.flops or (one_for_each if memory.elementwise else none)
@@ -129,6 +129,28 @@ class OperatorDef:
         self.make_gradient = None
         self.gradient_of = gradient_of
         self.make_stages = None
+
+    def _read(self, table):
+        """Take in the table of attributes: name -> default, or Attribute."""
+        self.attrs, self.unused, self.defaults = {}, {}, {}
+        # Attribute name -> the values that are supported, the default first; its type in a saved Program.
+        self.supported, self.types = {}, {}
+        for name, entry in table.items():
+            if type(entry) is not Attribute:
+                self.attrs[name] = self.defaults[name] = entry
+                self.types[name] = type_of(entry)
+                continue
+            if entry.values is not None:
+                self.supported[name] = entry.values
+            if entry.is_later:
+                continue
+            self.defaults[name] = entry.default
+            self.types[name] = entry.type or type_of(entry.default)
+            if entry.is_ignored:
+                self.unused[name] = entry.default
+            elif entry.values is None or len(entry.values) > 1:
+                # What has one possible value, kernels need not ask for.
+                self.attrs[name] = entry.default
 
     def gradient(self, reads="", *, shapes="", type=None, infer=None, formula=None, **groups):
         """Declare the gradient operator.
@@ -141,27 +163,26 @@ class OperatorDef:
         follow from the forward operator's.  Groups of traits are those of `operator`.
         """
         type = type or self.type + "_grad"
-        groups = _all_groups(type, groups)
+        _check_groups(type, groups)
         known = {slot.name: slot for slot in self.inputs + self.outputs}
-        for slot in parse_slots(reads) + parse_slots(shapes):
+        read = _slots(type, f"{reads} {shapes}")
+        for slot in read:
             if slot.name not in known:
                 raise _wrong(type, f"it reads {slot.name!r}, which must be one of {', '.join(known)}")
-        kept = [
-            known[slot.name]._replace(optional=slot.optional or known[slot.name].optional)
-            for slot in parse_slots(reads) + parse_slots(shapes)
-        ]
+        kept = [known[slot.name]._replace(optional=slot.optional or known[slot.name].optional) for slot in read]
         douts = [Slot(s.name + GRAD, s.many) for s in self.outputs if s.differentiable]
         dins = [Slot(s.name + GRAD, s.many, True) for s in self.inputs if s.differentiable]
         if not dins:
             raise _wrong(type, f"{self.type!r} has no input with a gradient")
-        if groups["kernel"].shape_only:
+        all_groups = _GROUPS | groups
+        if all_groups["kernel"].shape_only:
             raise _wrong(type, "a gradient names in `shapes` the slots of which only the shape is used")
-        groups["kernel"] |= Kernel(shape_only=shapes)
-        if groups["batch"] is _GROUPS["batch"]:
+        if shapes:
+            all_groups["kernel"] |= Kernel(shape_only=shapes)
+        if "batch" not in groups:
             slots = {slot.name for slot in kept + douts + dins}
-            groups["batch"] = Batch(rows=_rows_of_gradient(self.rows, slots), sums=" ".join(din.name for din in dins))
-        if groups["lod"] is _GROUPS["lod"]:
-            groups["lod"] = Lod(of=_lod_of_gradient(kept, douts, dins))
+            rows = _rows_of_gradient(self.rows, slots)
+            all_groups["batch"] = Batch(rows=rows, sums=" ".join(din.name for din in dins))
 
         def declare(function):
             grad = OperatorDef(
@@ -172,10 +193,10 @@ class OperatorDef:
                 self.table,
                 infer or _like_forward(kept, dins),
                 formula,
-                groups,
+                all_groups,
                 gradient_of=self,
             )
-            _register(grad)
+            _register(grad, groups)
             self.gradient_program(_default_gradient(grad))
             return grad
 
@@ -218,6 +239,28 @@ class OperatorDef:
         self.make_stages = make
         return make
 
+    @functools.cached_property
+    def lod(self):
+        """Output slot -> the input slot from which it takes its level of detail, or None; or a function (see `Lod`)."""
+        of = self.lod_of
+        if callable(of):
+            return of
+        read = {slot.name: slot.name for slot in self.inputs}
+        if isinstance(of, str):
+            found = {slot.name: of for slot in self.outputs}
+        elif self.gradient_of is None:
+            found = {slot.name: next(iter(read), None) for slot in self.outputs}
+        else:
+            slope = next((slot for slot in read if slot.endswith(GRAD)), None)
+            first = self.outputs[0].name
+            found = {
+                slot.name: read.get(slot.name.removesuffix(GRAD), slope if slot.name == first else None)
+                for slot in self.outputs
+            }
+        if isinstance(of, dict):
+            found |= of
+        return {slot: None if source == "none" else source for slot, source in found.items()}
+
     @property
     def is_left_out(self):
         """Whether plans leave the operator out: it has no kernel, for it says what a plan does by itself."""
@@ -225,7 +268,7 @@ class OperatorDef:
 
     def all_attrs(self):
         """Every attribute of Paddle's operator with its default."""
-        return {name: one.default for name, one in self.table.items() if not one.is_later}
+        return dict(self.defaults)
 
     def unsupported(self, attrs):
         """The first attribute whose value is not supported: (its name, the values that are), or None."""
@@ -257,8 +300,7 @@ class OperatorDef:
         return f"<operator {self.type}>"
 
 
-def _all_groups(type, given):
-    """Every group of traits by its name, with those that are given."""
+def _check_groups(type, given):
     for name in given:
         if name not in _GROUPS:
             homes = [kind for kind, group in _GROUPS.items() if hasattr(group, name)]
@@ -269,23 +311,17 @@ def _all_groups(type, given):
             check_group(name, group, _GROUPS[name].__class__)
     except DefinitionError as error:
         raise _wrong(type, error) from None
-    return _GROUPS | given
+
+
+def _slots(type, text):
+    slots = parse_slots(text)
+    if slots is None:
+        raise _wrong(type, f"it names a slot twice: {text}")
+    return slots
 
 
 def _wrong(type, reason):
     return DefinitionError(f"the operator {type!r} is declared wrongly: {reason}")
-
-
-def _sources(of, inputs, outputs):
-    """The trait `Lod.of` as output slot -> input slot or None; a function stays what it is."""
-    if callable(of):
-        return of
-    default = inputs[0].name if inputs else None
-    if not isinstance(of, dict):
-        default = default if of is None else of
-        of = {}
-    found = {slot.name: default for slot in outputs} | of
-    return {slot: None if source == "none" else source for slot, source in found.items()}
 
 
 def _rows_of_gradient(rows, known):
@@ -301,14 +337,6 @@ def _rows_of_gradient(rows, known):
         return None if slots is None else slots | {slot + GRAD for slot in slots}
 
     return rows_of_gradient
-
-
-def _lod_of_gradient(kept, douts, dins):
-    """The trait `Lod.of` of a gradient."""
-    found = dict.fromkeys((din.name for din in dins), "none")
-    found[dins[0].name] = douts[0].name if douts else "none"
-    read = {slot.name + GRAD: slot.name for slot in kept}
-    return {slot: read.get(slot, source) for slot, source in found.items()}
 
 
 def _like_forward(kept, dins):
@@ -358,13 +386,13 @@ _registry = {}
 _described = {}  # type that fluidlite lacks -> About
 
 
-def _register(definition):
+def _register(definition, given):
     if definition.type in _registry:
         raise _wrong(definition.type, "there is one already")
     if definition.type in _described:
         raise _wrong(definition.type, "it was described as one that fluidlite lacks")
     try:
-        check(definition)
+        check(definition, given)
     except DefinitionError as error:
         raise _wrong(definition.type, error) from None
     _registry[definition.type] = definition
@@ -397,13 +425,12 @@ def operator(type, inputs="", outputs="", *, attributes=None, infer=like_first, 
     Raises:
         DefinitionError: it contradicts itself, or names what is not there; the message names the operator.
     """
-    groups = _all_groups(type, groups)
-    table = {name: Attribute.of(entry) for name, entry in (attributes or {}).items()}
+    _check_groups(type, groups)
 
     def declare(function):
-        slots = parse_slots(inputs), parse_slots(outputs)
-        definition = OperatorDef(type, *slots, function, table, infer, formula, groups)
-        _register(definition)
+        slots = [_slots(type, text) for text in (inputs, outputs)]
+        definition = OperatorDef(type, *slots, function, attributes or {}, infer, formula, _GROUPS | groups)
+        _register(definition, groups)
         return definition
 
     return declare

@@ -151,7 +151,8 @@ class About(Group):
         need not know.
     after: the type of the operator that Fluid's layer function appends right before this one, as a part of it.
     details: `details(attrs, shapes) -> list of str`: what readers look for, given slot -> list of shapes of the inputs
-        (-1 where a size is open, None for a shape that is not known); `phrases` has what several of them say.
+        (-1 where a size is open, None for a shape that is not known).  `sizes` and those behind it put into words what
+        several operators have.
     flops: `flops(attrs, shapes)`: the floating point operations it takes, given slot name -> list of shapes.  A
         multiply-add is two of them, a function of one element is one.  Without it, operators take one for each element
         if they are elementwise, and none otherwise.
@@ -172,3 +173,25 @@ class About(Group):
 BOUND = Kernel(bind=True)
 ELEMENTWISE = Memory(elementwise=True)
 POINTWISE = Memory(elementwise=True, pointwise=True)
+
+
+def sizes(shape):
+    """'N×784' for (-1, 784): N is the batch, ? another size that is known only at run time."""
+    if shape is None:
+        return "?"
+    if not shape:
+        return "scalar"
+    return "×".join(("N" if place == 0 else "?") if size < 0 else str(size) for place, size in enumerate(shape))
+
+
+def unless(word, values, default):
+    """['stride 2'] for the values [2, 2], ['stride 2×1'] for [2, 1]; nothing if all are the default."""
+    if not values or all(value == default for value in values):
+        return []
+    same = len(set(values)) == 1
+    return [f"{word} {values[0] if same else '×'.join(map(str, values))}"]
+
+
+def axis_unless_last(attrs, shapes):
+    """The details of an operator along an axis (see `About.details`)."""
+    return [] if attrs["axis"] == -1 else [f"axis {attrs['axis']}"]

@@ -2,8 +2,8 @@
 
 from ..core import operators
 from ..core.dtypes import dtype_name
-from ..core.phrases import sizes
 from ..core.spec import GRAD
+from ..core.traits import sizes
 from ..inspection.text import clean
 from .boxes import BACKWARD, STARTUP, UPDATE
 

@@ -10,9 +10,8 @@ import math
 from ..core.attributes import LIBRARIES, ignored, only
 from ..core.fusions import fusion
 from ..core.operators import describe, operator
-from ..core.phrases import sizes, unless
 from ..core.spec import Spec
-from ..core.traits import BOUND, About, Batch, Memory
+from ..core.traits import BOUND, About, Batch, Memory, sizes, unless
 from .arrays.conv_rows import Rows
 from .arrays.conv_winograd import Winograd
 from .arrays.geometry import LAYOUT, ConvGeometry, as_nchw, from_nchw_shape, is_channels_last

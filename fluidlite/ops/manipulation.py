@@ -9,9 +9,8 @@ from ..core.attributes import MKLDNN, ignored
 from ..core.dtypes import numpy_dtype
 from ..core.errors import EnforceNotMet
 from ..core.operators import none, operator
-from ..core.phrases import axis_unless_last, sizes
 from ..core.spec import Spec, parse_slots
-from ..core.traits import BOUND, ELEMENTWISE, About, Batch, Kernel, Memory
+from ..core.traits import BOUND, ELEMENTWISE, About, Batch, Kernel, Memory, axis_unless_last, sizes
 from .arrays.indexing import add_at, index_check, put_rows
 from .arrays.strides import in_sequence, sum_into
 from .linalg import size_of

@@ -13,9 +13,8 @@ import numpy as np
 from ..core.attributes import LIBRARIES, ignored, only
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
-from ..core.phrases import sizes, unless
 from ..core.spec import STORED, Spec
-from ..core.traits import BOUND, About, Algebra, Batch, Memory
+from ..core.traits import BOUND, About, Algebra, Batch, Memory, sizes, unless
 from .arrays.geometry import (
     LAYOUT,
     as_nchw,

@@ -2,8 +2,7 @@
 
 from ..core.attributes import LIBRARIES
 from ..core.operators import describe, one_for_each, operator
-from ..core.phrases import axis_unless_last
-from ..core.traits import BOUND, About, Batch, Memory
+from ..core.traits import BOUND, About, Batch, Memory, axis_unless_last
 from .reduce import axis_of, kept_shape
 
 

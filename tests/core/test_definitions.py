@@ -215,7 +215,7 @@ def test_the_same_declaration_without_what_is_wrong():
         ("X", "Out*", Memory(inplace={"Out": "X"}), "has the list 'Out' take over the one variable in 'X'"),
         ("X*", "Out*", Memory(view={"Out": "X"}), "'Out' and 'X' is a list"),
         ("X, Y", "A, B", Memory(view={"A": "X", "B": "Y"}), "view can be of one output, got A, B"),
-        ("X, X", "Out", Memory(), "one of its slots is named twice"),
+        ("X, X", "Out", Memory(), "it names a slot twice: X, X"),
     ],
 )
 def test_slots_that_cannot_be(inputs, outputs, memory, message):
@@ -248,7 +248,7 @@ def test_what_is_described_as_lacking_is_not_declared():
     [
         ("Y", {}, "it reads 'Y', which must be one of X, Out"),
         ("X", {"shapes": "Y"}, "it reads 'Y'"),
-        ("X", {"shapes": "X"}, "one of its slots is named twice"),
+        ("X", {"shapes": "X"}, "it names a slot twice: X X"),
         ("X", {"colour": "red"}, "no keyword 'colour'"),
         ("X", {"bind": True}, "no keyword 'bind'; it is a trait of kernel="),
         ("X", {"kernel": Kernel(shape_only="X")}, "names in `shapes`"),
