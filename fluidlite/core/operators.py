@@ -88,6 +88,8 @@ def like_first(attrs, first, *_):
 class OperatorDef:
     """Everything that fluidlite knows about one operator type: what `operator` was told, each trait by its name."""
 
+    side_effect = False  # plans still ask
+
     def __init__(self, type, inputs, outputs, function, table, infer, formula, groups, gradient_of=None):
         kernel, memory, batch, update, algebra, lod, about = groups.values()
         self.type = type
@@ -124,7 +126,6 @@ class OperatorDef:
         self.lod_needs_same_rows = lod.same_rows
         self.about = about
         self.flops = about.flops or (one_for_each if memory.elementwise else none)
-        self.side_effect = False
         self.forms = {}
         self.make_gradient = None
         self.gradient_of = gradient_of

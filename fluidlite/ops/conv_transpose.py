@@ -101,15 +101,13 @@ for _type in ("conv2d_transpose", "depthwise_conv2d_transpose"):
             "output_size": [],
             "data_format": LAYOUT,
             "is_test": False,
-        }
-        | LIBRARIES
-        | {
             "workspace_size_MB": ignored(512),
             "fuse_alpha": ignored(0.0),
             "fuse_beta": ignored(0.0),
             "fuse_relu": only(False),
             "fuse_activation": only(""),
-        },
+        }
+        | LIBRARIES,
         infer=infer_conv_transpose,
         kernel=BOUND,
         memory=Memory(image="Input Output"),

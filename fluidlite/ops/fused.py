@@ -58,16 +58,18 @@ fc = operator(
     "fc",
     inputs="Input, W, Bias?",
     outputs="Out",
-    attributes={"in_num_col_dims": 1, "activation_type": only("", "relu"), "padding_weights": False}
-    | MKLDNN
-    | {
+    attributes={
+        "in_num_col_dims": 1,
+        "activation_type": only("", "relu"),
+        "padding_weights": False,
         "use_quantizer": ignored(False),
         "@ALL_KERNELS_MUST_COMPUTE_RUNTIME_SHAPE@": ignored(True),
         "Scale_in": only(1.0),
         "Scale_weights": only([1.0]),
         "Scale_out": only(1.0),
         "force_fp32_output": only(False),
-    },
+    }
+    | MKLDNN,
     infer=infer_fc,
     about=About(flops=flops_of_fc),
 )(None)

@@ -52,9 +52,15 @@ def flops_of_matmul(attrs, shapes):
     "mul",
     inputs="X, Y",
     outputs="Out",
-    attributes={"x_num_col_dims": 1, "y_num_col_dims": 1}
-    | MKLDNN
-    | {"scale_x": only(1.0), "scale_y": only([1.0]), "scale_out": only(1.0), "force_fp32_output": only(False)},
+    attributes={
+        "x_num_col_dims": 1,
+        "y_num_col_dims": 1,
+        "scale_x": only(1.0),
+        "scale_y": only([1.0]),
+        "scale_out": only(1.0),
+        "force_fp32_output": only(False),
+    }
+    | MKLDNN,
     infer=infer_mul,
     kernel=BOUND,
     batch=Batch(rows="X Out"),

@@ -140,6 +140,7 @@ WRONG = {
     "no group": ({"kernel": True}, "kernel must be a Kernel"),
     "another group": ({"kernel": Memory()}, "kernel must be a Kernel"),
     "an unknown trait": ({"kernel": Kernel(bound=True)}, "Kernel has no trait 'bound'; it has bind"),
+    "a trait that nothing reads": ({"kernel": Kernel(side_effect=True)}, "Kernel has no trait 'side_effect'"),
     "slots: shape_only": ({"kernel": Kernel(shape_only="Out")}, "shape_only names 'Out', which must be one of X, Z"),
     "slots: image": ({"memory": Memory(image="X Y")}, "image names 'Y'"),
     "slots: strided": ({"memory": Memory(strided="X")}, "strided names 'X'"),
