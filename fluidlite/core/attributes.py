@@ -10,8 +10,6 @@ The table of an operator's definition has for each attribute its default, or a m
     }
 """
 
-from typing import Any, NamedTuple
-
 import numpy as np
 
 from .errors import EnforceNotMet
@@ -27,7 +25,7 @@ COMMON_TYPES = {
 }
 
 
-class Attribute(NamedTuple):
+class Attribute:
     """What a definition says of an attribute.
 
     Attributes:
@@ -38,11 +36,12 @@ class Attribute(NamedTuple):
         is_later (bool): Fluid 1.8 does not have it, later versions of Paddle do.
     """
 
-    default: Any
-    type: str | None = None
-    values: tuple | None = None
-    is_ignored: bool = False
-    is_later: bool = False
+    def __init__(self, default, type=None, values=None, is_ignored=False, is_later=False):
+        self.default = default
+        self.type = type
+        self.values = values
+        self.is_ignored = is_ignored
+        self.is_later = is_later
 
 
 def ignored(default, type=None):

@@ -112,7 +112,7 @@ def _look(box, picture):
     shape = picture.variables.shape
     found = []
     for item in box.items:
-        if item.type == "sum" and box.group != FORWARD:
+        if operators.about(item.type).family == "sum" and box.group != FORWARD:
             continue  # gradients that meet: the last of a row may have none
         parameters = tuple(shape(name) for name in item.reads if picture.variables.lasts(name))
         results = tuple((shape(name) or ())[1:] for name in item.writes)
