@@ -1,4 +1,14 @@
-"""Attributes of operators: their types in saved Programs, and their values in plain Python."""
+"""Attributes of operators: what definitions say of them, their types in saved Programs, and their values.
+
+The table of an operator's definition has for each attribute its default, or a marker where there is more to say:
+
+    attributes={
+        "axis": typed(-1, "LONG"),  # a default shows INT
+        "pooling_type": only("max", "avg"),
+        "use_cudnn": ignored(False),
+        "flatten": later(False),
+    }
+"""
 
 import numpy as np
 
@@ -13,6 +23,50 @@ COMMON_TYPES = {
     "op_callstack": "STRINGS",
     "op_device": "STRING",
 }
+
+
+class Attribute:
+    """What a definition says of an attribute.
+
+    Attributes:
+        default: its value where a Program gives none.
+        type (str): of the attribute in a saved Program (see `attr_type`); None where the default shows it.
+        values (tuple): those that are supported; None if all are.
+        is_ignored (bool): it chooses how Paddle computes, and not what.
+        is_later (bool): Fluid 1.8 does not have it, later versions of Paddle do.
+    """
+
+    def __init__(self, default, type=None, values=None, is_ignored=False, is_later=False):
+        self.default = default
+        self.type = type
+        self.values = values
+        self.is_ignored = is_ignored
+        self.is_later = is_later
+
+
+def ignored(default, type=None):
+    """An attribute that chooses how Paddle computes, and not what, such as a library."""
+    return Attribute(default, type, is_ignored=True)
+
+
+def only(default, *others, type=None):
+    """An attribute of which only the default and the `others` are supported."""
+    return Attribute(default, type, (default, *others))
+
+
+def typed(default, type):
+    """An attribute of another type than its default shows: "LONG" for 0, "STRINGS" for a list without elements."""
+    return Attribute(default, type)
+
+
+def later(default):
+    """An attribute of later versions of Paddle, of which only the default is supported."""
+    return Attribute(default, None, (default,), is_later=True)
+
+
+# By which Paddle chooses a library.
+MKLDNN = {"use_mkldnn": ignored(False)}
+LIBRARIES = {"use_cudnn": ignored(False), **MKLDNN}
 
 _INT32 = range(-(2**31), 2**31)
 
@@ -74,3 +128,5 @@ _PLAIN = {
     "BOOLEAN": bool,
     "BLOCK": lambda block: block,
 }
+
+ATTR_TYPES = (*_PLAIN, *(type + "S" for type in _PLAIN))

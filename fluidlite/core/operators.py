@@ -2,39 +2,63 @@
 
 An operator is declared once, in one place:
 
-    @operator("tanh", inputs="X", outputs="Out", inplace={"Out": "X"}, elementwise=True)
-    def tanh(ctx, x, out):
-        ctx.xp.tanh(x, out=out)
+    @operator(
+        "leaky_relu",
+        inputs="X",
+        outputs="Out",
+        attributes={"alpha": 0.02} | MKLDNN,
+        memory=POINTWISE,
+        about=About("activation"),
+    )
+    def leaky_relu(ctx, x, out):
+        alpha = ctx.attrs["alpha"]
+        ctx.xp.multiply(x, alpha, out=out)
+        (ctx.xp.maximum if alpha <= 1 else ctx.xp.minimum)(x, out, out=out)
 
-    @tanh.gradient("Out")
-    def tanh_grad(ctx, out, dout, dx):
+    @leaky_relu.gradient("Out", memory=POINTWISE, formula={"dX": "dOut * (Out > 0 ? 1.0 : {alpha})"})
+    def leaky_relu_grad(ctx, out, dout, dx):
         ...
+
+Its slots and its table of attributes (`attributes`) are those of Fluid's operator.  `infer` says which shapes and
+data types its outputs have, `formula` what one element of them is.  Everything else that may be said of an operator are
+traits, in a few groups that are described, with an example each, in `traits`.  What contradicts itself, or names a slot
+that is not there, is an error as soon as it is declared (`checks`).
 
 A kernel gets a `ctx` (see `fluidlite.engine.plan.context`), then one array for each input slot and one for each output
 slot, in the declared order: a list of arrays for a slot marked `*`, None for a slot that the Program leaves empty.
 It writes its outputs in place and allocates nothing large.  Output arrays are C-contiguous, unless the operator
-declares (`image`, `elementwise`, `strided`) that it writes through any strides; input arrays may have any strides.
+declares (`Memory`) that it writes through any strides; input arrays may have any strides.
 
-A kernel declared with `bind=True` is called once, when the plan is prepared.  It may ask `ctx.scratch` for
+A kernel declared with `Kernel(bind=True)` is called once, when the plan is prepared.  It may ask `ctx.scratch` for
 buffers and take views, and returns the function without arguments that a replay calls.
 
-A gradient is an operator too (`tanh_grad`), with Fluid's slots: the forward variables that it reads, the gradients
-of the outputs, and, as its outputs, the gradients of the inputs (`X@GRAD`).
+A gradient is an operator too (`leaky_relu_grad`), with Fluid's slots: the forward variables that it reads, the
+gradients of the outputs, and, as its outputs, the gradients of the inputs (`X@GRAD`).
 
 A plan may cut the batch into shards and run an operator on each of them at the same time.  It needs to know in which
-slots the rows of the batch lie (`rows`): the others hold the same in every shard, or, as outputs, one addend from
-each shard (`sums`).  An operator that must see the whole batch in its midst declares the stages it consists of.
+slots the rows of the batch lie (`Batch.rows`): the others hold the same in every shard, or, as outputs, one addend from
+each shard (`Batch.sums`).  An operator that must see the whole batch in its midst declares the stages it consists of.
 """
 
+import functools
 import math
 
-from .attributes import COMMON_TYPES, type_of
-from .errors import EnforceNotMet
+from .attributes import COMMON_TYPES, Attribute, type_of
+from .checks import check, check_group, check_kernel
+from .errors import DefinitionError, EnforceNotMet
 from .spec import GRAD, Slot, Spec, parse_slots, words
+from .traits import About, Algebra, Batch, Kernel, Lod, Memory, Update
 
-# Attributes by which Paddle chooses a library (see the trait `unused` of `operator`).
-MKLDNN = {"use_mkldnn": False}
-LIBRARIES = {"use_cudnn": False, "use_mkldnn": False}
+_GROUPS = {
+    "kernel": Kernel(),
+    "memory": Memory(),
+    "batch": Batch(),
+    "update": Update(),
+    "algebra": Algebra(),
+    "lod": Lod(),
+    "about": About(),
+}
+_KEYWORDS = ("attributes", "infer", "formula", *_GROUPS)
 
 
 def same_rows(attrs, shapes):
@@ -62,112 +86,118 @@ def like_first(attrs, first, *_):
 
 
 class OperatorDef:
-    """Everything that fluidlite knows about one operator type."""
+    """Everything that fluidlite knows about one operator type: what `operator` was told, each trait by its name."""
 
-    def __init__(
-        self,
-        type,
-        inputs,
-        outputs,
-        kernel,
-        attrs=None,
-        types=None,
-        unused=None,
-        fixed=None,
-        choices=None,
-        infer=like_first,
-        bind=False,
-        inplace=None,
-        view=None,
-        image="",
-        elementwise=False,
-        strided="",
-        shape_only="",
-        random=False,
-        side_effect=False,
-        constant=False,
-        rows=None,
-        sums="",
-        stacks="",
-        monotone=None,
-        selects=None,
-        flat="",
-        packed="",
-        pointwise=False,
-        formula=None,
-        broadcasts=None,
-        flops=None,
-    ):
+    side_effect = False  # plans still ask
+
+    def __init__(self, type, inputs, outputs, function, table, infer, formula, groups, gradient_of=None):
+        kernel, memory, batch, update, algebra, lod, about = groups.values()
         self.type = type
         self.inputs = inputs
         self.outputs = outputs
-        self.kernel = kernel
-        self.attrs = dict(attrs or {})
-        self.unused = dict(unused or {})
-        self.fixed = dict(fixed or {})
-        self.choices = dict(choices or {})
-        # Attribute name -> the values that are supported, the default first.
-        self.supported = {name: (value,) for name, value in self.fixed.items()} | self.choices
-        self.types = {name: type_of(value) for name, value in self.all_attrs().items()} | dict(types or {})
+        self.kernel = function
+        self.table = table
+        if gradient_of is None:
+            self._read(table)
+        else:
+            self.attrs, self.unused, self.defaults = gradient_of.attrs, gradient_of.unused, gradient_of.defaults
+            self.supported, self.types = gradient_of.supported, gradient_of.types
         self.infer = infer
-        self.bind = bind
-        self.inplace = dict(inplace or {})
-        self.view = dict(view or {})
-        self.image = words(image)
-        self.elementwise = elementwise
-        self.strided = words(strided)
-        self.shape_only = words(shape_only)
-        self.random = random
-        self.side_effect = side_effect
-        self.constant = constant
-        self.rows = same_rows if rows is None and elementwise else rows
-        self.sums = words(sums)
-        self.stacks = words(stacks)
-        self.monotone = monotone
-        self.selects = selects
-        self.flat = words(flat)
-        self.packed = words(packed)
-        self.pointwise = pointwise
         self.formula = formula
-        self.broadcasts = broadcasts
-        self.flops = flops or (one_for_each if elementwise else none)
+        self.bind = kernel.bind
+        self.random = kernel.random
+        self.constant = kernel.constant
+        self.shape_only = words(kernel.shape_only)
+        self.inplace = memory.inplace
+        self.view = memory.view
+        self.image = words(memory.image)
+        self.strided = words(memory.strided)
+        self.elementwise = memory.elementwise
+        self.pointwise = memory.pointwise
+        self.rows = same_rows if batch.rows is None and memory.elementwise else batch.rows
+        self.sums = words(batch.sums)
+        self.stacks = words(batch.stacks)
+        self.flat = words(update.flat)
+        self.packed = words(update.packed)
+        self.monotone = algebra.monotone
+        self.selects = algebra.selects
+        self.broadcasts = algebra.broadcasts
+        self.lod_of = lod.of
+        self.lod_needs_same_rows = lod.same_rows
+        self.about = about
+        self.flops = about.flops or (one_for_each if memory.elementwise else none)
         self.forms = {}
         self.make_gradient = None
-        self.gradient_of = None
+        self.gradient_of = gradient_of
         self.make_stages = None
 
-    def gradient(self, reads="", *, shapes="", type=None, infer=None, **traits):
+    def _read(self, table):
+        """Take in the table of attributes: name -> default, or Attribute."""
+        self.attrs, self.unused, self.defaults = {}, {}, {}
+        # Attribute name -> the values that are supported, the default first; its type in a saved Program.
+        self.supported, self.types = {}, {}
+        for name, entry in table.items():
+            if type(entry) is not Attribute:
+                self.attrs[name] = self.defaults[name] = entry
+                self.types[name] = type_of(entry)
+                continue
+            if entry.values is not None:
+                self.supported[name] = entry.values
+            if entry.is_later:
+                continue
+            self.defaults[name] = entry.default
+            self.types[name] = entry.type or type_of(entry.default)
+            if entry.is_ignored:
+                self.unused[name] = entry.default
+            elif entry.values is None or len(entry.values) > 1:
+                # What has one possible value, kernels need not ask for.
+                self.attrs[name] = entry.default
+
+    def gradient(self, reads="", *, shapes="", type=None, infer=None, formula=None, **groups):
         """Declare the gradient operator.
 
         Its kernel gets the forward variables named in `reads`, those in `shapes` (of which only the shape may
         be used), the gradient of each differentiable output, and then the gradient of each differentiable input
         to write (None where it is not wanted).  A `?` marks what the gradient does without.
+
+        It has the attributes of the forward operator, the shapes of what it is the gradient of, and rows and sums that
+        follow from the forward operator's.  Groups of traits are those of `operator`.
         """
+        type = type or self.type + "_grad"
+        _check_groups(type, groups)
         known = {slot.name: slot for slot in self.inputs + self.outputs}
-        kept = [
-            known[slot.name]._replace(optional=slot.optional or known[slot.name].optional)
-            for slot in parse_slots(reads) + parse_slots(shapes)
-        ]
+        read = _slots(type, f"{reads} {shapes}")
+        for slot in read:
+            if slot.name not in known:
+                raise _wrong(type, f"it reads {slot.name!r}, which must be one of {', '.join(known)}")
+        kept = [known[slot.name]._replace(optional=slot.optional or known[slot.name].optional) for slot in read]
         douts = [Slot(s.name + GRAD, s.many) for s in self.outputs if s.differentiable]
         dins = [Slot(s.name + GRAD, s.many, True) for s in self.inputs if s.differentiable]
+        if not dins:
+            raise _wrong(type, f"{self.type!r} has no input with a gradient")
+        all_groups = _GROUPS | groups
+        if all_groups["kernel"].shape_only:
+            raise _wrong(type, "a gradient names in `shapes` the slots of which only the shape is used")
+        if shapes:
+            all_groups["kernel"] |= Kernel(shape_only=shapes)
+        if "batch" not in groups:
+            slots = {slot.name for slot in kept + douts + dins}
+            rows = _rows_of_gradient(self.rows, slots)
+            all_groups["batch"] = Batch(rows=rows, sums=" ".join(din.name for din in dins))
 
-        def declare(kernel):
+        def declare(function):
             grad = OperatorDef(
-                type or self.type + "_grad",
+                type,
                 tuple(kept + douts),
                 tuple(dins),
-                kernel,
-                attrs=self.attrs,
-                types=self.types,
-                unused=self.unused,
-                fixed=self.fixed,
-                choices=self.choices,
-                infer=infer or _like_forward(kept, dins),
-                shape_only=shapes,
-                **{"rows": _rows_of_gradient(self.rows), "sums": " ".join(din.name for din in dins), **traits},
+                function,
+                self.table,
+                infer or _like_forward(kept, dins),
+                formula,
+                all_groups,
+                gradient_of=self,
             )
-            grad.gradient_of = self
-            _register(grad)
+            _register(grad, groups)
             self.gradient_program(_default_gradient(grad))
             return grad
 
@@ -190,6 +220,12 @@ class OperatorDef:
         """
 
         def declare(kernel):
+            if device in self.forms:
+                raise _wrong(self.type, f"it has a form for {device!r} already")
+            try:
+                check_kernel(self, kernel)
+            except DefinitionError as error:
+                raise _wrong(self.type, f"{error} (for {device!r})") from None
             self.forms[device] = kernel
             return kernel
 
@@ -204,6 +240,28 @@ class OperatorDef:
         self.make_stages = make
         return make
 
+    @functools.cached_property
+    def lod(self):
+        """Output slot -> the input slot from which it takes its level of detail, or None; or a function (see `Lod`)."""
+        of = self.lod_of
+        if callable(of):
+            return of
+        read = {slot.name: slot.name for slot in self.inputs}
+        if isinstance(of, str):
+            found = {slot.name: of for slot in self.outputs}
+        elif self.gradient_of is None:
+            found = {slot.name: next(iter(read), None) for slot in self.outputs}
+        else:
+            slope = next((slot for slot in read if slot.endswith(GRAD)), None)
+            first = self.outputs[0].name
+            found = {
+                slot.name: read.get(slot.name.removesuffix(GRAD), slope if slot.name == first else None)
+                for slot in self.outputs
+            }
+        if isinstance(of, dict):
+            found |= of
+        return {slot: None if source == "none" else source for slot, source in found.items()}
+
     @property
     def is_left_out(self):
         """Whether plans leave the operator out: it has no kernel, for it says what a plan does by itself."""
@@ -211,7 +269,7 @@ class OperatorDef:
 
     def all_attrs(self):
         """Every attribute of Paddle's operator with its default."""
-        return {**self.unused, **self.fixed, **self.attrs}
+        return dict(self.defaults)
 
     def unsupported(self, attrs):
         """The first attribute whose value is not supported: (its name, the values that are), or None."""
@@ -243,12 +301,36 @@ class OperatorDef:
         return f"<operator {self.type}>"
 
 
-def _rows_of_gradient(rows):
+def _check_groups(type, given):
+    for name in given:
+        if name not in _GROUPS:
+            homes = [kind for kind, group in _GROUPS.items() if hasattr(group, name)]
+            hint = f"; it is a trait of {homes[0]}=" if homes else ""
+            raise _wrong(type, f"there is no keyword {name!r}{hint}; there are {', '.join(_KEYWORDS)}")
+    try:
+        for name, group in given.items():
+            check_group(name, group, _GROUPS[name].__class__)
+    except DefinitionError as error:
+        raise _wrong(type, error) from None
+
+
+def _slots(type, text):
+    slots = parse_slots(text)
+    if slots is None:
+        raise _wrong(type, f"it names a slot twice: {text}")
+    return slots
+
+
+def _wrong(type, reason):
+    return DefinitionError(f"the operator {type!r} is declared wrongly: {reason}")
+
+
+def _rows_of_gradient(rows, known):
     """The `rows` of a gradient: where the forward operator has them, there they are, and their gradients too."""
     if rows is None:
         return None
     if not callable(rows):
-        return rows + " " + " ".join(slot + GRAD for slot in words(rows))
+        return " ".join(slot for one in sorted(words(rows)) for slot in (one, one + GRAD) if slot in known)
 
     def rows_of_gradient(attrs, shapes):
         forward = {slot.removesuffix(GRAD): found for slot, found in shapes.items()}
@@ -302,71 +384,87 @@ def attr_type(type, name, value):
 
 
 _registry = {}
+_described = {}  # type that fluidlite lacks -> About
 
 
-def _register(definition):
+def _register(definition, given):
+    if definition.type in _registry:
+        raise _wrong(definition.type, "there is one already")
+    if definition.type in _described:
+        raise _wrong(definition.type, "it was described as one that fluidlite lacks")
+    try:
+        check(definition, given)
+    except DefinitionError as error:
+        raise _wrong(definition.type, error) from None
     _registry[definition.type] = definition
 
 
-def operator(type, inputs="", outputs="", **traits):
+def operator(type, inputs="", outputs="", *, attributes=None, infer=like_first, formula=None, **groups):
     """Declare an operator; the decorated function is its kernel.
 
     Args:
         type: Fluid's name of the operator type.
         inputs, outputs: slot names, with marks as in `parse_slots`.
-        attrs: attribute name -> default.
-        types: attribute name -> type in a saved program (see `attr_type`), where the default does not show it.
-        unused: attributes of Paddle's operator, with their defaults, that choose how it computes, and not what.
-        fixed: attributes of Paddle's operator of which only the default is supported here.
-        choices: attribute name -> the values of it that are supported, the default first.  An attribute of later
-            versions of Paddle that is not among `attrs` is refused if it has another value.
+        attributes: attribute name -> default, or a marker of `attributes`: `ignored`, `only`, `typed`, `later`.
         infer: `infer(attrs, *input specs) -> output spec, or a tuple of them` (None for an absent input; a list for
             a `*` slot; None in the place of a spec leaves the variable as it is).  It is called with -1 dimensions
             while the Program is built, and with all dimensions known when a plan is prepared.  It raises
             `EnforceNotMet` for inputs that do not fit.
-        bind: the kernel is called once per plan and returns the function to replay.
-        inplace: output slot -> input slot whose buffer the output may take over.
-        view: output slot -> input slot of which the output is the same memory in another shape.  The kernel is
-            called only where that is impossible (a strided input).
-        image: slots that hold (N, C, H, W) data and are fastest when stored batch-last; written through any strides.
-        elementwise: every slot may have any strides, and is best stored like the others.
-        strided: output slots that may have any strides, without a preference.
-        shape_only: input slots of which only the shape is used.
-        random: the operator draws random numbers.
-        side_effect: the operator must run even if nothing reads its outputs.
-        constant: while a plan is prepared, the kernel may be called to find out small outputs, if the inputs are known.
-        rows: slots with the batch as first dimension, if each row of the outputs follows from that row of the inputs;
-            or `rows(attrs, shapes) -> such slots`, or None, given slot name -> list of shapes.  Elementwise operators
-            have `same_rows`.  A gradient has rows where its forward operator has, and in the gradients of those.
-        sums: outputs that are sums over the batch, so that each shard can give an addend (in a gradient: the
-            gradients of inputs that have no rows).  A kernel that needs the size of the whole batch asks the context.
-        stacks: slots that hold one value for each shard, one after the other along a new first dimension.
-        monotone: each element of Out rises with that of X, so the operator commutes with choosing the largest: True, or
-            `monotone(attrs, specs)` (slot -> Spec) that says whether that is so for all elements of an image alike.
-        selects: `selects(attrs)`: whether Out holds some elements of each image X, the largest ones.
-        flat: slots that are worked on element by element, so that many such operators with equal attributes may run
-            as one over their concatenated tensors.  Of `packed` slots each has a number of its own (`Context.spread`);
-            what else they read must be the same for all.
-        pointwise: the kernel may be bound to the same slice of all its arrays, if they have one shape or one element.
         formula: output -> what one element of it is, as an expression of C in the elements of the inputs.  These are
             named after their slots: X, dOut for Out@GRAD, X0 and X1 for the first two of `X*`.  Statements may stand
             before the expression.  `{alpha}` is an attribute; T is the type of the floating-point inputs, and numbers
             with a point are of that type; functions are those of C and of `fluidlite.ops.cuda.pointwise`.  Such a
             formula holds for floating-point numbers alone.  Or `formula(attrs, specs) -> formula`, or None, given the
             Specs of all slots that are not empty (name as in formulas -> list), which says what holds for them.
-        broadcasts: `broadcasts(attrs, shapes)` (name as in formulas -> shape): under the same names, the shapes in
-            which tensors broadcast by NumPy's rules, where they are not those that the tensors have.
-        flops: `flops(attrs, shapes)`: the floating point operations it takes, given slot name -> list of shapes.  A
-            multiply-add is two of them, a function of one element is one.  Without it, operators take one for each
-            element if they are elementwise, and none otherwise.
+        kernel (Kernel): how the kernel is called.
+        memory (Memory): where its arrays may lie.
+        batch (Batch): what becomes of it when a plan cuts the batch.
+        update (Update): how many of it may run as one.
+        algebra (Algebra): what plans may conclude from its mathematics.
+        lod (Lod): from where its outputs take their level of detail.
+        about (About): what tools tell readers of it.
+    Raises:
+        DefinitionError: it contradicts itself, or names what is not there; the message names the operator.
     """
+    _check_groups(type, groups)
 
-    def declare(kernel):
-        definition = OperatorDef(type, parse_slots(inputs), parse_slots(outputs), kernel, **traits)
-        _register(definition)
+    def declare(function):
+        slots = [_slots(type, text) for text in (inputs, outputs)]
+        definition = OperatorDef(type, *slots, function, attributes or {}, infer, formula, _GROUPS | groups)
+        _register(definition, groups)
         return definition
 
     return declare
+
+
+def describe(*types, about):
+    """Say what tools tell readers of operators that fluidlite lacks, and that are met in files.
+
+    Args:
+        types: of the operators.
+        about (About): what holds for each of them.
+    """
+    _described.update(dict.fromkeys(types, about))
+
+
+def about(type):
+    """What tools tell readers of an operator, which need not be one that fluidlite has (About)."""
+    definition = _registry.get(type)
+    return _described.get(type, _GROUPS["about"]) if definition is None else definition.about
+
+
+def main_output(type):
+    """The slot of an operator's main output; None for an operator without one, or that fluidlite lacks."""
+    definition = _registry.get(type)
+    if definition is None or not definition.outputs:
+        return None
+    first = next((slot for slot in definition.outputs if slot.differentiable), definition.outputs[0])
+    return definition.about.main or first.name
+
+
+def is_left_out(type):
+    """Whether plans leave operators of a type out (see `OperatorDef.is_left_out`)."""
+    return type in _registry and _registry[type].is_left_out
 
 
 def find(type):

@@ -18,7 +18,7 @@ class Spec(NamedTuple):
     """What is known of a variable before the Program runs.
 
     A dimension of -1 is known only when the Program runs.  `value` is the small array that a plan finds in a variable
-    that no feed determines (see the trait `constant` of `operator`), so that it may be the shape of something.
+    that no feed determines (see `Kernel.constant`), so that it may be the shape of something.
     """
 
     shape: tuple
@@ -39,14 +39,19 @@ class Slot(NamedTuple):
 
 @functools.cache
 def parse_slots(text):
-    """'X*, Bias?, Label!' -> slots: `*` holds a list, `?` may be empty, `!` has no gradient."""
+    """'X*, Bias?, Label!' -> slots: `*` holds a list, `?` may be empty, `!` has no gradient.
+
+    None if a slot comes twice.
+    """
     slots = []
     for word in text.replace(",", " ").split():
         name = word.rstrip("*?!")
         marks = word[len(name) :]
         slots.append(Slot(name, "*" in marks, "?" in marks, "!" not in marks))
-    return tuple(slots)
+    return tuple(slots) if len({slot.name for slot in slots}) == len(slots) else None
 
 
+@functools.cache
 def words(text):
+    """'X, Out' -> {'X', 'Out'}."""
     return frozenset(text.replace(",", " ").split())

@@ -5,6 +5,7 @@ from fluidlite.drawing import draw, write
 write(draw(fluid.default_main_program()), "network.svg")
 """
 
+from ..fluid.serialize import feeds_and_fetches
 from .boxes import BACKWARD, UPDATE, Item, Variables, items_of
 from .folding import fold
 from .levels import LEVELS, initial_boxes, picture_of
@@ -96,7 +97,7 @@ def _picture(program, level=None, feeds=None, fetched=(), every=False):
     level = level or ("layers" if feeds is None else "ops")
     if level not in LEVELS:
         raise ValueError(f"level must be one of {', '.join(LEVELS)}, got {level!r}")
-    fetched = [*fetched, *(n for op in program.global_block().ops if op.type == "fetch" for n in op.input_arg_names)]
+    fetched = [*fetched, *feeds_and_fetches(program)[1]]
     if feeds is None:
         items, variables = items_of(program), Variables(program)
     else:

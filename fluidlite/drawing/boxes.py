@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from ..core import operators
 from ..core.dtypes import VarType
 from ..core.spec import EMPTY, GRAD
 from ..fluid.framework import OpRole, Parameter
@@ -12,8 +13,6 @@ FORWARD, BACKWARD, UPDATE, STARTUP = "forward", "backward", "update", "startup"
 # A state that more operators read, such as the learning rate, is drawn without its links.
 _SHARED = 2
 _DEEPEST = 12  # name scopes inside each other that become frames
-# What an inference model has to say how it is fed and fetched; the picture has ends for that.
-_PLUMBING = frozenset(["feed", "fetch"])
 
 
 @dataclass(eq=False)
@@ -200,7 +199,7 @@ def items_of(program):
         if op is None:
             waiting.pop()
             continue
-        if op.type not in _PLUMBING:
+        if not operators.is_left_out(op.type):  # what feeds and fetches: the picture has ends for that
             found.append(Item.of(op))
         inner = op.attrs.get("sub_block")
         if isinstance(inner, int) and 0 <= inner < program.num_blocks and inner not in seen:

@@ -7,6 +7,7 @@ of a plain chain.  What goes back through it and updates it belongs to it.
 import os
 from collections import Counter
 
+from ..core import operators
 from .boxes import FORWARD, Links, Picture, Repeat
 from .units import units
 
@@ -73,10 +74,10 @@ def _with_normalisation(picture):
         follower = after.get(box, [None])[0]
         if (
             box.layers
-            and "conv" in box.layers[0].type
+            and operators.about(box.layers[0].type).family == "convolution"
             and len(after.get(box, ())) == 1
             and follower.layers
-            and follower.layers[0].type == "batch_norm"
+            and operators.about(follower.layers[0].type).family == "batch normalization"
             and before[follower] == 1
             and [one.group for one in companions[box]] == [one.group for one in companions[follower]]
         ):
@@ -111,7 +112,7 @@ def _look(box, picture):
     shape = picture.variables.shape
     found = []
     for item in box.items:
-        if item.type == "sum" and box.group != FORWARD:
+        if operators.about(item.type).family == "sum" and box.group != FORWARD:
             continue  # gradients that meet: the last of a row may have none
         parameters = tuple(shape(name) for name in item.reads if picture.variables.lasts(name))
         results = tuple((shape(name) or ())[1:] for name in item.writes)

@@ -1,5 +1,6 @@
 """The levels at which a Program is drawn: its layers, its operators, or all of it with the variables."""
 
+from ..core import operators
 from ..core.spec import GRAD
 from ..inspection.layers import layers
 from .boxes import BACKWARD, FORWARD, STARTUP, UPDATE, Box, boxed, find_partners, forward_name, update_owners
@@ -63,8 +64,9 @@ def _layer_boxes(items, program):
         if item.group == FORWARD:
             layer = layer_of.get(id(item.op))
             key = id(layer) if layer is not None else id(item)
-            if item.type == "accuracy" and item.reads[0] in made_by and made_by[item.reads[0]].items[0].type == "top_k":
-                forward[key] = made_by[item.reads[0]]  # Fluid's layer appends both
+            source = made_by.get(item.reads[0]) if item.reads else None
+            if source is not None and operators.about(item.type).after == source.items[0].type:
+                forward[key] = source  # Fluid's layer appends both
                 forward[key].layers = [layer]
             box = forward.get(key) or forward.setdefault(key, new(item, FORWARD, layer))
             for name in item.writes:

@@ -1,33 +1,14 @@
 """The words of a picture: what boxes and links are called, and which details of an operator readers look for."""
 
+from ..core import operators
 from ..core.dtypes import dtype_name
 from ..core.spec import GRAD
+from ..core.traits import sizes
 from ..inspection.text import clean
 from .boxes import BACKWARD, STARTUP, UPDATE
 
 _LONGEST = 44  # characters of a name
 _MOST = 6  # lines of a kind in a box
-
-_PLAIN_NAMES = {
-    "mul": "matrix product",
-    "cross_entropy2": "cross entropy",
-    "softmax_with_cross_entropy": "softmax + cross entropy",
-    "elementwise_add": "add",
-    "elementwise_sub": "subtract",
-    "elementwise_mul": "multiply",
-    "elementwise_div": "divide",
-    "lookup_table": "embedding",
-    "lookup_table_v2": "embedding",
-}
-
-
-def sizes(shape):
-    """'N×784' for (-1, 784): N is the batch, ? another size that is known only at run time."""
-    if shape is None:
-        return "?"
-    if not shape:
-        return "scalar"
-    return "×".join(("N" if place == 0 else "?") if size < 0 else str(size) for place, size in enumerate(shape))
 
 
 def short(name):
@@ -42,7 +23,7 @@ def title(box):
         return short(box.names[0]) if len(box.names) == 1 else f"{len(box.names)} variables"
     types = list(dict.fromkeys(item.type for item in box.items))
     if box.layers:
-        words = [_PLAIN_NAMES.get(layer.type, layer.type) for layer in box.layers]
+        words = [operators.about(layer.type).plain or layer.type for layer in box.layers]
         activation = box.layers[-1].activation
         return " + ".join([*words, activation] if activation else words)
     if box.group == STARTUP and len(box.items) > 1:
@@ -152,50 +133,15 @@ def _initialised(box, variables):
 
 def _details_of(item, variables):
     """The details of an operator that readers look for, or ''."""
-    try:
-        return _about(item, variables)
-    except (TypeError, ValueError, KeyError):  # a file may hold any attributes
+    tell = operators.about(item.type).details
+    if tell is None:
         return ""
-
-
-def _about(item, variables):
-    attrs, kind = item.attrs, item.type
-    words = []
-    if kind.endswith("conv2d") or kind.startswith("conv2d"):
-        filters = variables.shape((item.inputs.get("Filter") or [""])[0])
-        if filters is not None and len(filters) == 4:
-            words.append(f"{filters[0]} filters {sizes(filters[2:])}")
-        words += _unless("stride", attrs.get("strides"), 1) + _unless("padding", attrs.get("paddings"), 0)
-        words += _unless("dilation", attrs.get("dilations"), 1) + _unless("groups", [attrs.get("groups", 1)], 1)
-    elif kind.startswith("pool2d"):
-        if attrs.get("global_pooling"):
-            words.append(f"{attrs.get('pooling_type', '')} of the whole image")
-        else:
-            words.append(f"{attrs.get('pooling_type', '')} {sizes(attrs.get('ksize', []))}")
-            words += _unless("stride", attrs.get("strides"), 1) + _unless("padding", attrs.get("paddings"), 0)
-    elif kind.startswith("dropout"):
-        words.append(f"probability {attrs.get('dropout_prob')}")
-        words += ["off (test)"] if attrs.get("is_test") else []
-    elif kind.startswith("batch_norm") and (attrs.get("is_test") or attrs.get("use_global_stats")):
-        words.append("by running statistics")
-    elif kind == "scale":
-        words.append(f"× {attrs.get('scale', 1.0):g} + {attrs.get('bias', 0.0):g}")
-    elif kind in ("concat", "softmax") and attrs.get("axis", -1) != -1:
-        words.append(f"axis {attrs['axis']}")
-    elif kind in ("reshape", "reshape2"):
-        words.append("to " + sizes(attrs.get("shape", [])))
-    elif kind in ("transpose", "transpose2"):
-        words.append("axes " + ", ".join(map(str, attrs.get("axis", []))))
-    elif kind == "top_k":
-        words.append(f"k = {attrs.get('k', 1)}")
-    return ", ".join(words)
-
-
-def _unless(word, values, default):
-    if not values or all(value == default for value in values):
-        return []
-    same = len(set(values)) == 1
-    return [f"{word} {values[0] if same else '×'.join(map(str, values))}"]
+    shapes = {slot.name: [None] for slot in operators.find(item.type).inputs}
+    shapes |= {slot: [variables.shape(name) for name in names] for slot, names in item.inputs.items() if names}
+    try:
+        return ", ".join(tell({**operators.find(item.type).all_attrs(), **item.attrs}, shapes))
+    except (TypeError, ValueError, KeyError, IndexError):  # a file may hold any attributes
+        return ""
 
 
 def tooltip(box, variables):

@@ -30,7 +30,7 @@ class Costs:
                 self._specs[name] = _of_one(Spec(_filled(spec.shape, shape), spec.dtype))
         for block in program.blocks:
             for op in block.ops:
-                if role(op) == "forward" and op.type not in ("feed", "fetch"):
+                if role(op) == "forward" and not operators.is_left_out(op.type):
                     self._flops[id(op)] = self._measure(op)
 
     @property

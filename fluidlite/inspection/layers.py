@@ -6,21 +6,7 @@ from ..core import operators
 from ..core.dtypes import VarType
 from ..fluid.framework import OpRole
 
-# What feeds, fetches and files need, and no layer.
-_PLUMBING = frozenset(["feed", "fetch", "save", "save_combine", "load", "load_combine", "print", "assert"])
-# Operators that a layer function appends to others, for its argument `act`.
-# fmt: off
-_ACTIVATIONS = frozenset([
-    "brelu", "elu", "gelu", "hard_shrink", "hard_sigmoid", "hard_swish", "leaky_relu", "log_softmax",
-    "logsigmoid", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "soft_relu", "softmax", "softplus",
-    "softshrink", "softsign", "stanh", "swish", "tanh", "tanh_shrink", "thresholded_relu",
-])
-# fmt: on
-_PRODUCTS = frozenset(["mul", "matmul", "matmul_v2"])
-_CONVOLUTIONS = frozenset(
-    ["conv2d", "depthwise_conv2d", "conv2d_transpose", "depthwise_conv2d_transpose", "conv3d", "conv3d_transpose"]
-)
-# The slots of an operator's main output; of the others, such as a dropout's mask, readers need not know.
+# The usual slots of the main output, in operators that fluidlite lacks; of the others readers need not know.
 _MAIN_OUTPUTS = ("Out", "Output", "Y", "Hidden", "Loss", "Accuracy")
 
 
@@ -46,10 +32,14 @@ class Layer:
     def activation(self):
         """The activation at its end, an operator of its own or one that a pass fused into the last; None without."""
         last = self.operators[-1]
-        if len(self.operators) > 1 and last.type in _ACTIVATIONS:
+        if len(self.operators) > 1 and _family(last.type) == "activation":
             return last.type
         fused = last.attrs.get("activation_type")
-        return fused if isinstance(fused, str) and fused in _ACTIVATIONS else None
+        return fused if isinstance(fused, str) and _family(fused) == "activation" else None
+
+
+def _family(type):
+    return operators.about(type).family
 
 
 def is_parameter(variable):
@@ -75,7 +65,7 @@ def layers(program):
     Returns:
         list of Layer, in the order in which they run.
     """
-    ops = [op for op in _forward(program) if op.type not in _PLUMBING]
+    ops = [op for op in _forward(program) if _family(op.type) != "plumbing"]
     readers = {}
     for op in ops:
         for name in set(op.input_arg_names):
@@ -131,8 +121,8 @@ class _Group:
         self.biased = False
 
     @property
-    def first(self):
-        return self.ops[0].type
+    def family(self):
+        return _family(self.ops[0].type)
 
     def layer(self, variables):
         read = [(name, variables.parameter(op, name)) for op in self.ops for name in _inputs(op)]
@@ -140,7 +130,7 @@ class _Group:
         written = {name for op in self.ops for name in op.output_arg_names}
         last = self.ops[-1]
         outputs = [v for name in main_output(last) if (v := variables.find(last, name)) is not None]
-        type = "fc" if self.first in _PRODUCTS and parameters else self.first
+        type = "fc" if self.family == "product" and parameters else self.ops[0].type
         return Layer(type, list(self.ops), outputs, list(parameters.values()), written.intersection(parameters))
 
 
@@ -161,30 +151,31 @@ def _joined(op, sources, variables):
     ends_in = set(op.input_arg_names)
     if not ends_in.intersection(main_output(last.ops[-1])):
         return None
-    if op.type == "sum" and all(group.first in _PRODUCTS and len(group.ops) == 1 for group in sources):
+    family = _family(op.type)
+    if family == "sum" and all(group.family == "product" and len(group.ops) == 1 for group in sources):
         # fc of several inputs: a product for each
         last.ops = [product for group in sources for product in group.ops]
         for group in others:
             group.ops = []
     elif others:
         return None
-    elif op.type == "elementwise_add" and _adds_bias(op, last, variables):
+    elif family == "addition" and _adds_bias(op, last, variables):
         last.biased = True
-    elif op.type not in _ACTIVATIONS or last.ops[-1].type in _ACTIVATIONS:
+    elif family != "activation" or _family(last.ops[-1].type) == "activation":
         return None
     last.ops.append(op)
     return last
 
 
 def _adds_bias(op, group, variables):
-    if group.first not in _PRODUCTS | _CONVOLUTIONS or group.biased or group.ops[-1].type in _ACTIVATIONS:
+    if group.family not in ("product", "convolution") or group.biased or _family(group.ops[-1].type) == "activation":
         return False
     return any(variables.parameter(op, name) is not None for name in op.input("Y"))
 
 
 def main_output(op):
     """The names in the slot of an operator's main output (list of str)."""
-    for slot in _MAIN_OUTPUTS:
+    for slot in (operators.main_output(op.type), *_MAIN_OUTPUTS):
         if op.outputs.get(slot):
             return op.outputs[slot]
     return next((names for names in op.outputs.values() if names), [])

@@ -5,6 +5,7 @@ import math
 import os
 from dataclasses import dataclass, field
 
+from ..core import operators
 from ..core.dtypes import dtype_name, numpy_dtype
 from ..fluid.messages import did_you_mean
 from ..fluid.serialize import feeds_and_fetches, from_bytes, missing_operators
@@ -246,7 +247,7 @@ def _describe(model, program):
     model.lacking = missing_operators(program)
     for block in program.blocks:
         for op in block.ops:
-            if op.type not in ("feed", "fetch"):
+            if not operators.is_left_out(op.type):
                 model.operators[op.type] = model.operators.get(op.type, 0) + 1
                 model.roles[role(op)] = model.roles.get(role(op), 0) + 1
     model.declared = {v.name: v for v in program.list_vars() if is_parameter(v)}

@@ -5,19 +5,23 @@ import math
 
 import numpy as np
 
+from ..core.attributes import LIBRARIES, MKLDNN, later
 from ..core.errors import EnforceNotMet
-from ..core.operators import LIBRARIES, MKLDNN, operator
+from ..core.operators import operator
+from ..core.traits import BOUND, ELEMENTWISE, POINTWISE, About, Algebra, Memory
 from .arrays.strides import scratch_like, sum_into
 from .linalg import size_of
 
 
-def activation(type, inputs="X", in_place=True, **traits):
+def function(type, inputs="X", in_place=True, **groups):
     """An operator from `X` to `Out`; `in_place` says whether the kernel may write over its input."""
-    inplace = {"Out": "X"} if in_place else None
-    pointwise = inputs == "X"
-    return operator(
-        type, inputs=inputs, outputs="Out", elementwise=True, inplace=inplace, **{"pointwise": pointwise, **traits}
-    )
+    memory = Memory(elementwise=True, pointwise=inputs == "X", inplace={"Out": "X"} if in_place else {})
+    return operator(type, inputs=inputs, outputs="Out", memory=memory, **groups)
+
+
+def activation(type, in_place=True, **groups):
+    """A function that layers have for their argument `act`."""
+    return function(type, in_place=in_place, about=About("activation"), **groups)
 
 
 def is_float(specs):
@@ -25,9 +29,8 @@ def is_float(specs):
     return specs["X"][0].dtype.kind == "f"
 
 
-# A gradient that may be written over that of the output, and one that may not.
-OVER_DOUT = {"elementwise": True, "pointwise": True, "inplace": {"X@GRAD": "Out@GRAD"}}
-APART = {"elementwise": True, "pointwise": True}
+# Of a gradient that may be written over that of the output.
+OVER_DOUT = POINTWISE | Memory(inplace={"X@GRAD": "Out@GRAD"})
 
 
 def masked(ctx, dout, dx, condition):
@@ -72,34 +75,39 @@ def at_least_zero(attrs, specs):
     return {"Out": "larger(X, T(0))"}
 
 
-@activation("relu", unused=LIBRARIES, monotone=True, formula=at_least_zero)
+@activation("relu", attributes=LIBRARIES, formula=at_least_zero, algebra=Algebra(monotone=True))
 def relu(ctx, x, out):
     above_zero(ctx.xp, x, out)
 
 
-@relu.gradient("Out", bind=True, **OVER_DOUT, formula={"dX": "dOut * T(Out > 0)"})
+@relu.gradient("Out", formula={"dX": "dOut * T(Out > 0)"}, kernel=BOUND, memory=OVER_DOUT)
 def relu_grad(ctx, out, dout, dx):
     # dX = dOut * (Out > 0)
     return masked(ctx, dout, dx, functools.partial(ctx.xp.greater, out, 0))
 
 
-@activation("relu6", attrs={"threshold": 6.0}, monotone=True, formula={"Out": "smaller(larger(X, 0.0), {threshold})"})
+@activation(
+    "relu6",
+    attributes={"threshold": 6.0},
+    formula={"Out": "smaller(larger(X, 0.0), {threshold})"},
+    algebra=Algebra(monotone=True),
+)
 def relu6(ctx, x, out):
     ctx.xp.clip(x, 0, ctx.attrs["threshold"], out=out)
 
 
-@relu6.gradient("Out", bind=True, **OVER_DOUT, formula={"dX": "dOut * T(Out > 0 && Out < {threshold})"})
+@relu6.gradient("Out", formula={"dX": "dOut * T(Out > 0 && Out < {threshold})"}, kernel=BOUND, memory=OVER_DOUT)
 def relu6_grad(ctx, out, dout, dx):
     # dX = dOut * (0 < Out < threshold)
     return masked(ctx, dout, dx, between(ctx, out, 0, ctx.attrs["threshold"]))
 
 
-@activation("brelu", attrs={"t_min": 0.0, "t_max": 24.0}, formula={"Out": "smaller(larger(X, {t_min}), {t_max})"})
+@activation("brelu", attributes={"t_min": 0.0, "t_max": 24.0}, formula={"Out": "smaller(larger(X, {t_min}), {t_max})"})
 def brelu(ctx, x, out):
     ctx.xp.clip(x, ctx.attrs["t_min"], ctx.attrs["t_max"], out=out)
 
 
-@brelu.gradient("X", bind=True, **OVER_DOUT, formula={"dX": "dOut * T(X > {t_min} && X < {t_max})"})
+@brelu.gradient("X", formula={"dX": "dOut * T(X > {t_min} && X < {t_max})"}, kernel=BOUND, memory=OVER_DOUT)
 def brelu_grad(ctx, x, dout, dx):
     # dX = dOut * (t_min < X < t_max)
     return masked(ctx, dout, dx, between(ctx, x, ctx.attrs["t_min"], ctx.attrs["t_max"]))
@@ -109,14 +117,14 @@ def leaky(attrs, specs):
     return {"Out": f"{'larger' if attrs['alpha'] <= 1 else 'smaller'}(X, X * {{alpha}})"} if is_float(specs) else None
 
 
-@activation("leaky_relu", unused=MKLDNN, attrs={"alpha": 0.02}, in_place=False, formula=leaky)
+@activation("leaky_relu", in_place=False, attributes={"alpha": 0.02} | MKLDNN, formula=leaky)
 def leaky_relu(ctx, x, out):
     alpha = ctx.attrs["alpha"]
     ctx.xp.multiply(x, alpha, out=out)
     (ctx.xp.maximum if alpha <= 1 else ctx.xp.minimum)(x, out, out=out)
 
 
-@leaky_relu.gradient("Out", **APART, formula={"dX": "dOut * (Out > 0 ? 1.0 : {alpha})"})
+@leaky_relu.gradient("Out", formula={"dX": "dOut * (Out > 0 ? 1.0 : {alpha})"}, memory=POINTWISE)
 def leaky_relu_grad(ctx, out, dout, dx):
     xp = ctx.xp  # dX = dOut * (1 if Out > 0 else alpha)
     xp.greater(out, 0, out=dx)
@@ -125,13 +133,15 @@ def leaky_relu_grad(ctx, out, dout, dx):
     xp.multiply(dout, dx, out=dx)
 
 
-@activation("thresholded_relu", attrs={"threshold": 1.0}, in_place=False, formula={"Out": "X * T(X > {threshold})"})
+@activation(
+    "thresholded_relu", in_place=False, attributes={"threshold": 1.0}, formula={"Out": "X * T(X > {threshold})"}
+)
 def thresholded_relu(ctx, x, out):
     ctx.xp.greater(x, ctx.attrs["threshold"], out=out)
     ctx.xp.multiply(x, out, out=out)
 
 
-@thresholded_relu.gradient("X", bind=True, **OVER_DOUT, formula={"dX": "dOut * T(X > {threshold})"})
+@thresholded_relu.gradient("X", formula={"dX": "dOut * T(X > {threshold})"}, kernel=BOUND, memory=OVER_DOUT)
 def thresholded_relu_grad(ctx, x, dout, dx):
     # dX = dOut * (X > threshold)
     return masked(ctx, dout, dx, functools.partial(ctx.xp.greater, x, ctx.attrs["threshold"]))
@@ -149,19 +159,22 @@ def outside(ctx, x, threshold):
     return condition
 
 
-@activation("hard_shrink", attrs={"threshold": 0.5}, bind=True, formula={"Out": "X * T(fabs(X) > {threshold})"})
+@activation("hard_shrink", attributes={"threshold": 0.5}, formula={"Out": "X * T(fabs(X) > {threshold})"}, kernel=BOUND)
 def hard_shrink(ctx, x, out):
     return masked(ctx, x, out, outside(ctx, x, ctx.attrs["threshold"]))
 
 
-@hard_shrink.gradient("X", bind=True, **OVER_DOUT, formula={"dX": "dOut * T(fabs(X) > {threshold})"})
+@hard_shrink.gradient("X", formula={"dX": "dOut * T(fabs(X) > {threshold})"}, kernel=BOUND, memory=OVER_DOUT)
 def hard_shrink_grad(ctx, x, dout, dx):
     # dX = dOut * (|X| > threshold)
     return masked(ctx, dout, dx, outside(ctx, x, ctx.attrs["threshold"]))
 
 
 @activation(
-    "softshrink", attrs={"lambda": 0.5}, in_place=False, formula={"Out": "X - smaller(larger(X, -{lambda}), {lambda})"}
+    "softshrink",
+    in_place=False,
+    attributes={"lambda": 0.5},
+    formula={"Out": "X - smaller(larger(X, -{lambda}), {lambda})"},
 )
 def softshrink(ctx, x, out):
     # X moved towards 0 by lambda: X less the part of it within [-lambda, lambda].
@@ -169,13 +182,13 @@ def softshrink(ctx, x, out):
     ctx.xp.subtract(x, out, out=out)
 
 
-@softshrink.gradient("X", bind=True, **OVER_DOUT, formula={"dX": "dOut * T(fabs(X) > {lambda})"})
+@softshrink.gradient("X", formula={"dX": "dOut * T(fabs(X) > {lambda})"}, kernel=BOUND, memory=OVER_DOUT)
 def softshrink_grad(ctx, x, dout, dx):
     # dX = dOut * (|X| > lambda)
     return masked(ctx, dout, dx, outside(ctx, x, ctx.attrs["lambda"]))
 
 
-@activation("elu", attrs={"alpha": 1.0}, bind=True, formula={"Out": "X > 0 ? X : {alpha} * expm1(X)"})
+@activation("elu", attributes={"alpha": 1.0}, formula={"Out": "X > 0 ? X : {alpha} * expm1(X)"}, kernel=BOUND)
 def elu(ctx, x, out):
     return scaled_elu(ctx, x, out, 1.0, ctx.attrs["alpha"])
 
@@ -197,7 +210,7 @@ def scaled_elu(ctx, x, out, scale, alpha):
     return step
 
 
-@elu.gradient("X", bind=True, **APART, formula={"dX": "dOut * (X > 0 ? 1.0 : {alpha} * exp(X))"})
+@elu.gradient("X", formula={"dX": "dOut * (X > 0 ? 1.0 : {alpha} * exp(X))"}, kernel=BOUND, memory=POINTWISE)
 def elu_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = dOut * (1 if X > 0 else alpha * exp(X))
     alpha = ctx.attrs["alpha"]
@@ -217,15 +230,17 @@ def elu_grad(ctx, x, dout, dx):
 
 @activation(
     "selu",
-    attrs={"scale": 1.0507009873554805, "alpha": 1.6732632423543772},
-    bind=True,
+    attributes={"scale": 1.0507009873554805, "alpha": 1.6732632423543772},
     formula={"Out": "{scale} * (X > 0 ? X : {alpha} * expm1(X))"},
+    kernel=BOUND,
 )
 def selu(ctx, x, out):
     return scaled_elu(ctx, x, out, ctx.attrs["scale"], ctx.attrs["alpha"])
 
 
-@selu.gradient("Out", bind=True, **APART, formula={"dX": "dOut * (Out > 0 ? {scale} : Out + {scale} * {alpha})"})
+@selu.gradient(
+    "Out", formula={"dX": "dOut * (Out > 0 ? {scale} : Out + {scale} * {alpha})"}, kernel=BOUND, memory=POINTWISE
+)
 def selu_grad(ctx, out, dout, dx):
     xp = ctx.xp  # dX = dOut * (scale if Out > 0 else Out + scale * alpha)
     scale = ctx.attrs["scale"]
@@ -251,12 +266,12 @@ def logistic(xp, x, out):
     xp.divide(1, out, out=out)
 
 
-@activation("sigmoid", unused=LIBRARIES, monotone=True, formula={"Out": "1 / (1 + exp(-X))"})
+@activation("sigmoid", attributes=LIBRARIES, formula={"Out": "1 / (1 + exp(-X))"}, algebra=Algebra(monotone=True))
 def sigmoid(ctx, x, out):
     logistic(ctx.xp, x, out)
 
 
-@sigmoid.gradient("Out", **APART, formula={"dX": "dOut * (Out * (1 - Out))"})
+@sigmoid.gradient("Out", formula={"dX": "dOut * (Out * (1 - Out))"}, memory=POINTWISE)
 def sigmoid_grad(ctx, out, dout, dx):
     xp = ctx.xp  # dX = dOut * Out * (1 - Out)
     xp.subtract(1, out, out=dx)
@@ -266,7 +281,7 @@ def sigmoid_grad(ctx, out, dout, dx):
 
 @activation(
     "hard_sigmoid",
-    attrs={"slope": 0.2, "offset": 0.5},
+    attributes={"slope": 0.2, "offset": 0.5},
     formula={"Out": "smaller(larger(X * {slope} + {offset}, 0.0), 1.0)"},
 )
 def hard_sigmoid(ctx, x, out):
@@ -276,7 +291,7 @@ def hard_sigmoid(ctx, x, out):
     xp.clip(out, 0, 1, out=out)
 
 
-@hard_sigmoid.gradient("Out", bind=True, **OVER_DOUT, formula={"dX": "dOut * T(Out > 0 && Out < 1) * {slope}"})
+@hard_sigmoid.gradient("Out", formula={"dX": "dOut * T(Out > 0 && Out < 1) * {slope}"}, kernel=BOUND, memory=OVER_DOUT)
 def hard_sigmoid_grad(ctx, out, dout, dx):
     # dX = dOut * slope * (0 < Out < 1)
     select = masked(ctx, dout, dx, between(ctx, out, 0, 1))
@@ -288,12 +303,12 @@ def hard_sigmoid_grad(ctx, out, dout, dx):
     return step
 
 
-@activation("tanh", unused=LIBRARIES, monotone=True, formula={"Out": "tanh(X)"})
+@activation("tanh", attributes=LIBRARIES, formula={"Out": "tanh(X)"}, algebra=Algebra(monotone=True))
 def tanh(ctx, x, out):
     ctx.xp.tanh(x, out=out)
 
 
-@tanh.gradient("Out", **APART, formula={"dX": "dOut * (1 - Out * Out)"})
+@tanh.gradient("Out", formula={"dX": "dOut * (1 - Out * Out)"}, memory=POINTWISE)
 def tanh_grad(ctx, out, dout, dx):
     xp = ctx.xp  # dX = dOut * (1 - Out^2)
     xp.multiply(out, out, out=dx)
@@ -301,7 +316,9 @@ def tanh_grad(ctx, out, dout, dx):
     xp.multiply(dout, dx, out=dx)
 
 
-@activation("stanh", attrs={"scale_a": 0.67, "scale_b": 1.7159}, formula={"Out": "tanh(X * {scale_a}) * {scale_b}"})
+@activation(
+    "stanh", attributes={"scale_a": 0.67, "scale_b": 1.7159}, formula={"Out": "tanh(X * {scale_a}) * {scale_b}"}
+)
 def stanh(ctx, x, out):
     xp = ctx.xp  # b * tanh(a * X)
     xp.multiply(x, ctx.attrs["scale_a"], out=out)
@@ -310,7 +327,9 @@ def stanh(ctx, x, out):
 
 
 @stanh.gradient(
-    "X", **APART, formula={"dX": "const T t = tanh(X * {scale_a}); dOut * ((1 - t * t) * ({scale_a} * {scale_b}))"}
+    "X",
+    formula={"dX": "const T t = tanh(X * {scale_a}); dOut * ((1 - t * t) * ({scale_a} * {scale_b}))"},
+    memory=POINTWISE,
 )
 def stanh_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = dOut * a * b * (1 - tanh(a * X)^2)
@@ -322,13 +341,13 @@ def stanh_grad(ctx, x, dout, dx):
     xp.multiply(dout, dx, out=dx)
 
 
-@activation("tanh_shrink", unused=LIBRARIES, in_place=False, formula={"Out": "X - tanh(X)"})
+@activation("tanh_shrink", in_place=False, attributes=LIBRARIES, formula={"Out": "X - tanh(X)"})
 def tanh_shrink(ctx, x, out):
     ctx.xp.tanh(x, out=out)
     ctx.xp.subtract(x, out, out=out)
 
 
-@tanh_shrink.gradient("X", **APART, formula={"dX": "const T t = tanh(X); dOut * (t * t)"})
+@tanh_shrink.gradient("X", formula={"dX": "const T t = tanh(X); dOut * (t * t)"}, memory=POINTWISE)
 def tanh_shrink_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = dOut * tanh(X)^2
     xp.tanh(x, out=dx)
@@ -351,19 +370,19 @@ LOG_ONE_PLUS_EXP = "(larger({0}, T(0)) + log1p(exp(-fabs({0}))))"
 
 
 @activation(
-    "softplus", unused=LIBRARIES, choices={"beta": (1.0,)}, bind=True, formula={"Out": LOG_ONE_PLUS_EXP.format("X")}
+    "softplus", attributes=LIBRARIES | {"beta": later(1.0)}, formula={"Out": LOG_ONE_PLUS_EXP.format("X")}, kernel=BOUND
 )
 def softplus(ctx, x, out):
     return functools.partial(log_one_plus_exp, ctx.xp, x, out, scratch_like(ctx, x))
 
 
-@softplus.gradient("X", **APART, formula={"dX": "dOut * (1 / (1 + exp(-X)))"})
+@softplus.gradient("X", formula={"dX": "dOut * (1 / (1 + exp(-X)))"}, memory=POINTWISE)
 def softplus_grad(ctx, x, dout, dx):
     logistic(ctx.xp, x, dx)  # dX = dOut * sigmoid(X)
     ctx.xp.multiply(dout, dx, out=dx)
 
 
-@activation("logsigmoid", unused=LIBRARIES, bind=True, formula={"Out": "-" + LOG_ONE_PLUS_EXP.format("-X")})
+@activation("logsigmoid", attributes=LIBRARIES, formula={"Out": "-" + LOG_ONE_PLUS_EXP.format("-X")}, kernel=BOUND)
 def logsigmoid(ctx, x, out):
     xp = ctx.xp  # -log(1 + exp(-X))
     temporary = scratch_like(ctx, x)
@@ -376,7 +395,7 @@ def logsigmoid(ctx, x, out):
     return step
 
 
-@logsigmoid.gradient("X", **APART, formula={"dX": "dOut / (exp(X) + 1)"})
+@logsigmoid.gradient("X", formula={"dX": "dOut / (exp(X) + 1)"}, memory=POINTWISE)
 def logsigmoid_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = dOut * (1 - sigmoid(X)) = dOut / (1 + exp(X))
     xp.exp(x, out=dx)
@@ -389,7 +408,7 @@ soft_relu_formula = {
 }
 
 
-@activation("soft_relu", attrs={"threshold": 40.0}, bind=True, formula=soft_relu_formula)
+@activation("soft_relu", attributes={"threshold": 40.0}, formula=soft_relu_formula, kernel=BOUND)
 def soft_relu(ctx, x, out):
     xp = ctx.xp  # log(1 + exp(X clipped to [-threshold, threshold]))
     threshold = ctx.attrs["threshold"]
@@ -402,7 +421,9 @@ def soft_relu(ctx, x, out):
     return step
 
 
-@soft_relu.gradient("Out", bind=True, **APART, formula={"dX": "dOut * (-expm1(-Out) * T(Out < {threshold}))"})
+@soft_relu.gradient(
+    "Out", formula={"dX": "dOut * (-expm1(-Out) * T(Out < {threshold}))"}, kernel=BOUND, memory=POINTWISE
+)
 def soft_relu_grad(ctx, out, dout, dx):
     xp = ctx.xp  # dX = dOut * (1 - exp(-Out)) * (Out < threshold)
     mask = scratch_like(ctx, out, bool)
@@ -418,7 +439,7 @@ def soft_relu_grad(ctx, out, dout, dx):
     return step
 
 
-@activation("softsign", unused=LIBRARIES, in_place=False, formula={"Out": "X / (1 + fabs(X))"})
+@activation("softsign", in_place=False, attributes=LIBRARIES, formula={"Out": "X / (1 + fabs(X))"})
 def softsign(ctx, x, out):
     xp = ctx.xp  # X / (1 + |X|)
     xp.absolute(x, out=out)
@@ -426,7 +447,7 @@ def softsign(ctx, x, out):
     xp.divide(x, out, out=out)
 
 
-@softsign.gradient("X", **APART, formula={"dX": "const T s = 1 + fabs(X); dOut / (s * s)"})
+@softsign.gradient("X", formula={"dX": "const T s = 1 + fabs(X); dOut / (s * s)"}, memory=POINTWISE)
 def softsign_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = dOut / (1 + |X|)^2
     xp.absolute(x, out=dx)
@@ -460,17 +481,17 @@ def swish_grad(ctx, x, dout, dx):
     return step
 
 
-for _type, _beta, _traits in (("swish", "{beta}", {"attrs": {"beta": 1.0}, "unused": MKLDNN}), ("silu", "1.0", {})):
+for _type, _beta, _attributes in (("swish", "{beta}", {"beta": 1.0} | MKLDNN), ("silu", "1.0", {})):
     _sigma = f"const T s = 1 / (1 + exp(-(X * {_beta}))); "
     _slope = {"dX": f"{_sigma}dOut * (X * {_beta} * s * (1 - s) + s)"}
-    _swish = activation(_type, in_place=False, **_traits, formula={"Out": f"{_sigma}X * s"})(swish)
-    _swish.gradient("X", bind=True, **APART, formula=_slope)(swish_grad)
+    _swish = activation(_type, in_place=False, attributes=_attributes, formula={"Out": f"{_sigma}X * s"})(swish)
+    _swish.gradient("X", formula=_slope, kernel=BOUND, memory=POINTWISE)(swish_grad)
 
 
 @activation(
     "hard_swish",
-    attrs={"threshold": 6.0, "scale": 6.0, "offset": 3.0},
     in_place=False,
+    attributes={"threshold": 6.0, "scale": 6.0, "offset": 3.0},
     formula={"Out": "X * smaller(larger(X + {offset}, 0.0), {threshold}) / {scale}"},
 )
 def hard_swish(ctx, x, out):
@@ -487,7 +508,7 @@ def hard_swish_slope(attrs, specs):
     return {"dX": f"dOut * ({between} + T(X >= {threshold - offset!r}))"} if is_float(specs) else None
 
 
-@hard_swish.gradient("X", bind=True, **APART, formula=hard_swish_slope)
+@hard_swish.gradient("X", formula=hard_swish_slope, kernel=BOUND, memory=POINTWISE)
 def hard_swish_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = dOut * (0 below -offset, 1 from threshold - offset on, (2 X + offset) / scale between)
     threshold, scale, offset = ctx.attrs["threshold"], ctx.attrs["scale"], ctx.attrs["offset"]
@@ -508,10 +529,10 @@ def hard_swish_grad(ctx, x, dout, dx):
 
 @activation(
     "mish",
-    attrs={"threshold": 20.0},
     in_place=False,
-    bind=True,
+    attributes={"threshold": 20.0},
     formula={"Out": f"X * tanh({LOG_ONE_PLUS_EXP.format('X')})"},
+    kernel=BOUND,
 )
 def mish(ctx, x, out):
     xp = ctx.xp  # X * tanh(log(1 + exp(X)))
@@ -527,9 +548,9 @@ def mish(ctx, x, out):
 
 @mish.gradient(
     "X",
-    bind=True,
-    **APART,
     formula={"dX": f"const T t = tanh({LOG_ONE_PLUS_EXP.format('X')}); dOut * (t + X * ((1 - t * t) / (1 + exp(-X))))"},
+    kernel=BOUND,
+    memory=POINTWISE,
 )
 def mish_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = dOut * (t + X * (1 - t^2) * sigmoid(X)) with t = tanh(log(1 + exp(X)))
@@ -597,12 +618,12 @@ def erf_into(ctx, x, out):
     return step
 
 
-@activation("erf", in_place=False, bind=True, formula={"Out": "erf(X)"})
+@function("erf", in_place=False, formula={"Out": "erf(X)"}, kernel=BOUND)
 def erf(ctx, x, out):
     return erf_into(ctx, x, out)
 
 
-@erf.gradient("X", **APART, formula={"dX": f"dOut * (exp(-(X * X)) * {2 / math.sqrt(math.pi)!r})"})
+@erf.gradient("X", formula={"dX": f"dOut * (exp(-(X * X)) * {2 / math.sqrt(math.pi)!r})"}, memory=POINTWISE)
 def erf_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = dOut * 2 / sqrt(pi) * exp(-X^2)
     xp.multiply(x, x, out=dx)
@@ -658,7 +679,7 @@ def gelu_slope(attrs, specs):
     return {"dX": f"dOut * ((1 + {_GELU_ERF}) * 0.5 + {density})"}
 
 
-@activation("gelu", unused=LIBRARIES, attrs={"approximate": False}, in_place=False, bind=True, formula=gelu_formula)
+@activation("gelu", in_place=False, attributes={"approximate": False} | LIBRARIES, formula=gelu_formula, kernel=BOUND)
 def gelu(ctx, x, out):
     xp = ctx.xp  # X * (1 + erf(X / sqrt(2))) / 2, or erf approximated by a tanh
     compute = (gelu_tanh if ctx.attrs["approximate"] else gelu_erf)(ctx, x, out)
@@ -672,7 +693,7 @@ def gelu(ctx, x, out):
     return step
 
 
-@gelu.gradient("X", bind=True, **APART, formula=gelu_slope)
+@gelu.gradient("X", formula=gelu_slope, kernel=BOUND, memory=POINTWISE)
 def gelu_grad(ctx, x, dout, dx):
     xp = ctx.xp
     square = scratch_like(ctx, x)
@@ -748,12 +769,12 @@ def slopes_broadcast(attrs, shapes):
     "prelu",
     inputs="X, Alpha",
     outputs="Out",
-    attrs={"mode": "all"},
+    attributes={"mode": "all"},
     infer=infer_prelu,
-    elementwise=True,
-    bind=True,
     formula={"Out": "larger(X, 0.0) + smaller(X, 0.0) * Alpha"},
-    broadcasts=slopes_broadcast,
+    kernel=BOUND,
+    memory=ELEMENTWISE,
+    algebra=Algebra(broadcasts=slopes_broadcast),
 )
 def prelu(ctx, x, alpha, out):
     xp = ctx.xp  # Out = max(X, 0) + Alpha * min(X, 0)
@@ -771,10 +792,10 @@ def prelu(ctx, x, alpha, out):
 
 @prelu.gradient(
     "X, Alpha",
-    elementwise=True,
-    bind=True,
     formula={"dX": "dOut * (X > 0 ? 1.0 : Alpha)", "dAlpha": "dOut * smaller(X, 0.0)"},
-    broadcasts=slopes_broadcast,
+    kernel=BOUND,
+    memory=ELEMENTWISE,
+    algebra=Algebra(broadcasts=slopes_broadcast),
 )
 def prelu_grad(ctx, x, alpha, dout, dx, dalpha):
     xp = ctx.xp  # dX = dOut * (1 if X > 0 else Alpha), dAlpha = sum of dOut * min(X, 0)

@@ -2,9 +2,11 @@
 
 from functools import partial
 
+from ..core.attributes import MKLDNN, later
 from ..core.errors import EnforceNotMet
-from ..core.operators import MKLDNN, operator
+from ..core.operators import operator
 from ..core.spec import Spec
+from ..core.traits import BOUND, ELEMENTWISE, About, Kernel, Memory
 from .reduce import axis_of
 
 
@@ -16,17 +18,19 @@ def scale_formula(attrs, specs):
     return {"Out": f"X{times}{plus}" if attrs["bias_after_scale"] or not (plus and times) else f"(X{plus}){times}"}
 
 
+def _details_of_scale(attrs, shapes):
+    return [f"× {attrs['scale']:g} + {attrs['bias']:g}"]
+
+
 @operator(
     "scale",
     inputs="X, ScaleTensor?!",
     outputs="Out",
-    attrs={"scale": 1.0, "bias": 0.0, "bias_after_scale": True},
-    elementwise=True,
-    inplace={"Out": "X"},
-    bind=True,
-    constant=True,
-    pointwise=True,
+    attributes={"scale": 1.0, "bias": 0.0, "bias_after_scale": True},
     formula=scale_formula,
+    kernel=Kernel(bind=True, constant=True),
+    memory=Memory(elementwise=True, inplace={"Out": "X"}, pointwise=True),
+    about=About(details=_details_of_scale),
 )
 def scale(ctx, x, factor, out):
     xp = ctx.xp  # scale * X + bias, or scale * (X + bias)
@@ -69,8 +73,8 @@ def infer_minus(attrs, x, y):
     inputs="X, Y",
     outputs="Out",
     infer=infer_minus,
-    elementwise=True,
     formula=lambda attrs, specs: {"Out": "X - Y"},
+    memory=ELEMENTWISE,
 )
 def minus(ctx, x, y, out):
     ctx.xp.subtract(x, y, out=out)
@@ -108,13 +112,12 @@ def sum_formula(attrs, specs):
     "sum",
     inputs="X*",
     outputs="Out",
-    unused=MKLDNN,
+    attributes=MKLDNN,
     infer=infer_sum,
-    elementwise=True,
-    inplace={"Out": "X"},
-    bind=True,
-    pointwise=True,
     formula=sum_formula,
+    kernel=BOUND,
+    memory=Memory(elementwise=True, inplace={"Out": "X"}, pointwise=True),
+    about=About("sum"),
 )
 def sum(ctx, xs, out):
     add = ctx.xp.add
@@ -151,11 +154,11 @@ def increment_formula(attrs, specs):
     "increment",
     inputs="X",
     outputs="Out!",
-    attrs={"step": 1.0},
+    attributes={"step": 1.0},
     infer=infer_increment,
-    inplace={"Out": "X"},
-    bind=True,
     formula=increment_formula,
+    kernel=BOUND,
+    memory=Memory(inplace={"Out": "X"}),
 )
 def increment(ctx, x, out):
     step = ctx.attrs["step"]
@@ -171,10 +174,9 @@ def infer_cumsum(attrs, x):
     "cumsum",
     inputs="X",
     outputs="Out",
-    attrs={"axis": -1, "exclusive": False, "reverse": False},
-    choices={"flatten": (False,)},
+    attributes={"axis": -1, "exclusive": False, "reverse": False, "flatten": later(False)},
     infer=infer_cumsum,
-    bind=True,
+    kernel=BOUND,
 )
 def cumsum(ctx, x, out):
     xp = ctx.xp

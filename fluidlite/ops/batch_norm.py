@@ -8,11 +8,13 @@ from functools import partial
 
 import numpy as np
 
+from ..core.attributes import MKLDNN, only
 from ..core.errors import EnforceNotMet
 from ..core.fusions import fusion
-from ..core.operators import MKLDNN, one_for_each, operator
+from ..core.operators import one_for_each, operator
 from ..core.spec import EMPTY, STORED, Spec
-from .arrays.geometry import LAYOUTS
+from ..core.traits import BOUND, About, Algebra, Batch, Memory
+from .arrays.geometry import LAYOUT
 from .arrays.strides import in_sequence, sum_into
 
 # Elements that are worked on at a time, so that one pass finds in the cache what the one before it left there.
@@ -21,10 +23,10 @@ _CHUNK = 1 << 16
 _ATTRS = {
     "momentum": 0.9,
     "epsilon": 1e-5,
-    "data_layout": "NCHW",
+    "data_layout": LAYOUT,
     "is_test": False,
     "use_global_stats": False,
-    "fuse_with_relu": False,
+    "fuse_with_relu": only(False),
     "trainable_statistics": False,
 }
 
@@ -128,12 +130,11 @@ def products_of_channels(xp, a, b):
     "@measure",
     inputs="X",
     outputs="Means, Squares, Counts",
-    attrs=_ATTRS,
+    attributes=_ATTRS,
     infer=_infer_measure,
-    bind=True,
-    image="X",
-    rows="X",
-    stacks="Means Squares Counts",
+    kernel=BOUND,
+    memory=Memory(image="X"),
+    batch=Batch(rows="X", stacks="Means Squares Counts"),
 )
 def measure(ctx, x, means, squares, counts):
     """The mean of each channel, the sum of squared differences from it, and how many elements there are."""
@@ -161,10 +162,10 @@ def measure(ctx, x, means, squares, counts):
     "@batch_statistics",
     inputs="Means, Squares, Counts, Mean, Variance, MomentumTensor?",
     outputs="MeanOut, VarianceOut, SavedMean, SavedVariance",
-    attrs=_ATTRS,
+    attributes=_ATTRS,
     infer=lambda attrs, means, squares, counts, *_: (means,) * 4,
-    inplace={"MeanOut": "Mean", "VarianceOut": "Variance"},
-    stacks="Means Squares Counts",
+    memory=Memory(inplace={"MeanOut": "Mean", "VarianceOut": "Variance"}),
+    batch=Batch(stacks="Means Squares Counts"),
 )
 def batch_statistics(
     ctx, means, squares, counts, mean, variance, momentum, mean_out, variance_out, saved_mean, saved_inverse
@@ -186,9 +187,9 @@ def batch_statistics(
     "@moving_statistics",
     inputs="Mean, Variance",
     outputs="MeanOut, VarianceOut, SavedMean, SavedVariance",
-    attrs=_ATTRS,
+    attributes=_ATTRS,
     infer=lambda attrs, mean, variance: (mean,) * 4,
-    inplace={"MeanOut": "Mean", "VarianceOut": "Variance"},
+    memory=Memory(inplace={"MeanOut": "Mean", "VarianceOut": "Variance"}),
 )
 def moving_statistics(ctx, mean, variance, mean_out, variance_out, saved_mean, saved_inverse):
     saved_mean[...] = mean
@@ -242,12 +243,12 @@ def _channels_broadcast(attrs, shapes):
     "@normalize",
     inputs="X, Scale, Bias, SavedMean, SavedVariance",
     outputs="Y",
-    attrs=_ATTRS,
-    bind=True,
-    image="X Y",
-    rows="X Y",
+    attributes=_ATTRS,
     formula={"Y": "(X - SavedMean) * (Scale * SavedVariance) + Bias"},
-    broadcasts=_channels_broadcast,
+    kernel=BOUND,
+    memory=Memory(image="X Y"),
+    batch=Batch(rows="X Y"),
+    algebra=Algebra(broadcasts=_channels_broadcast),
 )
 def normalize(ctx, x, scale, bias, mean, inverse, y):
     """Y = X * factor + (Bias - mean * factor), factor = Scale * inverse."""
@@ -294,12 +295,11 @@ def _is_wanted(outputs, slot):
     "@batch_norm_sums",
     inputs="X, Y@GRAD, SavedMean, SavedVariance",
     outputs="Scale@GRAD, Bias@GRAD",
-    attrs=_ATTRS,
+    attributes=_ATTRS,
     infer=lambda attrs, x, dy, mean, inverse: (mean, mean),
-    bind=True,
-    image="X Y@GRAD",
-    rows="X Y@GRAD",
-    sums="Scale@GRAD Bias@GRAD",
+    kernel=BOUND,
+    memory=Memory(image="X Y@GRAD"),
+    batch=Batch(rows="X Y@GRAD", sums="Scale@GRAD Bias@GRAD"),
 )
 def batch_norm_sums(ctx, x, dy, mean, inverse, dscale, dbias):
     xp = ctx.xp
@@ -323,10 +323,10 @@ def batch_norm_sums(ctx, x, dy, mean, inverse, dscale, dbias):
     "@batch_norm_slope",
     inputs="X, Y@GRAD, SavedMean, SavedVariance, Scale, Scale@GRAD, Bias@GRAD",
     outputs="X@GRAD",
-    attrs=_ATTRS,
-    bind=True,
-    image="X Y@GRAD X@GRAD",
-    rows="X Y@GRAD X@GRAD",
+    attributes=_ATTRS,
+    kernel=BOUND,
+    memory=Memory(image="X Y@GRAD X@GRAD"),
+    batch=Batch(rows="X Y@GRAD X@GRAD"),
 )
 def batch_norm_slope(ctx, x, dy, mean, inverse, scale, dscale, dbias, dx):
     xp = ctx.xp
@@ -370,11 +370,14 @@ for _type in ("batch_norm", "sync_batch_norm"):
         _type,
         inputs="X, Scale, Bias, Mean!, Variance!, MomentumTensor?!",
         outputs="Y, MeanOut!, VarianceOut!, SavedMean!, SavedVariance!, ReserveSpace?!",
-        attrs=_ATTRS,
-        unused=MKLDNN,
-        choices={"data_layout": LAYOUTS["data_format"], "fuse_with_relu": (False,)},
+        attributes=_ATTRS | MKLDNN,
         infer=_infer,
-        flops=lambda attrs, shapes: 2 * one_for_each(attrs, shapes),  # with known statistics: a factor and a shift
+        # With known statistics: a factor and a shift.
+        about=About(
+            "batch normalization",
+            flops=lambda attrs, shapes: 2 * one_for_each(attrs, shapes),
+            details=lambda attrs, shapes: ["by running statistics"] if _uses_moving_statistics(attrs) else [],
+        ),
     )(None)
     _definition.stages(batch_norm_stages)
     _gradient = _definition.gradient(

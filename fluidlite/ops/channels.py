@@ -2,10 +2,12 @@
 
 from functools import partial
 
+from ..core.attributes import MKLDNN, later, only, typed
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
-from .arrays.geometry import LAYOUTS, as_nchw, is_channels_last
+from ..core.traits import BOUND, ELEMENTWISE, Batch, Memory
+from .arrays.geometry import as_nchw, is_channels_last
 from .arrays.indexing import put_along_axis
 from .arrays.strides import in_sequence, scratch_like, sum_into
 
@@ -37,10 +39,10 @@ def grouped(array, groups):
     "shuffle_channel",
     inputs="X",
     outputs="Out",
-    attrs={"group": 1},
+    attributes={"group": 1},
     infer=infer_shuffle_channel,
-    bind=True,
-    rows="X Out",
+    kernel=BOUND,
+    batch=Batch(rows="X Out"),
 )
 def shuffle_channel(ctx, x, out):
     """The first channels of all groups, then the second ones of all, and so on."""
@@ -49,7 +51,7 @@ def shuffle_channel(ctx, x, out):
     return partial(ctx.xp.copyto, target, grouped(x, groups).swapaxes(1, 2))
 
 
-@shuffle_channel.gradient(bind=True)
+@shuffle_channel.gradient(kernel=BOUND)
 def shuffle_channel_grad(ctx, dout, dx):
     groups = ctx.attrs["group"]
     source = grouped(dout, dout.shape[1] // groups)
@@ -75,11 +77,10 @@ def blocks_of(small, large, factor):
     "pixel_shuffle",
     inputs="X",
     outputs="Out",
-    attrs={"upscale_factor": 1},
-    choices={"data_format": ("NCHW",)},
+    attributes={"upscale_factor": 1, "data_format": later("NCHW")},
     infer=infer_pixel_shuffle,
-    bind=True,
-    rows="X Out",
+    kernel=BOUND,
+    batch=Batch(rows="X Out"),
 )
 def pixel_shuffle(ctx, x, out):
     """Channels become the pixels of larger images (Shi et al., https://arxiv.org/abs/1609.05158)."""
@@ -93,7 +94,7 @@ def infer_pixel_shuffle_grad(attrs, dout):
     return Spec((n, c * factor**2, h // factor if h >= 0 else -1, w // factor if w >= 0 else -1), dout.dtype)
 
 
-@pixel_shuffle.gradient(infer=infer_pixel_shuffle_grad, bind=True)
+@pixel_shuffle.gradient(infer=infer_pixel_shuffle_grad, kernel=BOUND)
 def pixel_shuffle_grad(ctx, dout, dx):
     a, b = blocks_of(dx, dout, ctx.attrs["upscale_factor"])
     return partial(ctx.xp.copyto, a, b)
@@ -123,11 +124,10 @@ def reorganized(x, out, size):
     "space_to_depth",
     inputs="X",
     outputs="Out",
-    attrs={"blocksize": 2},
-    types={"blocksize": "LONG"},
+    attributes={"blocksize": typed(2, "LONG")},
     infer=infer_space_to_depth,
-    bind=True,
-    rows="X Out",
+    kernel=BOUND,
+    batch=Batch(rows="X Out"),
 )
 def space_to_depth(ctx, x, out):
     source, target = reorganized(x, out, ctx.attrs["blocksize"])
@@ -154,18 +154,17 @@ def shift_in_time(ctx, source, target, back):
     first, second = int(c * ratio), int(c * 2 * ratio)
     source, target = (array.reshape(n // frames, frames, c, h, w) for array in (source, target))
     target[:, :, second:] = source[:, :, second:]
-    for part, later in ((slice(first), not back), (slice(first, second), back)):
-        moved, left = (slice(1, None), slice(-1)) if later else (slice(-1), slice(1, None))
+    for part, ahead in ((slice(first), not back), (slice(first, second), back)):
+        moved, left = (slice(1, None), slice(-1)) if ahead else (slice(-1), slice(1, None))
         target[:, moved, part] = source[:, left, part]
-        target[:, 0 if later else -1, part] = 0
+        target[:, 0 if ahead else -1, part] = 0
 
 
 @operator(
     "temporal_shift",
     inputs="X",
     outputs="Out",
-    attrs={"seg_num": 1, "shift_ratio": 0.25},
-    choices={"data_format": ("NCHW",)},
+    attributes={"seg_num": 1, "shift_ratio": 0.25, "data_format": later("NCHW")},
     infer=infer_temporal_shift,
 )
 def temporal_shift(ctx, x, out):
@@ -195,12 +194,10 @@ def beside_channels(ctx, x, vector):
     "affine_channel",
     inputs="X, Scale, Bias",
     outputs="Out",
-    attrs={"data_layout": "AnyLayout"},
-    choices={"data_layout": LAYOUTS["data_format"]},
+    attributes={"data_layout": only("AnyLayout", "NCHW", "NHWC")},
     infer=infer_affine_channel,
-    elementwise=True,
-    inplace={"Out": "X"},
-    rows="X Out",
+    memory=Memory(elementwise=True, inplace={"Out": "X"}),
+    batch=Batch(rows="X Out"),
 )
 def affine_channel(ctx, x, scale, bias, out):
     xp = ctx.xp  # Out = Scale * X + Bias, channel by channel
@@ -209,7 +206,7 @@ def affine_channel(ctx, x, scale, bias, out):
 
 
 @affine_channel.gradient(
-    "X, Scale", infer=lambda attrs, x, scale, dout: (dout, scale, scale), elementwise=True, bind=True
+    "X, Scale", infer=lambda attrs, x, scale, dout: (dout, scale, scale), kernel=BOUND, memory=ELEMENTWISE
 )
 def affine_channel_grad(ctx, x, scale, dout, dx, dscale, dbias):
     xp = ctx.xp  # dX = Scale * dOut, dScale = sum of dOut * X, dBias = sum of dOut
@@ -243,7 +240,13 @@ def members(ctx, x):
 
 
 @operator(
-    "maxout", inputs="X", outputs="Out", attrs={"groups": 2, "axis": 1}, infer=infer_maxout, bind=True, rows="X Out"
+    "maxout",
+    inputs="X",
+    outputs="Out",
+    attributes={"groups": 2, "axis": 1},
+    infer=infer_maxout,
+    kernel=BOUND,
+    batch=Batch(rows="X Out"),
 )
 def maxout(ctx, x, out):
     """The largest of each `groups` neighbouring channels (Goodfellow et al., https://arxiv.org/abs/1302.4389)."""
@@ -283,12 +286,18 @@ def add_neighbours(ctx, source, target):
     "lrn",
     inputs="X",
     outputs="Out, MidOut!",
-    attrs={"n": 5, "k": 2.0, "alpha": 1e-4, "beta": 0.75, "data_format": "AnyLayout", "is_test": False},
-    unused={"use_mkldnn": False},
-    choices=LAYOUTS,
+    attributes={
+        "n": 5,
+        "k": 2.0,
+        "alpha": 1e-4,
+        "beta": 0.75,
+        "data_format": only("AnyLayout", "NCHW", "NHWC"),
+        "is_test": False,
+    }
+    | MKLDNN,
     infer=infer_lrn,
-    bind=True,
-    rows="X Out MidOut",
+    kernel=BOUND,
+    batch=Batch(rows="X Out MidOut"),
 )
 def lrn(ctx, x, out, middle):
     """MidOut = k + alpha * (sum of the squares of n neighbouring channels), Out = X / MidOut^beta."""
@@ -307,7 +316,7 @@ def lrn(ctx, x, out, middle):
     return step
 
 
-@lrn.gradient("X, Out, MidOut", bind=True)
+@lrn.gradient("X, Out, MidOut", kernel=BOUND)
 def lrn_grad(ctx, x, out, middle, dout, dx):
     # dX = dOut / MidOut^beta - 2 alpha beta X * (sum over neighbouring channels of dOut * Out / MidOut)
     xp, alpha, beta = ctx.xp, ctx.attrs["alpha"], ctx.attrs["beta"]

@@ -7,12 +7,14 @@ nanoseconds a forward pass (or the gradient of the input) takes.
 
 import math
 
+from ..core.attributes import LIBRARIES, ignored, only
 from ..core.fusions import fusion
-from ..core.operators import LIBRARIES, operator
+from ..core.operators import describe, operator
 from ..core.spec import Spec
+from ..core.traits import BOUND, About, Batch, Memory, sizes, unless
 from .arrays.conv_rows import Rows
 from .arrays.conv_winograd import Winograd
-from .arrays.geometry import LAYOUTS, ConvGeometry, as_nchw, from_nchw_shape, is_channels_last
+from .arrays.geometry import LAYOUT, ConvGeometry, as_nchw, from_nchw_shape, is_channels_last
 from .arrays.strides import in_sequence, sum_into
 
 CONV_ATTRS = {
@@ -21,31 +23,30 @@ CONV_ATTRS = {
     "padding_algorithm": "EXPLICIT",
     "dilations": [1, 1],
     "groups": 1,
-    "data_format": "NCHW",
+    "data_format": LAYOUT,
     "is_test": False,
 }
 
-_UNUSED = {
-    **LIBRARIES,
-    "use_quantizer": False,
-    "workspace_size_MB": 512,
-    "exhaustive_search": False,
-    "fuse_alpha": 0.0,
-    "fuse_beta": 0.0,
-    "fuse_brelu_threshold": 6.0,
+_IGNORED = LIBRARIES | {
+    "use_quantizer": ignored(False),
+    "workspace_size_MB": ignored(512),
+    "exhaustive_search": ignored(False),
+    "fuse_alpha": ignored(0.0),
+    "fuse_beta": ignored(0.0),
+    "fuse_brelu_threshold": ignored(6.0),
 }
 # What Paddle's passes fuse into a convolution, and the scales of its 8-bit form.
 _FIXED = {
-    "fuse_relu": False,
-    "fuse_brelu": False,
-    "fuse_activation": "",
-    "fuse_residual_connection": False,
-    "fuse_relu_before_depthwise_conv": False,
-    "Scale_in": 1.0,
-    "Scale_out": 1.0,
-    "Scale_in_eltwise": 1.0,
-    "Scale_weights": [1.0],
-    "force_fp32_output": False,
+    "fuse_relu": only(False),
+    "fuse_brelu": only(False),
+    "fuse_activation": only(""),
+    "fuse_residual_connection": only(False),
+    "fuse_relu_before_depthwise_conv": only(False),
+    "Scale_in": only(1.0),
+    "Scale_out": only(1.0),
+    "Scale_in_eltwise": only(1.0),
+    "Scale_weights": only([1.0]),
+    "force_fp32_output": only(False),
 }
 
 # The general algorithm comes first.
@@ -65,6 +66,13 @@ def flops_of_conv(attrs, shapes):
     """Each output element is a sum of products, one for each weight of its filter."""
     (w,), (out,) = shapes["Filter"], shapes["Output"]
     return math.prod(out) * (2 * math.prod(w[1:]) + bool(shapes.get("Bias")))
+
+
+def details_of_conv(attrs, shapes):
+    (w,) = shapes["Filter"]
+    filters = [] if w is None else [f"{w[0]} filters {sizes(w[2:])}"]
+    windows = unless("stride", attrs["strides"], 1) + unless("padding", attrs["paddings"], 0)
+    return filters + windows + unless("dilation", attrs["dilations"], 1) + unless("groups", [attrs["groups"]], 1)
 
 
 def _conv2d(ctx, x, w, bias, out):
@@ -87,22 +95,23 @@ def _conv2d_grad(ctx, x, w, bias, dout, dx, dw, dbias):
     return in_sequence(steps)
 
 
+describe("conv3d", "conv3d_transpose", about=About("convolution"))
+
 for _type in ("conv2d", "depthwise_conv2d"):
     _definition = operator(
         _type,
         inputs="Input, Filter, Bias?",
         outputs="Output",
-        attrs=CONV_ATTRS,
-        unused=_UNUSED,
-        fixed=_FIXED,
-        choices=LAYOUTS,
+        attributes=CONV_ATTRS | _IGNORED | _FIXED,
         infer=infer_conv,
-        bind=True,
-        image="Input Output",
-        rows="Input Output",
-        flops=flops_of_conv,
+        kernel=BOUND,
+        memory=Memory(image="Input Output"),
+        batch=Batch(rows="Input Output"),
+        about=About("convolution", flops=flops_of_conv, details=details_of_conv),
     )(_conv2d)
-    _definition.gradient("Input Filter Bias", bind=True, image="Input Output@GRAD Input@GRAD")(_conv2d_grad)
+    _definition.gradient("Input Filter Bias", kernel=BOUND, memory=Memory(image="Input Output@GRAD Input@GRAD"))(
+        _conv2d_grad
+    )
 
 
 def with_bias(convolution, addition, specs):

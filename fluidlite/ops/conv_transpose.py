@@ -6,12 +6,14 @@ Its Filter [channels, filters / groups, height, width] is that of the convolutio
 import math
 from functools import partial
 
+from ..core.attributes import LIBRARIES, ignored, only
 from ..core.errors import EnforceNotMet
-from ..core.operators import LIBRARIES, operator
+from ..core.operators import operator
 from ..core.spec import Spec
-from .arrays.geometry import LAYOUTS, ConvGeometry, as_nchw, from_nchw_shape, nchw_shape, resolve_padding
+from ..core.traits import BOUND, About, Batch, Memory
+from .arrays.geometry import LAYOUT, ConvGeometry, as_nchw, from_nchw_shape, nchw_shape, resolve_padding
 from .arrays.strides import in_sequence, sum_into
-from .conv import choose
+from .conv import choose, details_of_conv
 
 
 def output_sizes(attrs, sizes, kernel, pads, dilations):
@@ -90,24 +92,29 @@ for _type in ("conv2d_transpose", "depthwise_conv2d_transpose"):
         _type,
         inputs="Input, Filter, Bias?",
         outputs="Output",
-        attrs={
+        attributes={
             "strides": [1, 1],
             "paddings": [0, 0],
             "padding_algorithm": "EXPLICIT",
             "dilations": [1, 1],
             "groups": 1,
             "output_size": [],
-            "data_format": "NCHW",
+            "data_format": LAYOUT,
             "is_test": False,
-        },
-        unused={**LIBRARIES, "workspace_size_MB": 512, "fuse_alpha": 0.0, "fuse_beta": 0.0},
-        fixed={"fuse_relu": False, "fuse_activation": ""},
-        choices=LAYOUTS,
+            "workspace_size_MB": ignored(512),
+            "fuse_alpha": ignored(0.0),
+            "fuse_beta": ignored(0.0),
+            "fuse_relu": only(False),
+            "fuse_activation": only(""),
+        }
+        | LIBRARIES,
         infer=infer_conv_transpose,
-        bind=True,
-        image="Input Output",
-        rows="Input Output",
-        flops=flops_of_conv_transpose,
+        kernel=BOUND,
+        memory=Memory(image="Input Output"),
+        batch=Batch(rows="Input Output"),
+        about=About("convolution", flops=flops_of_conv_transpose, details=details_of_conv),
     )(conv_transpose)
-    _gradient = _definition.gradient("Input Filter Bias", bind=True, image="Input Output@GRAD Input@GRAD")
+    _gradient = _definition.gradient(
+        "Input Filter Bias", kernel=BOUND, memory=Memory(image="Input Output@GRAD Input@GRAD")
+    )
     _gradient(conv_transpose_grad)

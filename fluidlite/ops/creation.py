@@ -5,10 +5,12 @@ from functools import partial
 
 import numpy as np
 
+from ..core.attributes import typed
 from ..core.dtypes import VALUE_LISTS, numpy_dtype
 from ..core.errors import EnforceNotMet
 from ..core.operators import none, operator
 from ..core.spec import Spec
+from ..core.traits import BOUND, ELEMENTWISE, About, Batch, Kernel
 from .arrays.indexing import refusal
 from .manipulation import given, known_values
 
@@ -36,11 +38,10 @@ def number_of(value, dtype):
     "fill_constant",
     inputs="ValueTensor?!, ShapeTensor?!, ShapeTensorList*?!",
     outputs="Out!",
-    attrs={"shape": [], "dtype": 5, "value": 0.0, "str_value": "", "force_cpu": False},
-    types={"shape": "LONGS"},
+    attributes={"shape": typed([], "LONGS"), "dtype": 5, "value": 0.0, "str_value": "", "force_cpu": False},
     infer=lambda attrs, value, *shapes: infer_given_shape(attrs, *shapes),
-    constant=True,
     formula=constant_formula,
+    kernel=Kernel(constant=True),
 )
 def fill_constant(ctx, value, shape_tensor, shape_tensors, out):
     if value is None:
@@ -81,10 +82,10 @@ BATCH_SIZE_LIKE = {"shape": [], "input_dim_idx": 0, "output_dim_idx": 0, "dtype"
     "fill_constant_batch_size_like",
     inputs="Input!",
     outputs="Out!",
-    attrs={**BATCH_SIZE_LIKE, "value": 0.0, "str_value": "", "force_cpu": False},
+    attributes=BATCH_SIZE_LIKE | {"value": 0.0, "str_value": "", "force_cpu": False},
     infer=infer_batch_size_like,
-    shape_only="Input",
     formula=constant_formula,
+    kernel=Kernel(shape_only="Input"),
 )
 def fill_constant_batch_size_like(ctx, like, out):
     out.fill(constant(ctx.attrs, out.dtype))
@@ -94,10 +95,10 @@ def fill_constant_batch_size_like(ctx, like, out):
     "fill_zeros_like",
     inputs="X!",
     outputs="Out!",
-    shape_only="X",
-    elementwise=True,
-    flops=none,
     formula=lambda attrs, specs: {"Out": "0"},
+    kernel=Kernel(shape_only="X"),
+    memory=ELEMENTWISE,
+    about=About(flops=none),
 )
 def fill_zeros_like(ctx, x, out):
     out.fill(0)
@@ -116,10 +117,10 @@ def any_formula(attrs, specs):
     "fill_any_like",
     inputs="X!",
     outputs="Out!",
-    attrs={"value": 0.0, "dtype": -1},
+    attributes={"value": 0.0, "dtype": -1},
     infer=infer_any_like,
-    shape_only="X",
     formula=any_formula,
+    kernel=Kernel(shape_only="X"),
 )
 def fill_any_like(ctx, x, out):
     out.fill(out.dtype.type(ctx.attrs["value"]))
@@ -134,12 +135,17 @@ def value_formula(attrs, specs):
 @operator(
     "assign_value",
     outputs="Out!",
-    attrs={"shape": [], "dtype": 5, **{name: [] for name in VALUE_LISTS.values()}},
-    types={"fp32_values": "FLOATS", "int64_values": "LONGS"},
+    attributes={
+        "shape": [],
+        "dtype": 5,
+        "bool_values": [],
+        "fp32_values": typed([], "FLOATS"),
+        "int32_values": [],
+        "int64_values": typed([], "LONGS"),
+    },
     infer=infer_given_shape,
-    bind=True,
-    constant=True,
     formula=value_formula,
+    kernel=Kernel(bind=True, constant=True),
 )
 def assign_value(ctx, out):
     values = ctx.attrs[VALUE_LISTS[out.dtype.name]]
@@ -156,7 +162,7 @@ def infer_range(attrs, start, end, step):
     return Spec((max(math.ceil((limit - first) / distance), 0),), start.dtype)
 
 
-@operator("range", inputs="Start!, End!, Step!", outputs="Out!", infer=infer_range, bind=True)
+@operator("range", inputs="Start!, End!, Step!", outputs="Out!", infer=infer_range, kernel=BOUND)
 def range_op(ctx, start, end, step, out):
     xp = ctx.xp
     counted = xp.arange(out.size, dtype=out.dtype)
@@ -173,7 +179,7 @@ def infer_linspace(attrs, start, stop, num):
     return Spec((-1 if count is None else int(count[0]),), start.dtype)
 
 
-@operator("linspace", inputs="Start!, Stop!, Num!", outputs="Out!", infer=infer_linspace, bind=True)
+@operator("linspace", inputs="Start!, Stop!, Num!", outputs="Out!", infer=infer_linspace, kernel=BOUND)
 def linspace(ctx, start, stop, num, out):
     xp = ctx.xp
     counted = xp.arange(out.size, dtype=np.float64)
@@ -208,8 +214,7 @@ def infer_eye(attrs):
 @operator(
     "eye",
     outputs="Out!",
-    attrs={"num_rows": 0, "num_columns": -1, "dtype": 5},
-    types={"num_rows": "LONG", "num_columns": "LONG"},
+    attributes={"num_rows": typed(0, "LONG"), "num_columns": typed(-1, "LONG"), "dtype": 5},
     infer=infer_eye,
 )
 def eye(ctx, out):
@@ -267,4 +272,6 @@ def one_hot(ctx, x, depth_tensor, out):
 
 _ONE_HOT = {"depth": -1, "dtype": 5, "allow_out_of_range": False}
 for _type, _infer in (("one_hot", infer_one_hot), ("one_hot_v2", infer_one_hot_v2)):
-    operator(_type, "X!, depth_tensor?!", "Out!", attrs=_ONE_HOT, infer=_infer, rows="X Out", bind=True)(one_hot)
+    operator(
+        _type, "X!, depth_tensor?!", "Out!", attributes=_ONE_HOT, infer=_infer, kernel=BOUND, batch=Batch(rows="X Out")
+    )(one_hot)

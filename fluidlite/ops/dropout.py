@@ -8,6 +8,7 @@ import numpy as np
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
+from ..core.traits import BOUND, ELEMENTWISE, About, Kernel
 
 # A block of the generator is four words of 64 bits, or sixteen draws of so many levels.
 _WORDS, DRAWS, LEVELS = 4, 16, 1 << 16
@@ -31,11 +32,15 @@ def factors(attrs, dtype):
     return dtype.type(1), dtype.type(keep)
 
 
+def _details(attrs, shapes):
+    return [f"probability {attrs['dropout_prob']}"] + (["off (test)"] if attrs["is_test"] else [])
+
+
 @operator(
     "dropout",
     inputs="X, Seed?!",
     outputs="Out, Mask!",
-    attrs={
+    attributes={
         "dropout_prob": 0.5,
         "is_test": False,
         "fix_seed": False,
@@ -43,9 +48,9 @@ def factors(attrs, dtype):
         "dropout_implementation": "downgrade_in_infer",
     },
     infer=_infer_dropout,
-    bind=True,
-    elementwise=True,
-    random=True,
+    kernel=Kernel(bind=True, random=True),
+    memory=ELEMENTWISE,
+    about=About(details=_details),
 )
 def dropout(ctx, x, seed, out, mask):
     """Out = X * Mask in training, where Mask is 0 with probability dropout_prob.
@@ -98,7 +103,7 @@ def _slope_of_dropout(attrs, specs):
     return {"dX": f"dOut{kept}" if factor == 1 else f"dOut{kept} * {float(factor)!r}"}
 
 
-@dropout.gradient("Mask", elementwise=True, bind=True, formula=_slope_of_dropout)
+@dropout.gradient("Mask", formula=_slope_of_dropout, kernel=BOUND, memory=ELEMENTWISE)
 def dropout_grad(ctx, mask, dout, dx):
     xp = ctx.xp
     factor, inference_factor = factors(ctx.attrs, dx.dtype)

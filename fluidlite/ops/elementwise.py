@@ -8,9 +8,11 @@ from functools import partial
 
 import numpy as np
 
+from ..core.attributes import MKLDNN, only
 from ..core.errors import EnforceNotMet
-from ..core.operators import MKLDNN, operator
+from ..core.operators import operator
 from ..core.spec import Spec
+from ..core.traits import BOUND, ELEMENTWISE, POINTWISE, About, Algebra, Batch, Kernel, Memory
 from .arrays.strides import in_sequence, scratch_like, sum_into
 
 
@@ -82,22 +84,20 @@ def by_kind(of_floats, of_integers):
     return lambda attrs, specs: {"Out": of_floats if specs["X"][0].dtype.kind == "f" else of_integers}
 
 
-def pair(type, infer=infer_result, **traits):
+def pair(type, infer=infer_result, *, formula, attributes, in_place=False, monotone=None, **about):
     """An operator of `X` and `Y` with the attribute `axis`, bound to its arrays."""
-    attrs = {"axis": -1, **traits.pop("attrs", {})}
     return operator(
         type,
         inputs="X, Y",
         outputs="Out",
-        attrs=attrs,
+        attributes={"axis": -1} | attributes,
         infer=infer,
-        bind=True,
-        elementwise=True,
-        rows=rows_of_pair,
-        constant=True,
-        pointwise=True,
-        broadcasts=broadcasts_of_pair,
-        **traits,
+        formula=formula,
+        kernel=Kernel(bind=True, constant=True),
+        memory=POINTWISE | Memory(inplace={"Out": "X"}) if in_place else POINTWISE,
+        batch=Batch(rows=rows_of_pair),
+        algebra=Algebra(monotone=monotone, broadcasts=broadcasts_of_pair),
+        about=About(**about),
     )
 
 
@@ -123,20 +123,22 @@ def adds_to_channels(attrs, specs):
 
 
 # Of the arithmetic ones.
-_IGNORED = {"unused": MKLDNN, "fixed": {"x_data_format": "", "y_data_format": ""}}
-_OVER_X = {"inplace": {"Out": "X"}, **_IGNORED}
-_APART = {"elementwise": True, "bind": True, "broadcasts": broadcasts_of_pair}
-_OVER_DOUT = {**_APART, "inplace": {"X@GRAD": "Out@GRAD"}}
+_APART = {"attributes": MKLDNN | {"x_data_format": only(""), "y_data_format": only("")}}
+_OVER_X = {"in_place": True, **_APART}
+_GRADIENT = {"kernel": BOUND, "memory": ELEMENTWISE, "algebra": Algebra(broadcasts=broadcasts_of_pair)}
+_OVER_DOUT = _GRADIENT | {"memory": ELEMENTWISE | Memory(inplace={"X@GRAD": "Out@GRAD"})}
 
-add = pair("elementwise_add", monotone=adds_to_channels, formula=for_all("X + Y"), **_OVER_X)(apply("add"))
-subtract = pair("elementwise_sub", formula=for_all("X - Y"), **_OVER_X)(apply("subtract"))
-multiply = pair("elementwise_mul", formula=for_all("X * Y"), **_OVER_X)(apply("multiply"))
+add = pair(
+    "elementwise_add", formula=for_all("X + Y"), monotone=adds_to_channels, family="addition", plain="add", **_OVER_X
+)(apply("add"))
+subtract = pair("elementwise_sub", formula=for_all("X - Y"), plain="subtract", **_OVER_X)(apply("subtract"))
+multiply = pair("elementwise_mul", formula=for_all("X * Y"), plain="multiply", **_OVER_X)(apply("multiply"))
 maximum = pair("elementwise_max", formula=for_all("larger(X, Y)"), **_OVER_X)(apply("maximum"))
 minimum = pair("elementwise_min", formula=for_all("smaller(X, Y)"), **_OVER_X)(apply("minimum"))
 power = pair("elementwise_pow", formula={"Out": "pow(X, Y)"}, **_OVER_X)(apply("power"))
 
 
-@pair("elementwise_div", formula=by_kind("X / Y", "quotient(X, Y)"), **_IGNORED)
+@pair("elementwise_div", formula=by_kind("X / Y", "quotient(X, Y)"), plain="divide", **_APART)
 def divide(ctx, x, y, out):
     xp = ctx.xp
     x, y = broadcast(ctx, x, y)
@@ -152,7 +154,7 @@ def divide(ctx, x, y, out):
     return step
 
 
-@pair("elementwise_floordiv", formula=by_kind("floored(X, Y)", "quotient(X, Y)"), **_IGNORED)
+@pair("elementwise_floordiv", formula=by_kind("floored(X, Y)", "quotient(X, Y)"), **_APART)
 def floor_divide(ctx, x, y, out):
     if x.dtype.kind == "f":
         return apply("floor_divide")(ctx, x, y, out)
@@ -188,7 +190,7 @@ def targets(ctx, x, y, dx, dy):
     return None if dx is None else dx.reshape(x_shape), None if dy is None else dy.reshape(y_shape)
 
 
-@add.gradient(shapes="X, Y", **_OVER_DOUT, formula={"dX": "dOut", "dY": "dOut"})
+@add.gradient(shapes="X, Y", formula={"dX": "dOut", "dY": "dOut"}, **_OVER_DOUT)
 def add_grad(ctx, x, y, dout, dx, dy):
     # dX and dY are dOut, summed over the dimensions that were repeated.
     steps = [dy_step(ctx, x, y, dout, dy)]
@@ -201,7 +203,7 @@ def dy_step(ctx, x, y, dout, dy):
     return None if dy is None else sum_into(ctx, dout, targets(ctx, x, y, None, dy)[1])
 
 
-@subtract.gradient(shapes="X, Y", **_OVER_DOUT, formula={"dX": "dOut", "dY": "-dOut"})
+@subtract.gradient(shapes="X, Y", formula={"dX": "dOut", "dY": "-dOut"}, **_OVER_DOUT)
 def subtract_grad(ctx, x, y, dout, dx, dy):
     # dX = dOut, dY = -dOut, summed over the dimensions that were repeated.
     steps = [dy_step(ctx, x, y, dout, dy)]
@@ -212,7 +214,7 @@ def subtract_grad(ctx, x, y, dout, dx, dy):
     return in_sequence(steps)
 
 
-@multiply.gradient("X, Y", **_APART, formula={"dX": "dOut * Y", "dY": "dOut * X"})
+@multiply.gradient("X, Y", formula={"dX": "dOut * Y", "dY": "dOut * X"}, **_GRADIENT)
 def multiply_grad(ctx, x, y, dout, dx, dy):
     xp = ctx.xp  # dX = dOut * Y, dY = dOut * X
     dx, dy = targets(ctx, x, y, dx, dy)
@@ -225,7 +227,7 @@ def multiply_grad(ctx, x, y, dout, dx, dy):
     )
 
 
-@divide.gradient("Y, Out", shapes="X", **_APART, formula={"dX": "dOut / Y", "dY": "-(dOut * Out / Y)"})
+@divide.gradient("Y, Out", shapes="X", formula={"dX": "dOut / Y", "dY": "-(dOut * Out / Y)"}, **_GRADIENT)
 def divide_grad(ctx, y, out, x, dout, dx, dy):
     xp = ctx.xp  # dX = dOut / Y, dY = -dOut * Out / Y
     dx, dy = targets(ctx, x, y, dx, dy)
@@ -264,18 +266,18 @@ def choice_grad(chosen, other):
     return kernel
 
 
-maximum.gradient("X, Y", **_APART, formula={"dX": "dOut * T(X > Y)", "dY": "dOut * T(X <= Y)"})(
+maximum.gradient("X, Y", formula={"dX": "dOut * T(X > Y)", "dY": "dOut * T(X <= Y)"}, **_GRADIENT)(
     choice_grad("greater", "less_equal")
 )
-minimum.gradient("X, Y", **_APART, formula={"dX": "dOut * T(X < Y)", "dY": "dOut * T(X >= Y)"})(
+minimum.gradient("X, Y", formula={"dX": "dOut * T(X < Y)", "dY": "dOut * T(X >= Y)"}, **_GRADIENT)(
     choice_grad("less", "greater_equal")
 )
 
 
 @power.gradient(
     "X, Y",
-    **_APART,
     formula={"dX": "pow(X, Y - 1) * Y * dOut", "dY": "pow(X, Y) * dOut * log(X)"},
+    **_GRADIENT,
 )
 def power_grad(ctx, x, y, dout, dx, dy):
     xp = ctx.xp  # dX = dOut * Y * X ^ (Y - 1), dY = dOut * log(X) * X ^ Y
@@ -307,7 +309,7 @@ for _type, _function, _sign in (
     ("equal", "equal", "=="),
     ("not_equal", "not_equal", "!="),
 ):
-    pair(_type, infer_comparison, attrs={"force_cpu": False}, formula=for_all(f"X {_sign} Y"))(apply(_function))
+    pair(_type, infer_comparison, attributes={"force_cpu": False}, formula=for_all(f"X {_sign} Y"))(apply(_function))
 
 
 def infer_logical(attrs, x, y=None):
@@ -325,9 +327,8 @@ def logical(type, formula):
         inputs="X, Y",
         outputs="Out",
         infer=infer_logical,
-        elementwise=True,
-        inplace={"Out": "X"},
         formula=for_all(formula),
+        memory=Memory(elementwise=True, inplace={"Out": "X"}),
     )
     def kernel(ctx, x, y, out):
         getattr(ctx.xp, type)(x, y, out=out)
@@ -345,9 +346,8 @@ logical("logical_xor", "X != Y")
     inputs="X",
     outputs="Out",
     infer=infer_logical,
-    elementwise=True,
-    inplace={"Out": "X"},
     formula=for_all("!X"),
+    memory=Memory(elementwise=True, inplace={"Out": "X"}),
 )
 def logical_not(ctx, x, out):
     ctx.xp.logical_not(x, out=out)

@@ -2,16 +2,24 @@
 
 import numpy as np
 
+from ..core.attributes import ignored, only, typed
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
+from ..core.traits import BOUND, About
 from .arrays.indexing import fill_rows, index_check
 
-_ATTRS = {"is_sparse": False, "is_distributed": False, "padding_idx": -1}
-_TYPES = {"padding_idx": "LONG", "height_sections": "LONGS", "table_names": "STRINGS", "epmap": "STRINGS"}
-# Of tables that are spread over servers; there being none, nothing is fetched from them.
-_UNUSED = {"height_sections": [], "trainer_id": 0, "remote_prefetch": False}
-_FIXED = {"table_names": [], "epmap": []}
+_ATTRS = {
+    "is_sparse": False,
+    "is_distributed": False,
+    "padding_idx": typed(-1, "LONG"),
+    # Of tables that are spread over servers; there being none, nothing is fetched from them.
+    "height_sections": ignored([], "LONGS"),
+    "trainer_id": ignored(0),
+    "remote_prefetch": ignored(False),
+    "table_names": only([], type="STRINGS"),
+    "epmap": only([], type="STRINGS"),
+}
 
 
 def infer_lookup(attrs, w, ids):
@@ -78,11 +86,9 @@ for _type, _infer in (("lookup_table", infer_lookup), ("lookup_table_v2", infer_
         _type,
         inputs="W, Ids!",
         outputs="Out",
-        attrs=_ATTRS,
-        types=_TYPES,
-        unused=_UNUSED | ({"grad_inplace": False} if _type == "lookup_table" else {}),
-        fixed=_FIXED,
+        attributes=_ATTRS | ({"grad_inplace": ignored(False)} if _type == "lookup_table" else {}),
         infer=_infer,
-        bind=True,
+        kernel=BOUND,
+        about=About(plain="embedding"),
     )(lookup)
     _definition.gradient("Ids", shapes="W", infer=lambda attrs, ids, w, dout: w)(lookup_grad)

@@ -1,60 +1,61 @@
 """Elementary functions of each element of one tensor: powers, logarithms, sines, rounding."""
 
-from ..core.operators import LIBRARIES
-from .activation import APART, OVER_DOUT, activation, between, is_float, masked
+from ..core.attributes import LIBRARIES
+from ..core.traits import BOUND, POINTWISE
+from .activation import OVER_DOUT, between, function, is_float, masked
 from .arrays.strides import scratch_like
 
 
-@activation("exp", unused=LIBRARIES, formula={"Out": "exp(X)"})
+@function("exp", attributes=LIBRARIES, formula={"Out": "exp(X)"})
 def exp(ctx, x, out):
     ctx.xp.exp(x, out=out)
 
 
-@exp.gradient("Out", **OVER_DOUT, formula={"dX": "dOut * Out"})
+@exp.gradient("Out", formula={"dX": "dOut * Out"}, memory=OVER_DOUT)
 def exp_grad(ctx, out, dout, dx):
     ctx.xp.multiply(dout, out, out=dx)
 
 
-@activation("log", unused=LIBRARIES, formula={"Out": "log(X)"})
+@function("log", attributes=LIBRARIES, formula={"Out": "log(X)"})
 def log(ctx, x, out):
     ctx.xp.log(x, out=out)
 
 
-@log.gradient("X", **OVER_DOUT, formula={"dX": "dOut / X"})
+@log.gradient("X", formula={"dX": "dOut / X"}, memory=OVER_DOUT)
 def log_grad(ctx, x, dout, dx):
     ctx.xp.divide(dout, x, out=dx)
 
 
-@activation("log1p", unused=LIBRARIES, formula={"Out": "log1p(X)"})
+@function("log1p", attributes=LIBRARIES, formula={"Out": "log1p(X)"})
 def log1p(ctx, x, out):
     ctx.xp.log1p(x, out=out)
 
 
-@log1p.gradient("X", **APART, formula={"dX": "dOut / (1 + X)"})
+@log1p.gradient("X", formula={"dX": "dOut / (1 + X)"}, memory=POINTWISE)
 def log1p_grad(ctx, x, dout, dx):
     ctx.xp.add(x, 1, out=dx)  # dX = dOut / (1 + X)
     ctx.xp.divide(dout, dx, out=dx)
 
 
-@activation("sqrt", unused=LIBRARIES, formula={"Out": "sqrt(X)"})
+@function("sqrt", attributes=LIBRARIES, formula={"Out": "sqrt(X)"})
 def sqrt(ctx, x, out):
     ctx.xp.sqrt(x, out=out)
 
 
-@sqrt.gradient("Out", **OVER_DOUT, formula={"dX": "dOut * 0.5 / Out"})
+@sqrt.gradient("Out", formula={"dX": "dOut * 0.5 / Out"}, memory=OVER_DOUT)
 def sqrt_grad(ctx, out, dout, dx):
     xp = ctx.xp  # dX = dOut / (2 Out)
     xp.multiply(dout, 0.5, out=dx)
     xp.divide(dx, out, out=dx)
 
 
-@activation("rsqrt", unused=LIBRARIES, formula={"Out": "1 / sqrt(X)"})
+@function("rsqrt", attributes=LIBRARIES, formula={"Out": "1 / sqrt(X)"})
 def rsqrt(ctx, x, out):
     ctx.xp.sqrt(x, out=out)
     ctx.xp.divide(1, out, out=out)
 
 
-@rsqrt.gradient("Out", **APART, formula={"dX": "dOut * (Out * Out * Out * -0.5)"})
+@rsqrt.gradient("Out", formula={"dX": "dOut * (Out * Out * Out * -0.5)"}, memory=POINTWISE)
 def rsqrt_grad(ctx, out, dout, dx):
     xp = ctx.xp  # dX = -dOut * Out^3 / 2
     xp.multiply(out, out, out=dx)
@@ -67,12 +68,12 @@ def squared(attrs, specs):
     return {"Out": "X * X"}
 
 
-@activation("square", unused=LIBRARIES, formula=squared)
+@function("square", attributes=LIBRARIES, formula=squared)
 def square(ctx, x, out):
     ctx.xp.multiply(x, x, out=out)
 
 
-@square.gradient("X", **OVER_DOUT, formula={"dX": "dOut * X * 2"})
+@square.gradient("X", formula={"dX": "dOut * X * 2"}, memory=OVER_DOUT)
 def square_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = 2 X dOut
     xp.multiply(dout, x, out=dx)
@@ -83,23 +84,23 @@ def magnitude(attrs, specs):
     return {"Out": "fabs(X)" if is_float(specs) else "X < T(0) ? -X : X"}
 
 
-@activation("abs", unused=LIBRARIES, formula=magnitude)
+@function("abs", attributes=LIBRARIES, formula=magnitude)
 def absolute(ctx, x, out):
     ctx.xp.absolute(x, out=out)
 
 
-@absolute.gradient("X", **APART, formula={"dX": "dOut * sign(X)"})
+@absolute.gradient("X", formula={"dX": "dOut * sign(X)"}, memory=POINTWISE)
 def abs_grad(ctx, x, dout, dx):
     ctx.xp.sign(x, out=dx)  # dX = dOut * sign(X)
     ctx.xp.multiply(dout, dx, out=dx)
 
 
-@activation("reciprocal", unused=LIBRARIES, formula={"Out": "1 / X"})
+@function("reciprocal", attributes=LIBRARIES, formula={"Out": "1 / X"})
 def reciprocal(ctx, x, out):
     ctx.xp.divide(1, x, out=out)
 
 
-@reciprocal.gradient("Out", **APART, formula={"dX": "dOut * -(Out * Out)"})
+@reciprocal.gradient("Out", formula={"dX": "dOut * -(Out * Out)"}, memory=POINTWISE)
 def reciprocal_grad(ctx, out, dout, dx):
     xp = ctx.xp  # dX = -dOut * Out^2
     xp.multiply(out, out, out=dx)
@@ -107,23 +108,23 @@ def reciprocal_grad(ctx, out, dout, dx):
     xp.multiply(dout, dx, out=dx)
 
 
-@activation("sin", unused=LIBRARIES, formula={"Out": "sin(X)"})
+@function("sin", attributes=LIBRARIES, formula={"Out": "sin(X)"})
 def sin(ctx, x, out):
     ctx.xp.sin(x, out=out)
 
 
-@sin.gradient("X", **APART, formula={"dX": "dOut * cos(X)"})
+@sin.gradient("X", formula={"dX": "dOut * cos(X)"}, memory=POINTWISE)
 def sin_grad(ctx, x, dout, dx):
     ctx.xp.cos(x, out=dx)
     ctx.xp.multiply(dout, dx, out=dx)
 
 
-@activation("cos", unused=LIBRARIES, formula={"Out": "cos(X)"})
+@function("cos", attributes=LIBRARIES, formula={"Out": "cos(X)"})
 def cos(ctx, x, out):
     ctx.xp.cos(x, out=out)
 
 
-@cos.gradient("X", **APART, formula={"dX": "dOut * -sin(X)"})
+@cos.gradient("X", formula={"dX": "dOut * -sin(X)"}, memory=POINTWISE)
 def cos_grad(ctx, x, dout, dx):
     xp = ctx.xp
     xp.sin(x, out=dx)
@@ -131,12 +132,12 @@ def cos_grad(ctx, x, dout, dx):
     xp.multiply(dout, dx, out=dx)
 
 
-@activation("asin", formula={"Out": "asin(X)"})
+@function("asin", formula={"Out": "asin(X)"})
 def asin(ctx, x, out):
     ctx.xp.arcsin(x, out=out)
 
 
-@asin.gradient("X", **APART, formula={"dX": "dOut / sqrt(1 - X * X)"})
+@asin.gradient("X", formula={"dX": "dOut / sqrt(1 - X * X)"}, memory=POINTWISE)
 def asin_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = dOut / sqrt(1 - X^2)
     xp.multiply(x, x, out=dx)
@@ -145,12 +146,12 @@ def asin_grad(ctx, x, dout, dx):
     xp.divide(dout, dx, out=dx)
 
 
-@activation("acos", formula={"Out": "acos(X)"})
+@function("acos", formula={"Out": "acos(X)"})
 def acos(ctx, x, out):
     ctx.xp.arccos(x, out=out)
 
 
-@acos.gradient("X", **APART, formula={"dX": "dOut / -sqrt(1 - X * X)"})
+@acos.gradient("X", formula={"dX": "dOut / -sqrt(1 - X * X)"}, memory=POINTWISE)
 def acos_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = -dOut / sqrt(1 - X^2)
     xp.multiply(x, x, out=dx)
@@ -160,12 +161,12 @@ def acos_grad(ctx, x, dout, dx):
     xp.divide(dout, dx, out=dx)
 
 
-@activation("atan", formula={"Out": "atan(X)"})
+@function("atan", formula={"Out": "atan(X)"})
 def atan(ctx, x, out):
     ctx.xp.arctan(x, out=out)
 
 
-@atan.gradient("X", **APART, formula={"dX": "dOut / (1 + X * X)"})
+@atan.gradient("X", formula={"dX": "dOut / (1 + X * X)"}, memory=POINTWISE)
 def atan_grad(ctx, x, dout, dx):
     xp = ctx.xp  # dX = dOut / (1 + X^2)
     xp.multiply(x, x, out=dx)
@@ -178,23 +179,23 @@ def no_slope(ctx, dout, dx):
     dx.fill(0)
 
 
-@activation("ceil", unused=LIBRARIES, formula={"Out": "ceil(X)"})
+@function("ceil", attributes=LIBRARIES, formula={"Out": "ceil(X)"})
 def ceil(ctx, x, out):
     ctx.xp.ceil(x, out=out)
 
 
-ceil.gradient(**OVER_DOUT, formula={"dX": "0.0"})(no_slope)
+ceil.gradient(formula={"dX": "0.0"}, memory=OVER_DOUT)(no_slope)
 
 
-@activation("floor", unused=LIBRARIES, formula={"Out": "floor(X)"})
+@function("floor", attributes=LIBRARIES, formula={"Out": "floor(X)"})
 def floor(ctx, x, out):
     ctx.xp.floor(x, out=out)
 
 
-floor.gradient(**OVER_DOUT, formula={"dX": "0.0"})(no_slope)
+floor.gradient(formula={"dX": "0.0"}, memory=OVER_DOUT)(no_slope)
 
 
-@activation("round", unused=LIBRARIES, bind=True, formula={"Out": "round(X)"})
+@function("round", attributes=LIBRARIES, formula={"Out": "round(X)"}, kernel=BOUND)
 def round(ctx, x, out):
     xp = ctx.xp  # Halves go away from zero, where NumPy's go to the even neighbour.
     rest = scratch_like(ctx, x)
@@ -210,14 +211,14 @@ def round(ctx, x, out):
     return step
 
 
-round.gradient(**OVER_DOUT, formula={"dX": "0.0"})(no_slope)
+round.gradient(formula={"dX": "0.0"}, memory=OVER_DOUT)(no_slope)
 
 
 def direction(attrs, specs):
     return {"Out": "sign(X)"}
 
 
-@activation("sign", formula=direction)
+@function("sign", formula=direction)
 def sign(ctx, x, out):
     ctx.xp.sign(x, out=out)
 
@@ -249,7 +250,7 @@ def power_slope(attrs, specs):
     return {"dX": f"dOut * ({raised} * {{factor}})"}
 
 
-@activation("pow", inputs="X, FactorTensor?!", attrs={"factor": 1.0}, in_place=False, formula=power_formula)
+@function("pow", in_place=False, inputs="X, FactorTensor?!", attributes={"factor": 1.0}, formula=power_formula)
 def power(ctx, x, factor, out):
     raise_to(ctx.xp, x, ctx.attrs["factor"] if factor is None else factor, out)
 
@@ -274,7 +275,7 @@ def raise_to(xp, x, factor, out):
         xp.power(x, factor, out=out)
 
 
-@power.gradient("X, FactorTensor", **APART, formula=power_slope)
+@power.gradient("X, FactorTensor", formula=power_slope, memory=POINTWISE)
 def pow_grad(ctx, x, factor, dout, dx):
     xp = ctx.xp  # dX = dOut * factor * X ^ (factor - 1)
     factor = ctx.attrs["factor"] if factor is None else factor
@@ -298,7 +299,7 @@ def clip_slope(attrs, specs):
     return {"dX": f"dOut * T(X > {low} && X < {high})"} if is_float(specs) else None
 
 
-@activation("clip", inputs="X, Min?!, Max?!", attrs={"min": 0.0, "max": 0.0}, formula=clipped)
+@function("clip", inputs="X, Min?!, Max?!", attributes={"min": 0.0, "max": 0.0}, formula=clipped)
 def clip(ctx, x, low, high, out):
     low, high = limits(ctx, low, high)
     ctx.xp.clip(x, low, high, out=out)
@@ -309,7 +310,7 @@ def limits(ctx, low, high):
     return ctx.attrs["min"] if low is None else low, ctx.attrs["max"] if high is None else high
 
 
-@clip.gradient("X, Min, Max", bind=True, **OVER_DOUT, formula=clip_slope)
+@clip.gradient("X, Min, Max", formula=clip_slope, kernel=BOUND, memory=OVER_DOUT)
 def clip_grad(ctx, x, low, high, dout, dx):
     # dX = dOut * (min < X < max)
     return masked(ctx, dout, dx, between(ctx, x, *limits(ctx, low, high)))

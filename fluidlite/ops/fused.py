@@ -2,10 +2,12 @@
 
 import math
 
+from ..core.attributes import MKLDNN, ignored, only, typed
 from ..core.errors import EnforceNotMet
-from ..core.operators import MKLDNN, one_for_each, operator
+from ..core.operators import one_for_each, operator
 from ..core.spec import Spec
-from .conv import CONV_ATTRS, flops_of_conv, infer_conv
+from ..core.traits import About
+from .conv import CONV_ATTRS, details_of_conv, flops_of_conv, infer_conv
 from .elementwise import broadcast_shape
 from .linalg import size_of
 
@@ -56,12 +58,20 @@ fc = operator(
     "fc",
     inputs="Input, W, Bias?",
     outputs="Out",
-    attrs={"in_num_col_dims": 1, "activation_type": "", "padding_weights": False},
-    unused={**MKLDNN, "use_quantizer": False, "@ALL_KERNELS_MUST_COMPUTE_RUNTIME_SHAPE@": True},
-    fixed={"Scale_in": 1.0, "Scale_weights": [1.0], "Scale_out": 1.0, "force_fp32_output": False},
-    choices={"activation_type": ("", "relu")},
+    attributes={
+        "in_num_col_dims": 1,
+        "activation_type": only("", "relu"),
+        "padding_weights": False,
+        "use_quantizer": ignored(False),
+        "@ALL_KERNELS_MUST_COMPUTE_RUNTIME_SHAPE@": ignored(True),
+        "Scale_in": only(1.0),
+        "Scale_weights": only([1.0]),
+        "Scale_out": only(1.0),
+        "force_fp32_output": only(False),
+    }
+    | MKLDNN,
     infer=infer_fc,
-    flops=flops_of_fc,
+    about=About(flops=flops_of_fc),
 )(None)
 
 
@@ -101,7 +111,7 @@ repeated_fc = operator(
     inputs="X, W*, Bias*",
     outputs="ReluOut*, Out",
     infer=infer_repeated_fc,
-    flops=flops_of_repeated_fc,
+    about=About(main="Out", flops=flops_of_repeated_fc),
 )(None)
 
 
@@ -132,10 +142,10 @@ conv2d_fusion = operator(
     "conv2d_fusion",
     inputs="Input, Filter, Bias, ResidualData?",
     outputs="Output, Outputs*",
-    attrs={**CONV_ATTRS, "activation": "relu", "split_channels": []},
-    choices={"activation": ("relu", "identity", "relu6", "sigmoid", "tanh"), "split_channels": ([],)},
+    attributes=CONV_ATTRS
+    | {"activation": only("relu", "identity", "relu6", "sigmoid", "tanh"), "split_channels": only([])},
     infer=infer_conv_fusion,
-    flops=flops_of_conv_fusion,
+    about=About("convolution", details=details_of_conv, flops=flops_of_conv_fusion),
 )(None)
 
 
@@ -170,10 +180,9 @@ fused_elementwise = operator(
     "fused_elemwise_activation",
     inputs="X, Y",
     outputs="Out, IntermediateOut",
-    attrs={"functor_list": [], "axis": -1, "scale": 0.0, "save_intermediate_out": False},
-    types={"functor_list": "STRINGS"},
+    attributes={"functor_list": typed([], "STRINGS"), "axis": -1, "scale": 0.0, "save_intermediate_out": False},
     infer=infer_fused_elementwise,
-    flops=lambda attrs, shapes: 2 * one_for_each(attrs, shapes),
+    about=About(flops=lambda attrs, shapes: 2 * one_for_each(attrs, shapes)),
 )(None)
 
 

@@ -7,7 +7,8 @@ instance normalization (Ulyanov et al., https://arxiv.org/abs/1607.08022).
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
-from .arrays.geometry import LAYOUTS, is_channels_last
+from ..core.traits import BOUND, About, Batch
+from .arrays.geometry import LAYOUT, is_channels_last
 from .layer_norm import flops_of_normalization
 
 
@@ -114,12 +115,11 @@ def infer_group_norm(attrs, x, scale, bias):
     "group_norm",
     inputs="X, Scale?, Bias?",
     outputs="Y, Mean!, Variance!",
-    attrs={"groups": 1, "epsilon": 1e-5, "data_layout": "NCHW"},
-    choices={"data_layout": LAYOUTS["data_format"]},
+    attributes={"groups": 1, "epsilon": 1e-5, "data_layout": LAYOUT},
     infer=infer_group_norm,
-    bind=True,
-    rows="X Y Mean Variance",
-    flops=flops_of_normalization,
+    kernel=BOUND,
+    batch=Batch(rows="X Y Mean Variance"),
+    about=About(flops=flops_of_normalization),
 )
 def group_norm(ctx, x, scale, bias, y, mean, variance):
     groups = Groups(ctx, x, ctx.attrs["groups"])
@@ -128,7 +128,7 @@ def group_norm(ctx, x, scale, bias, y, mean, variance):
 
 
 @group_norm.gradient(
-    "Y, Scale, Bias, Variance", infer=lambda attrs, y, scale, bias, variance, dy: (dy, scale, bias), bind=True
+    "Y, Scale, Bias, Variance", infer=lambda attrs, y, scale, bias, variance, dy: (dy, scale, bias), kernel=BOUND
 )
 def group_norm_grad(ctx, y, scale, bias, variance, dy, dx, dscale, dbias):
     xp, groups = ctx.xp, Groups(ctx, y, ctx.attrs["groups"])
@@ -167,10 +167,10 @@ def infer_instance_norm(attrs, x, scale, bias):
     "instance_norm",
     inputs="X, Scale, Bias",
     outputs="Y, SavedMean!, SavedVariance!",
-    attrs={"epsilon": 1e-5},
+    attributes={"epsilon": 1e-5},
     infer=infer_instance_norm,
-    bind=True,
-    flops=flops_of_normalization,
+    kernel=BOUND,
+    about=About(flops=flops_of_normalization),
 )
 def instance_norm(ctx, x, scale, bias, y, mean, inverse):
     """SavedVariance holds 1 / sqrt(variance + epsilon)."""
@@ -188,7 +188,7 @@ def instance_norm(ctx, x, scale, bias, y, mean, inverse):
 @instance_norm.gradient(
     "X, Scale, SavedMean, SavedVariance",
     infer=lambda attrs, x, scale, mean, inverse, dy: (x, scale, scale),
-    bind=True,
+    kernel=BOUND,
 )
 def instance_norm_grad(ctx, x, scale, mean, inverse, dy, dx, dscale, dbias):
     xp, groups = ctx.xp, Groups(ctx, x)

@@ -5,6 +5,7 @@ import math
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
+from ..core.traits import BOUND, About, Batch
 from .arrays.strides import sum_into
 from .linalg import size_of
 
@@ -39,11 +40,11 @@ def flops_of_normalization(attrs, shapes):
     "layer_norm",
     inputs="X, Scale?, Bias?",
     outputs="Y, Mean!, Variance!",
-    attrs={"begin_norm_axis": 1, "epsilon": 1e-5},
+    attributes={"begin_norm_axis": 1, "epsilon": 1e-5},
     infer=infer_layer_norm,
-    bind=True,
-    rows="X Y Mean Variance",
-    flops=flops_of_normalization,
+    kernel=BOUND,
+    batch=Batch(rows="X Y Mean Variance"),
+    about=About(flops=flops_of_normalization),
 )
 def layer_norm(ctx, x, scale, bias, y, mean, variance):
     xp = ctx.xp  # Y = Scale * (X - Mean) / sqrt(Variance + epsilon) + Bias
@@ -78,7 +79,7 @@ def infer_layer_norm_grad(attrs, x, scale, mean, variance, bias, dy):
     return dy, scale, bias
 
 
-@layer_norm.gradient("X, Scale, Mean, Variance", shapes="Bias", infer=infer_layer_norm_grad, bind=True)
+@layer_norm.gradient("X, Scale, Mean, Variance", shapes="Bias", infer=infer_layer_norm_grad, kernel=BOUND)
 def layer_norm_grad(ctx, x, scale, mean, variance, bias, dy, dx, dscale, dbias):
     # With x' = (X - Mean) / deviation and g = Scale * dY, m(.) the mean over a sample:
     # dX = (g - m(g) - x' * m(g * x')) / deviation, dScale = sum(dY * x'), dBias = sum(dY) over the samples

@@ -5,9 +5,11 @@ from functools import partial
 
 import numpy as np
 
+from ..core.attributes import MKLDNN, ignored, only
 from ..core.errors import EnforceNotMet
-from ..core.operators import MKLDNN, operator
+from ..core.operators import operator
 from ..core.spec import Spec
+from ..core.traits import BOUND, About, Batch, Memory
 from .arrays.strides import in_sequence, is_matrix, matrix_of, scratch_like, sum_into
 
 
@@ -50,13 +52,19 @@ def flops_of_matmul(attrs, shapes):
     "mul",
     inputs="X, Y",
     outputs="Out",
-    attrs={"x_num_col_dims": 1, "y_num_col_dims": 1},
-    unused=MKLDNN,
-    fixed={"scale_x": 1.0, "scale_y": [1.0], "scale_out": 1.0, "force_fp32_output": False},
+    attributes={
+        "x_num_col_dims": 1,
+        "y_num_col_dims": 1,
+        "scale_x": only(1.0),
+        "scale_y": only([1.0]),
+        "scale_out": only(1.0),
+        "force_fp32_output": only(False),
+    }
+    | MKLDNN,
     infer=infer_mul,
-    bind=True,
-    rows="X Out",
-    flops=flops_of_mul,
+    kernel=BOUND,
+    batch=Batch(rows="X Out"),
+    about=About("product", plain="matrix product", flops=flops_of_mul),
 )
 def mul(ctx, x, y, out):
     a, fill_a, _ = matrix_of(ctx, x, ctx.attrs["x_num_col_dims"])
@@ -64,7 +72,7 @@ def mul(ctx, x, y, out):
     return in_sequence([fill_a, fill_b, partial(ctx.xp.matmul, a, b, out=out.reshape(len(a), -1))])
 
 
-@mul.gradient("X, Y", bind=True, strided="X@GRAD")
+@mul.gradient("X, Y", kernel=BOUND, memory=Memory(strided="X@GRAD"))
 def mul_grad(ctx, x, y, dout, dx, dy):
     # dX = dOut Y^T, dY = X^T dOut
     matmul = ctx.xp.matmul
@@ -222,28 +230,34 @@ def matmul_grad_kernel(ctx, x, y, dout, dx, dy):
 
 
 _MATMUL = {
-    "attrs": {"transpose_X": False, "transpose_Y": False, "alpha": 1.0},
-    "unused": {**MKLDNN, "use_quantizer": False},
-    "fixed": {
-        "fused_reshape_Out": [],
-        "fused_transpose_Out": [],
-        "head_number": 1,
-        "Scale_x": 1.0,
-        "Scale_y": 1.0,
-        "Scale_out": 1.0,
-        "force_fp32_output": False,
-    },
-    "infer": infer_matmul,
-    "rows": rows_of_matmul,
+    "transpose_X": False,
+    "transpose_Y": False,
+    "alpha": 1.0,
+    "use_quantizer": ignored(False),
+    "fused_reshape_Out": only([]),
+    "fused_transpose_Out": only([]),
+    "head_number": only(1),
+    "Scale_x": only(1.0),
+    "Scale_y": only(1.0),
+    "Scale_out": only(1.0),
+    "force_fp32_output": only(False),
 }
-_MATMUL_V2 = {"attrs": {"trans_x": False, "trans_y": False}, "infer": infer_matmul_v2}
-_BMM = {"infer": infer_bmm, "rows": "X Y Out"}
-
-for _type, _traits in (("matmul", _MATMUL), ("matmul_v2", _MATMUL_V2), ("bmm", _BMM)):
-    _definition = operator(_type, inputs="X, Y", outputs="Out", bind=True, flops=flops_of_matmul, **_traits)(
-        matmul_kernel
-    )
-    _definition.gradient("X, Y", bind=True)(matmul_grad_kernel)
+for _type, _attributes, _infer, _rows in (
+    ("matmul", _MATMUL | MKLDNN, infer_matmul, rows_of_matmul),
+    ("matmul_v2", {"trans_x": False, "trans_y": False}, infer_matmul_v2, None),
+    ("bmm", {}, infer_bmm, "X Y Out"),
+):
+    _definition = operator(
+        _type,
+        inputs="X, Y",
+        outputs="Out",
+        attributes=_attributes,
+        infer=_infer,
+        kernel=BOUND,
+        batch=Batch(rows=_rows),
+        about=About("" if _type == "bmm" else "product", flops=flops_of_matmul),
+    )(matmul_kernel)
+    _definition.gradient("X, Y", kernel=BOUND)(matmul_grad_kernel)
 
 
 def infer_dot(attrs, x, y):
@@ -263,9 +277,9 @@ def rows_of_dot(attrs, shapes):
     inputs="X, Y",
     outputs="Out",
     infer=infer_dot,
-    bind=True,
-    rows=rows_of_dot,
-    flops=lambda attrs, shapes: 2 * math.prod(shapes["X"][0]),
+    kernel=BOUND,
+    batch=Batch(rows=rows_of_dot),
+    about=About(flops=lambda attrs, shapes: 2 * math.prod(shapes["X"][0])),
 )
 def dot(ctx, x, y, out):
     whole = scratch_like(ctx, x)
@@ -300,8 +314,8 @@ def flops_of_bilinear(attrs, shapes):
     inputs="X, Y, Weight, Bias?",
     outputs="Out",
     infer=infer_bilinear,
-    bind=True,
-    flops=flops_of_bilinear,
+    kernel=BOUND,
+    about=About(flops=flops_of_bilinear),
 )
 def bilinear_tensor_product(ctx, x, y, w, bias, out):
     xp = ctx.xp  # Out[:, k] = sum of X (W[k] Y) over the columns, + Bias[k]
@@ -322,7 +336,7 @@ def infer_bilinear_grad(attrs, x, y, w, dout):
     return x, y, w, Spec((1, w.shape[0]), w.dtype)
 
 
-@bilinear_tensor_product.gradient("X, Y, Weight", infer=infer_bilinear_grad, bind=True)
+@bilinear_tensor_product.gradient("X, Y, Weight", infer=infer_bilinear_grad, kernel=BOUND)
 def bilinear_tensor_product_grad(ctx, x, y, w, dout, dx, dy, dw, dbias):
     xp = ctx.xp
     like_x, like_y = ctx.scratch(x.shape, x.dtype), ctx.scratch(y.shape, y.dtype)

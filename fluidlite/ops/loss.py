@@ -8,6 +8,7 @@ from ..core.errors import EnforceNotMet
 from ..core.fusions import fusion
 from ..core.operators import operator
 from ..core.spec import Spec
+from ..core.traits import BOUND, About, Algebra, Batch, Memory
 from .activation import LOG_ONE_PLUS_EXP
 from .arrays.indexing import put_along_axis, refusal, take
 from .arrays.strides import in_sequence, scratch_like, sum_into
@@ -73,10 +74,10 @@ def infer_cross_entropy(attrs, x, label):
     "cross_entropy",
     inputs="X, Label!",
     outputs="Y",
-    attrs={"soft_label": False, "ignore_index": -100},
+    attributes={"soft_label": False, "ignore_index": -100},
     infer=infer_cross_entropy,
-    bind=True,
-    rows="X Label Y",
+    kernel=BOUND,
+    batch=Batch(rows="X Label Y"),
 )
 def cross_entropy(ctx, x, label, y):
     xp = ctx.xp
@@ -174,10 +175,11 @@ def infer_cross_entropy2(attrs, x, label):
     "cross_entropy2",
     inputs="X, Label!",
     outputs="Y, XShape!, MatchX!",
-    attrs={"ignore_index": -100},
+    attributes={"ignore_index": -100},
     infer=infer_cross_entropy2,
-    rows="X Label Y XShape MatchX",
-    bind=True,
+    kernel=BOUND,
+    batch=Batch(rows="X Label Y XShape MatchX"),
+    about=About(plain="cross entropy"),
 )
 def cross_entropy2(ctx, x, label, y, x_shape, match):
     return hard_cross_entropy(ctx, x, label, y, match)
@@ -208,10 +210,11 @@ def rows_of_softmax_with_cross_entropy(attrs, shapes):
     "softmax_with_cross_entropy",
     inputs="Logits, Label!",
     outputs="Softmax!, Loss",
-    attrs={"soft_label": False, "ignore_index": -100, "axis": -1, "numeric_stable_mode": True},
+    attributes={"soft_label": False, "ignore_index": -100, "axis": -1, "numeric_stable_mode": True},
     infer=infer_softmax_with_cross_entropy,
-    bind=True,
-    rows=rows_of_softmax_with_cross_entropy,
+    kernel=BOUND,
+    batch=Batch(rows=rows_of_softmax_with_cross_entropy),
+    about=About(plain="softmax + cross entropy"),
 )
 def softmax_with_cross_entropy(ctx, logits, label, softmax, loss):
     xp, axis = ctx.xp, ctx.attrs["axis"]
@@ -248,8 +251,8 @@ def softmax_with_cross_entropy(ctx, logits, label, softmax, loss):
 @softmax_with_cross_entropy.gradient(
     "Label, Softmax",
     infer=lambda attrs, label, softmax, dloss: softmax,
-    bind=True,
-    inplace={"Logits@GRAD": "Softmax"},
+    kernel=BOUND,
+    memory=Memory(inplace={"Logits@GRAD": "Softmax"}),
 )
 def softmax_with_cross_entropy_grad(ctx, label, softmax, dloss, dlogits):
     xp, axis = ctx.xp, ctx.attrs["axis"]
@@ -330,10 +333,10 @@ def logits_slope(attrs, specs):
     "sigmoid_cross_entropy_with_logits",
     inputs="X, Label!",
     outputs="Out",
-    attrs={"ignore_index": -100, "normalize": False},
+    attributes={"ignore_index": -100, "normalize": False},
     infer=alike("X", "Label"),
-    bind=True,
     formula=logits_formula,
+    kernel=BOUND,
 )
 def sigmoid_cross_entropy_with_logits(ctx, x, label, out):
     xp = ctx.xp  # Out = max(X, 0) - X * Label + log(1 + exp(-|X|))
@@ -362,7 +365,7 @@ def drop_ignored(ctx, label, counted, out):
         xp.divide(out, xp.maximum(counted.sum(), 1).astype(out.dtype), out=out)
 
 
-@sigmoid_cross_entropy_with_logits.gradient("X, Label", bind=True, formula=logits_slope)
+@sigmoid_cross_entropy_with_logits.gradient("X, Label", formula=logits_slope, kernel=BOUND)
 def sigmoid_cross_entropy_with_logits_grad(ctx, x, label, dout, dx):
     xp = ctx.xp  # dX = dOut * (sigmoid(X) - Label)
     counted = scratch_like(ctx, x, bool)
@@ -390,10 +393,10 @@ def infer_log_loss(attrs, predicted, labels):
     "log_loss",
     inputs="Predicted, Labels!",
     outputs="Loss",
-    attrs={"epsilon": 1e-4},
+    attributes={"epsilon": 1e-4},
     infer=infer_log_loss,
-    rows="Predicted Labels Loss",
     formula={"Loss": "-Labels * log(Predicted + {epsilon}) - (1 - Labels) * log(1 - Predicted + {epsilon})"},
+    batch=Batch(rows="Predicted Labels Loss"),
 )
 def log_loss(ctx, p, label, loss):
     xp, epsilon = ctx.xp, ctx.attrs["epsilon"]  # Loss = -L log(P + epsilon) - (1 - L) log(1 - P + epsilon)
@@ -413,14 +416,14 @@ def log_loss_grad(ctx, p, label, dloss, dp):
     "huber_loss",
     inputs="X, Y",
     outputs="Residual!, Out",
-    attrs={"delta": 1.0},
+    attributes={"delta": 1.0},
     infer=lambda attrs, x, y: (alike("X", "Y")(attrs, x, y),) * 2,
-    bind=True,
-    rows="X Y Residual Out",
     formula={
         "Residual": "Y - X",
         "Out": "const T size = fabs(Y - X); const T near = smaller(size, {delta}); near * (size - near * 0.5)",
     },
+    kernel=BOUND,
+    batch=Batch(rows="X Y Residual Out"),
 )
 def huber_loss(ctx, x, y, residual, out):
     xp, delta = ctx.xp, ctx.attrs["delta"]
@@ -467,10 +470,10 @@ def infer_smooth_l1(attrs, x, y, inside, outside):
     "smooth_l1_loss",
     inputs="X, Y, InsideWeight?!, OutsideWeight?!",
     outputs="Diff!, Out",
-    attrs={"sigma": 1.0},
+    attributes={"sigma": 1.0},
     infer=infer_smooth_l1,
-    bind=True,
-    rows="X Y InsideWeight OutsideWeight Diff Out",
+    kernel=BOUND,
+    batch=Batch(rows="X Y InsideWeight OutsideWeight Diff Out"),
 )
 def smooth_l1_loss(ctx, x, y, inside, outside, diff, out):
     xp, sigma2 = ctx.xp, ctx.attrs["sigma"] ** 2
@@ -534,11 +537,11 @@ def smoothing(attrs, specs):
     "label_smooth",
     inputs="X, PriorDist?!",
     outputs="Out",
-    attrs={"epsilon": 0.0},
+    attributes={"epsilon": 0.0},
     infer=infer_label_smooth,
-    inplace={"Out": "X"},
     formula=smoothing,
-    broadcasts=lambda attrs, shapes: {"PriorDist": shapes["X"][-1:]},
+    memory=Memory(inplace={"Out": "X"}),
+    algebra=Algebra(broadcasts=lambda attrs, shapes: {"PriorDist": shapes["X"][-1:]}),
 )
 def label_smooth(ctx, x, prior, out):
     xp, epsilon = ctx.xp, ctx.attrs["epsilon"]  # (1 - epsilon) * X + epsilon * PriorDist
@@ -547,7 +550,8 @@ def label_smooth(ctx, x, prior, out):
 
 
 @label_smooth.gradient(
-    inplace={"X@GRAD": "Out@GRAD"}, formula=lambda attrs, specs: {"dX": f"dOut * {1 - attrs['epsilon']!r}"}
+    formula=lambda attrs, specs: {"dX": f"dOut * {1 - attrs['epsilon']!r}"},
+    memory=Memory(inplace={"X@GRAD": "Out@GRAD"}),
 )
 def label_smooth_grad(ctx, dout, dx):
     ctx.xp.multiply(dout, 1 - ctx.attrs["epsilon"], out=dx)
@@ -562,9 +566,9 @@ def infer_kldiv(attrs, x, target):
     "kldiv_loss",
     inputs="X, Target!",
     outputs="Loss",
-    attrs={"reduction": "mean"},
+    attributes={"reduction": "mean"},
     infer=infer_kldiv,
-    bind=True,
+    kernel=BOUND,
 )
 def kldiv_loss(ctx, x, target, loss):
     xp = ctx.xp  # Target * (log(Target) - X), 0 where Target is not positive
@@ -597,7 +601,7 @@ def kldiv_loss_grad(ctx, target, x, dloss, dx):
     "margin_rank_loss",
     inputs="X1, X2, Label!",
     outputs="Activated!, Out",
-    attrs={"margin": 0.0},
+    attributes={"margin": 0.0},
     infer=lambda attrs, x1, x2, label: (alike("X1", "X2", "Label")(attrs, x1, x2, label),) * 2,
     formula={
         "Activated": "T((X2 - X1) * Label + {margin} > 0)",
@@ -631,8 +635,8 @@ def margin_rank_loss_grad(ctx, label, activated, dout, dx1, dx2):
     inputs="Label!, Left, Right",
     outputs="Out",
     infer=alike("Label", "Left", "Right"),
-    bind=True,
     formula={"Out": f"const T o = Left - Right; {LOG_ONE_PLUS_EXP.format('o')} - o * Label"},
+    kernel=BOUND,
 )
 def rank_loss(ctx, label, left, right, out):
     xp = ctx.xp  # With o = Left - Right: Out = log(1 + exp(o)) - Label * o

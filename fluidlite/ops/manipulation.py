@@ -5,10 +5,12 @@ from functools import partial
 
 import numpy as np
 
+from ..core.attributes import MKLDNN, ignored
 from ..core.dtypes import numpy_dtype
 from ..core.errors import EnforceNotMet
-from ..core.operators import MKLDNN, none, operator
+from ..core.operators import none, operator
 from ..core.spec import Spec, parse_slots
+from ..core.traits import BOUND, ELEMENTWISE, About, Batch, Kernel, Memory, axis_unless_last, sizes
 from .arrays.indexing import add_at, index_check, put_rows
 from .arrays.strides import in_sequence, sum_into
 from .linalg import size_of
@@ -71,7 +73,7 @@ def rows_beside_axis(*slots):
     return rows
 
 
-def reshaping(type, infer, inputs="X", attrs=None, keeps="XShape", **traits):
+def reshaping(type, infer, inputs="X", attributes=None, keeps="XShape", details=None):
     """An operator whose Out is X in another shape, and its gradient.
 
     Fluid has most of them twice: the older operator's gradient reads X and other slots (`keeps`) to learn a shape, that
@@ -86,16 +88,17 @@ def reshaping(type, infer, inputs="X", attrs=None, keeps="XShape", **traits):
         type,
         inputs=inputs,
         outputs="Out, XShape!" if keeps == "XShape" else "Out",
-        attrs=attrs,
+        attributes=attributes,
         infer=with_x_shape(infer) if keeps == "XShape" else infer,
-        view={"Out": "X"},
-        inplace={"Out": "X"},
-        rows=rows_of_reshape,
-        **traits,
+        memory=Memory(view={"Out": "X"}, inplace={"Out": "X"}),
+        batch=Batch(rows=rows_of_reshape),
+        about=About(details=details),
     )(kernel)
 
     @definition.gradient(
-        shapes=keeps, infer=infer_from_x_shape if keeps == "XShape" else None, view={"X@GRAD": "Out@GRAD"}
+        shapes=keeps,
+        infer=infer_from_x_shape if keeps == "XShape" else None,
+        memory=Memory(view={"X@GRAD": "Out@GRAD"}),
     )
     def gradient(ctx, *arrays):
         *_, dout, dx = arrays
@@ -125,10 +128,14 @@ def infer_reshape(attrs, x, shape_tensor, shape_tensors):
     return Spec(tuple(shape), x.dtype)
 
 
-_QUANTIZER = {"use_quantizer": False}
+def _details_of_reshape(attrs, shapes):
+    return ["to " + sizes(attrs["shape"])]
 
-for _type, _keeps, _unused in (("reshape", "X, Out, Shape, ShapeTensor", {}), ("reshape2", "XShape", _QUANTIZER)):
-    reshaping(_type, infer_reshape, "X, Shape?!, ShapeTensor*?!", {"shape": []}, _keeps, unused=_unused)
+
+_QUANTIZER = {"use_quantizer": ignored(False)}
+
+for _type, _keeps, _ignored in (("reshape", "X, Out, Shape, ShapeTensor", {}), ("reshape2", "XShape", _QUANTIZER)):
+    reshaping(_type, infer_reshape, "X, Shape?!, ShapeTensor*?!", {"shape": []} | _ignored, _keeps, _details_of_reshape)
 
 
 def infer_flatten(attrs, x):
@@ -139,7 +146,7 @@ def infer_flatten(attrs, x):
 
 
 for _type, _keeps in (("flatten", "X"), ("flatten2", "XShape")):
-    reshaping(_type, infer_flatten, attrs={"axis": 1}, keeps=_keeps)
+    reshaping(_type, infer_flatten, attributes={"axis": 1}, keeps=_keeps)
 
 
 def infer_flatten_range(attrs, x):
@@ -150,7 +157,7 @@ def infer_flatten_range(attrs, x):
     return Spec((*x.shape[:start], size_of(x.shape[start : stop + 1]), *x.shape[stop + 1 :]), x.dtype)
 
 
-reshaping("flatten_contiguous_range", infer_flatten_range, attrs={"start_axis": 1, "stop_axis": 1})
+reshaping("flatten_contiguous_range", infer_flatten_range, attributes={"start_axis": 1, "stop_axis": 1})
 
 
 def infer_squeeze(attrs, x):
@@ -166,7 +173,7 @@ def infer_squeeze(attrs, x):
 
 
 for _type, _keeps in (("squeeze", "X"), ("squeeze2", "XShape")):
-    reshaping(_type, infer_squeeze, attrs={"axes": []}, keeps=_keeps)
+    reshaping(_type, infer_squeeze, attributes={"axes": []}, keeps=_keeps)
 
 
 def infer_unsqueeze(attrs, x, axes_tensor, axes_tensors):
@@ -207,16 +214,16 @@ def transpose_grad(ctx, *arrays):
 
 _TRANSPOSE = {
     "inputs": "X",
-    "attrs": {"axis": [], "data_format": "AnyLayout"},
-    "unused": {**MKLDNN, "use_quantizer": False},
-    "bind": True,
-    "rows": lambda attrs, shapes: None if attrs["axis"][0] else {"X", "Out", "XShape"},
+    "attributes": {"axis": [], "data_format": "AnyLayout", "use_quantizer": ignored(False)} | MKLDNN,
+    "kernel": BOUND,
+    "about": About(details=lambda attrs, shapes: ["axes " + ", ".join(map(str, attrs["axis"]))]),
+    "batch": Batch(rows=lambda attrs, shapes: None if attrs["axis"][0] else {"X", "Out", "XShape"}),
 }
 operator("transpose", outputs="Out", infer=infer_transpose, **_TRANSPOSE)(transpose).gradient(
-    shapes="X, Out", bind=True
+    shapes="X, Out", kernel=BOUND
 )(transpose_grad)
 operator("transpose2", outputs="Out, XShape!", infer=with_x_shape(infer_transpose), **_TRANSPOSE)(transpose).gradient(
-    shapes="XShape", infer=infer_from_x_shape, bind=True
+    shapes="XShape", infer=infer_from_x_shape, kernel=BOUND
 )(transpose_grad)
 
 
@@ -272,19 +279,18 @@ def infer_concat(attrs, xs, axis_tensor):
     "concat",
     inputs="X*, AxisTensor?!",
     outputs="Out",
-    attrs={"axis": 0},
-    unused={**MKLDNN, "use_quantizer": False},
+    attributes={"axis": 0, "use_quantizer": ignored(False)} | MKLDNN,
     infer=infer_concat,
-    bind=True,
-    constant=True,
-    rows=rows_beside_axis("X", "Out"),
+    kernel=Kernel(bind=True, constant=True),
+    batch=Batch(rows=rows_beside_axis("X", "Out")),
+    about=About(details=axis_unless_last),
 )
 def concat(ctx, xs, axis_tensor, out):
     axis = ctx.attrs["axis"] % out.ndim
     return copies(ctx, pieces(out, axis, [x.shape[axis] for x in xs]), xs)
 
 
-@concat.gradient(shapes="X, AxisTensor", bind=True)
+@concat.gradient(shapes="X, AxisTensor", kernel=BOUND)
 def concat_grad(ctx, xs, axis_tensor, dout, dxs):
     axis = ctx.attrs["axis"] % dout.ndim
     return copies(ctx, dxs, pieces(dout, axis, [x.shape[axis] for x in xs]))
@@ -316,10 +322,10 @@ def infer_split(attrs, x, axis_tensor, section_tensors):
     "split",
     inputs="X, AxisTensor?!, SectionsTensorList*?!",
     outputs="Out*",
-    attrs={"axis": 0, "num": 0, "sections": []},
-    rows=rows_beside_axis("X", "Out"),
+    attributes={"axis": 0, "num": 0, "sections": []},
     infer=infer_split,
-    bind=True,
+    kernel=BOUND,
+    batch=Batch(rows=rows_beside_axis("X", "Out")),
 )
 def split(ctx, x, axis_tensor, sections, outs):
     axis = ctx.attrs["axis"] % x.ndim
@@ -348,10 +354,10 @@ def infer_stack(attrs, xs):
     "stack",
     inputs="X*",
     outputs="Y",
-    attrs={"axis": 0},
+    attributes={"axis": 0},
     infer=infer_stack,
-    bind=True,
-    rows=rows_beside_axis("X", "Y"),
+    kernel=BOUND,
+    batch=Batch(rows=rows_beside_axis("X", "Y")),
 )
 def stack(ctx, xs, y):
     return copies(ctx, list(ctx.xp.moveaxis(y, ctx.attrs["axis"], 0)), xs)
@@ -362,7 +368,7 @@ def infer_unstacked(attrs, dy):
     return ([Spec(dy.shape[:axis] + dy.shape[axis + 1 :], dy.dtype)] * dy.shape[axis],)
 
 
-@stack.gradient(infer=infer_unstacked, bind=True)
+@stack.gradient(infer=infer_unstacked, kernel=BOUND)
 def stack_grad(ctx, dy, dxs):
     return copies(ctx, dxs, list(ctx.xp.moveaxis(dy, ctx.attrs["axis"], 0)))
 
@@ -374,7 +380,7 @@ def infer_unstack(attrs, x):
     return ([Spec(x.shape[:axis] + x.shape[axis + 1 :], x.dtype)] * attrs["num"],)
 
 
-@operator("unstack", inputs="X", outputs="Y*", attrs={"axis": 0, "num": 0}, infer=infer_unstack, bind=True)
+@operator("unstack", inputs="X", outputs="Y*", attributes={"axis": 0, "num": 0}, infer=infer_unstack, kernel=BOUND)
 def unstack(ctx, x, ys):
     return copies(ctx, ys, list(ctx.xp.moveaxis(x, ctx.attrs["axis"], 0)))
 
@@ -384,7 +390,7 @@ def infer_restacked(attrs, dys):
     return Spec((*dys[0].shape[:axis], len(dys), *dys[0].shape[axis:]), dys[0].dtype)
 
 
-@unstack.gradient(infer=infer_restacked, bind=True)
+@unstack.gradient(infer=infer_restacked, kernel=BOUND)
 def unstack_grad(ctx, dys, dx):
     return copies(ctx, list(ctx.xp.moveaxis(dx, ctx.attrs["axis"], 0)), dys)
 
@@ -478,12 +484,11 @@ for _type, _slots, _attrs, _infer in (
         _type,
         inputs="X, " + _slots,
         outputs="Out",
-        attrs=_attrs,
+        attributes=_attrs,
         infer=_infer,
-        bind=True,
-        shape_only=_names if _type.startswith("expand_as") else "",
+        kernel=Kernel(bind=True, shape_only=_names if _type.startswith("expand_as") else ""),
     )(repeat)
-    _definition.gradient(shapes="X " + _names, bind=True)(repeat_grad)
+    _definition.gradient(shapes="X " + _names, kernel=BOUND)(repeat_grad)
 
 
 def bounds(size, start, end):
@@ -579,7 +584,7 @@ def rows_of_slice(attrs, shapes):
     return None if any(axis % rank == 0 for axis in attrs["axes"]) else {"Input", "Out"}
 
 
-def slicing(type, bounds, **traits):
+def slicing(type, bounds, constant=False):
     """A slice operator; each of its bounds is an attribute, or comes from a tensor, or from one for each axis."""
     tensors = [name.capitalize() + "Tensor" for name in bounds] + [name.capitalize() + "TensorList" for name in bounds]
     marked = [name + ("*?!" if name.endswith("List") else "?!") for name in tensors]
@@ -588,13 +593,12 @@ def slicing(type, bounds, **traits):
         type,
         inputs=", ".join(["Input", *marked]),
         outputs="Out",
-        attrs=attrs,
+        attributes=attrs,
         infer=infer_slice,
-        bind=True,
-        rows=rows_of_slice,
-        **traits,
+        kernel=Kernel(bind=True, constant=constant),
+        batch=Batch(rows=rows_of_slice),
     )(copy_part)
-    definition.gradient(", ".join(tensors), shapes="Input", bind=True)(copy_part_grad)
+    definition.gradient(", ".join(tensors), shapes="Input", kernel=BOUND)(copy_part_grad)
 
 
 slicing("slice", ["starts", "ends"], constant=True)
@@ -607,7 +611,7 @@ def infer_reverse(attrs, x):
     return x
 
 
-@operator("reverse", inputs="X", outputs="Out", attrs={"axis": []}, infer=infer_reverse, bind=True)
+@operator("reverse", inputs="X", outputs="Out", attributes={"axis": []}, infer=infer_reverse, kernel=BOUND)
 def reverse(ctx, x, out):
     return partial(ctx.xp.copyto, out, ctx.xp.flip(x, tuple(ctx.attrs["axis"])))
 
@@ -624,7 +628,7 @@ def infer_gather(attrs, x, index):
     return Spec((index.shape[0], *x.shape[1:]), x.dtype)
 
 
-@operator("gather", inputs="X, Index!", outputs="Out", attrs={"overwrite": True}, infer=infer_gather, bind=True)
+@operator("gather", inputs="X, Index!", outputs="Out", attributes={"overwrite": True}, infer=infer_gather, kernel=BOUND)
 def gather(ctx, x, index, out):
     check = index_check(ctx, index, len(x), "index")
     return in_sequence([check, partial(ctx.xp.take, x, index.reshape(-1), axis=0, out=out)])
@@ -653,13 +657,13 @@ def coordinates(ctx, index, shape):
     return found, checks
 
 
-@operator("gather_nd", inputs="X, Index!", outputs="Out", infer=infer_gather_nd, bind=True)
+@operator("gather_nd", inputs="X, Index!", outputs="Out", infer=infer_gather_nd, kernel=BOUND)
 def gather_nd(ctx, x, index, out):
     places, checks = coordinates(ctx, index, x.shape)
     return in_sequence([*checks, lambda: ctx.xp.copyto(out, x[places])])
 
 
-@gather_nd.gradient("Index", shapes="X", bind=True)
+@gather_nd.gradient("Index", shapes="X", kernel=BOUND)
 def gather_nd_grad(ctx, index, x, dout, dx):
     places, checks = coordinates(ctx, index, dx.shape)
     return in_sequence([partial(dx.fill, 0), *checks, partial(add_at, ctx.xp, dx, places, dout)])
@@ -674,7 +678,12 @@ def infer_scatter(attrs, x, ids, updates):
 
 
 @operator(
-    "scatter", inputs="X, Ids!, Updates", outputs="Out", attrs={"overwrite": True}, infer=infer_scatter, bind=True
+    "scatter",
+    inputs="X, Ids!, Updates",
+    outputs="Out",
+    attributes={"overwrite": True},
+    infer=infer_scatter,
+    kernel=BOUND,
 )
 def scatter(ctx, x, ids, updates, out):
     xp = ctx.xp
@@ -715,12 +724,12 @@ def infer_cast(attrs, x):
     "cast",
     inputs="X",
     outputs="Out",
-    attrs={"in_dtype": -1, "out_dtype": -1},
+    attributes={"in_dtype": -1, "out_dtype": -1},
     infer=infer_cast,
-    elementwise=True,
-    constant=True,
-    flops=none,
     formula=lambda attrs, specs: {"Out": "X"},
+    kernel=Kernel(constant=True),
+    memory=ELEMENTWISE,
+    about=About(flops=none),
 )
 def cast(ctx, x, out):
     ctx.xp.copyto(out, x, casting="unsafe")
@@ -736,10 +745,9 @@ def cast_grad(inputs, outputs, attrs):
     "assign",
     inputs="X",
     outputs="Out",
-    elementwise=True,
-    inplace={"Out": "X"},
-    flops=none,
     formula=lambda attrs, specs: {"Out": "X"},
+    memory=Memory(elementwise=True, inplace={"Out": "X"}),
+    about=About(flops=none),
 )
 def assign(ctx, x, out):
     if out is not x:
@@ -756,9 +764,7 @@ def assign_grad(inputs, outputs, attrs):
     inputs="Input",
     outputs="Out!",
     infer=lambda attrs, x: Spec((len(x.shape),), np.dtype(np.int32)),
-    shape_only="Input",
-    bind=True,
-    constant=True,
+    kernel=Kernel(shape_only="Input", bind=True, constant=True),
 )
 def shape(ctx, x, out):
     sizes = ctx.xp.asarray(x.shape, out.dtype)
@@ -770,9 +776,7 @@ def shape(ctx, x, out):
     inputs="Input",
     outputs="Out!",
     infer=lambda attrs, x: Spec((1,), np.dtype(np.int64)),
-    shape_only="Input",
-    bind=True,
-    constant=True,
+    kernel=Kernel(shape_only="Input", bind=True, constant=True),
 )
 def size(ctx, x, out):
     return partial(out.fill, x.size)

@@ -5,6 +5,7 @@ import numpy as np
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
+from ..core.traits import About, Batch, Kernel
 
 
 def infer_accuracy(attrs, out, indices, label):
@@ -23,9 +24,9 @@ def infer_accuracy(attrs, out, indices, label):
     inputs="Out!, Indices!, Label!",
     outputs="Accuracy!, Correct!, Total!",
     infer=infer_accuracy,
-    shape_only="Out",
-    rows="Out Indices Label",
-    sums="Accuracy Correct Total",
+    kernel=Kernel(shape_only="Out"),
+    batch=Batch(rows="Out Indices Label", sums="Accuracy Correct Total"),
+    about=About(after="top_k"),
 )
 def accuracy(ctx, out, indices, label, ratio, correct, total):
     hits = (indices == label).any(axis=1).sum()

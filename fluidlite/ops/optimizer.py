@@ -4,14 +4,16 @@ In the formulas, p is the parameter, g its gradient, and lr the learning rate, a
 at every step.
 """
 
+from ..core.attributes import later, typed
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
+from ..core.traits import BOUND, Memory, Update
 
 
-def update_rule(type, inputs, updates, attrs=None, types=None, choices=None, flat="", packed=""):
+def update_rule(type, inputs, updates, attributes=None, **groups):
     """An operator that reads Param, Grad and other `inputs`, and writes new values over those named in `updates`.
 
-    For `flat` and `packed` see `registry.operator`: with them one call updates all parameters of a network.
+    With `update=` one call updates all parameters of a network.
     """
     # Fluid's outputs are its inputs + "Out", except that it shortens Accumulator to Accum.
     outputs = {name.replace("Accumulator", "Accum") + "Out": name for name in updates.split()}
@@ -33,14 +35,11 @@ def update_rule(type, inputs, updates, attrs=None, types=None, choices=None, fla
         type,
         inputs,
         marked,
-        attrs=attrs,
-        types=types,
-        choices=choices,
+        attributes=attributes,
         infer=infer,
-        bind=True,
-        inplace=outputs,
-        flat=flat,
-        packed=packed,
+        kernel=BOUND,
+        memory=Memory(inplace=outputs),
+        **groups,
     )
 
 
@@ -50,7 +49,7 @@ def decay_rate(ctx, name, like):
     return rate, 1 - rate
 
 
-@update_rule("sgd", "Param Grad LearningRate", "Param", flat="Param Grad")
+@update_rule("sgd", "Param Grad LearningRate", "Param", update=Update(flat="Param Grad"))
 def sgd(ctx, param, grad, lr, param_out):
     xp = ctx.xp  # p' = p - lr g
     t = ctx.scratch(param.shape, param.dtype)
@@ -66,9 +65,14 @@ def sgd(ctx, param, grad, lr, param_out):
     "momentum",
     "Param Grad Velocity LearningRate",
     "Param Velocity",
-    attrs={"mu": 0.0, "use_nesterov": False},
-    choices={"multi_precision": (False,), "regularization_method": ("",), "rescale_grad": (1.0,)},
-    flat="Param Grad Velocity",
+    attributes={
+        "mu": 0.0,
+        "use_nesterov": False,
+        "multi_precision": later(False),
+        "regularization_method": later(""),
+        "rescale_grad": later(1.0),
+    },
+    update=Update(flat="Param Grad Velocity"),
 )
 def momentum(ctx, param, grad, velocity, lr, param_out, velocity_out):
     xp = ctx.xp  # v' = mu v + g;  p' = p - lr v', or with Nesterov p - lr (g + mu v')
@@ -93,7 +97,7 @@ def momentum(ctx, param, grad, velocity, lr, param_out, velocity_out):
     "lars_momentum",
     "Param Grad Velocity LearningRate",
     "Param Velocity",
-    attrs={"mu": 0.0, "lars_coeff": 0.001, "lars_weight_decay": 0.0005},
+    attributes={"mu": 0.0, "lars_coeff": 0.001, "lars_weight_decay": 0.0005},
 )
 def lars_momentum(ctx, param, grad, velocity, lr, param_out, velocity_out):
     xp = ctx.xp  # rate = lr coeff |p| / (|g| + decay |p|);  v' = mu v + rate (g + decay p);  p' = p - v'
@@ -139,17 +143,16 @@ def average_squares(xp, rate, x, mean, mean_out, t):
     "adam",
     "Param Grad LearningRate Moment1 Moment2 Beta1Pow Beta2Pow Beta1Tensor? Beta2Tensor?",
     "Param Moment1 Moment2 Beta1Pow Beta2Pow",
-    attrs={
+    attributes={
         "beta1": 0.9,
         "beta2": 0.999,
         "epsilon": 1e-8,
         "lazy_mode": False,
-        "min_row_size_to_use_multithread": 1000,
+        "min_row_size_to_use_multithread": typed(1000, "LONG"),
+        "multi_precision": later(False),
+        "use_global_beta_pow": later(False),
     },
-    types={"min_row_size_to_use_multithread": "LONG"},
-    choices={"multi_precision": (False,), "use_global_beta_pow": (False,)},
-    flat="Param Grad Moment1 Moment2",
-    packed="Beta1Pow Beta2Pow",
+    update=Update(flat="Param Grad Moment1 Moment2", packed="Beta1Pow Beta2Pow"),
 )
 def adam(
     ctx,
@@ -197,7 +200,7 @@ def adam(
     "lamb",
     "Param Grad LearningRate Moment1 Moment2 Beta1Pow Beta2Pow",
     "Param Moment1 Moment2",
-    attrs={"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-6, "weight_decay": 0.01},
+    attributes={"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-6, "weight_decay": 0.01},
 )
 def lamb(ctx, param, grad, lr, moment1, moment2, beta1_pow, beta2_pow, param_out, moment1_out, moment2_out):
     # d = m1' / (sqrt(m2') + epsilon) + decay p;  p' = p - lr d |p|/|d|
@@ -227,9 +230,8 @@ def lamb(ctx, param, grad, lr, moment1, moment2, beta1_pow, beta2_pow, param_out
     "adamax",
     "Param Grad LearningRate Moment InfNorm Beta1Pow",
     "Param Moment InfNorm",
-    attrs={"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8},
-    flat="Param Grad Moment InfNorm",
-    packed="Beta1Pow",
+    attributes={"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8},
+    update=Update(flat="Param Grad Moment InfNorm", packed="Beta1Pow"),
 )
 def adamax(ctx, param, grad, lr, moment, inf_norm, beta1_pow, param_out, moment_out, inf_norm_out):
     # m' = beta1 m + (1 - beta1) g;  n' = max(|g|, beta2 n + epsilon);  p' = p - lr/(1 - beta1^t) m'/n'
@@ -252,7 +254,11 @@ def adamax(ctx, param, grad, lr, moment, inf_norm, beta1_pow, param_out, moment_
 
 
 @update_rule(
-    "adagrad", "Param Grad Moment LearningRate", "Param Moment", attrs={"epsilon": 1e-6}, flat="Param Grad Moment"
+    "adagrad",
+    "Param Grad Moment LearningRate",
+    "Param Moment",
+    attributes={"epsilon": 1e-6},
+    update=Update(flat="Param Grad Moment"),
 )
 def adagrad(ctx, param, grad, moment, lr, param_out, moment_out):
     xp, epsilon = ctx.xp, ctx.attrs["epsilon"]  # m' = m + g^2;  p' = p - lr g / (sqrt(m') + epsilon)
@@ -270,8 +276,8 @@ def adagrad(ctx, param, grad, moment, lr, param_out, moment_out):
     "decayed_adagrad",
     "Param Grad Moment LearningRate",
     "Param Moment",
-    attrs={"decay": 0.95, "epsilon": 1e-6},
-    flat="Param Grad Moment",
+    attributes={"decay": 0.95, "epsilon": 1e-6},
+    update=Update(flat="Param Grad Moment"),
 )
 def decayed_adagrad(ctx, param, grad, moment, lr, param_out, moment_out):
     # m' = decay m + (1 - decay) g^2;  p' = p - lr g / (sqrt(m') + epsilon)
@@ -299,8 +305,8 @@ def subtract_scaled(xp, p, g, m, lr, epsilon, p_out, t):
     "rmsprop",
     "Param MeanSquare MeanGrad? LearningRate Grad Moment",
     "Param Moment MeanSquare MeanGrad",
-    attrs={"epsilon": 1e-10, "decay": 0.9, "momentum": 0.0, "centered": False},
-    flat="Param Grad MeanSquare MeanGrad Moment",
+    attributes={"epsilon": 1e-10, "decay": 0.9, "momentum": 0.0, "centered": False},
+    update=Update(flat="Param Grad MeanSquare MeanGrad Moment"),
 )
 def rmsprop(
     ctx, param, mean_square, mean_grad, lr, grad, moment, param_out, moment_out, mean_square_out, mean_grad_out
@@ -334,8 +340,8 @@ def rmsprop(
     "adadelta",
     "Param Grad AvgSquaredGrad AvgSquaredUpdate",
     "Param AvgSquaredGrad AvgSquaredUpdate",
-    attrs={"rho": 0.95, "epsilon": 1e-6},
-    flat="Param Grad AvgSquaredGrad AvgSquaredUpdate",
+    attributes={"rho": 0.95, "epsilon": 1e-6},
+    update=Update(flat="Param Grad AvgSquaredGrad AvgSquaredUpdate"),
 )
 def adadelta(ctx, param, grad, squared_grad, squared_update, param_out, squared_grad_out, squared_update_out):
     # s' = rho s + (1 - rho) g^2;  d(u) = g sqrt((u + epsilon) / (s' + epsilon));  u' = rho u + (1 - rho) d(u)^2;
@@ -368,8 +374,8 @@ def scaled_gradient(xp, epsilon, g, s, u, d, t):
     "ftrl",
     "Param SquaredAccumulator LinearAccumulator Grad LearningRate",
     "Param SquaredAccumulator LinearAccumulator",
-    attrs={"l1": 0.0, "l2": 0.0, "lr_power": -0.5},
-    flat="Param Grad SquaredAccumulator LinearAccumulator",
+    attributes={"l1": 0.0, "l2": 0.0, "lr_power": -0.5},
+    update=Update(flat="Param Grad SquaredAccumulator LinearAccumulator"),
 )
 def ftrl(ctx, param, squared, linear, grad, lr, param_out, squared_out, linear_out):
     # n' = n + g^2;  z' = z + g - (n'^k - n^k)/lr p;  p' = -(z' - clip(z', -l1, l1)) / (n'^k/lr + 2 l2), k = -lr_power
@@ -398,7 +404,14 @@ def ftrl(ctx, param, squared, linear, grad, lr, param_out, squared_out, linear_o
     return step
 
 
-@operator("clip_by_norm", inputs="X", outputs="Out!", attrs={"max_norm": 1.0}, inplace={"Out": "X"}, bind=True)
+@operator(
+    "clip_by_norm",
+    inputs="X",
+    outputs="Out!",
+    attributes={"max_norm": 1.0},
+    kernel=BOUND,
+    memory=Memory(inplace={"Out": "X"}),
+)
 def clip_by_norm(ctx, x, out):
     xp, max_norm = ctx.xp, ctx.attrs["max_norm"]  # Out = X min(1, max_norm / |X|)
     t = ctx.scratch(x.shape, x.dtype)

@@ -4,10 +4,12 @@ from functools import partial
 
 import numpy as np
 
+from ..core.attributes import only
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
-from .arrays.geometry import LAYOUTS, as_nchw, from_nchw_shape, nchw_shape
+from ..core.traits import BOUND, Kernel
+from .arrays.geometry import LAYOUT, as_nchw, from_nchw_shape, nchw_shape
 from .arrays.strides import in_sequence
 from .manipulation import known_values
 
@@ -34,7 +36,9 @@ def padded(ctx, x, out, paddings):
     return in_sequence([partial(out.fill, ctx.attrs["pad_value"]), partial(ctx.xp.copyto, inside(out, paddings), x)])
 
 
-@operator("pad", inputs="X", outputs="Out", attrs={"paddings": [], "pad_value": 0.0}, infer=infer_pad, bind=True)
+@operator(
+    "pad", inputs="X", outputs="Out", attributes={"paddings": [], "pad_value": 0.0}, infer=infer_pad, kernel=BOUND
+)
 def pad(ctx, x, out):
     return padded(ctx, x, out, ctx.attrs["paddings"])
 
@@ -44,7 +48,7 @@ def infer_pad_grad(attrs, dout):
     return Spec(tuple(-1 if n < 0 else n - before - after for n, before, after in pairs), dout.dtype)
 
 
-@pad.gradient(infer=infer_pad_grad, bind=True)
+@pad.gradient(infer=infer_pad_grad, kernel=BOUND)
 def pad_grad(ctx, dout, dx):
     return partial(ctx.xp.copyto, dx, inside(dout, ctx.attrs["paddings"]))
 
@@ -59,10 +63,9 @@ def infer_pad_like(attrs, x, y):
     "pad_constant_like",
     inputs="X!, Y",
     outputs="Out",
-    attrs={"pad_value": 0.0},
+    attributes={"pad_value": 0.0},
     infer=infer_pad_like,
-    shape_only="X",
-    bind=True,
+    kernel=Kernel(shape_only="X", bind=True),
 )
 def pad_constant_like(ctx, x, y, out):
     """Y in the size of X, padded at the end of each dimension."""
@@ -70,7 +73,7 @@ def pad_constant_like(ctx, x, y, out):
     return in_sequence([partial(out.fill, ctx.attrs["pad_value"]), partial(ctx.xp.copyto, corner, y)])
 
 
-@pad_constant_like.gradient(shapes="Y", bind=True)
+@pad_constant_like.gradient(shapes="Y", kernel=BOUND)
 def pad_constant_like_grad(ctx, y, dout, dy):
     return partial(ctx.xp.copyto, dy, dout[tuple(slice(size) for size in y.shape)])
 
@@ -116,10 +119,9 @@ def with_paddings(ctx, tensor, make):
     "pad2d",
     inputs="X, Paddings?!",
     outputs="Out",
-    attrs={"paddings": [], "pad_value": 0.0, "mode": "constant", "data_format": "NCHW"},
-    choices={"mode": ("constant", "reflect", "edge"), **LAYOUTS},
+    attributes={"paddings": [], "pad_value": 0.0, "mode": only("constant", "reflect", "edge"), "data_format": LAYOUT},
     infer=infer_pad2d,
-    bind=True,
+    kernel=BOUND,
 )
 def pad2d(ctx, x, paddings, out):
     image, result = as_nchw(x, ctx.attrs), as_nchw(out, ctx.attrs)
@@ -133,7 +135,7 @@ def pad2d(ctx, x, paddings, out):
     return with_paddings(ctx, paddings, fill)
 
 
-@pad2d.gradient("Paddings", shapes="X", bind=True)
+@pad2d.gradient("Paddings", shapes="X", kernel=BOUND)
 def pad2d_grad(ctx, paddings, x, dout, dx):
     # Each pixel gets the sum of the gradients of its repetitions.
     dresult, dimage = as_nchw(dout, ctx.attrs), as_nchw(dx, ctx.attrs)

@@ -10,11 +10,13 @@ from functools import partial
 
 import numpy as np
 
+from ..core.attributes import LIBRARIES, ignored, only
 from ..core.errors import EnforceNotMet
-from ..core.operators import LIBRARIES, operator
+from ..core.operators import operator
 from ..core.spec import STORED, Spec
+from ..core.traits import BOUND, About, Algebra, Batch, Memory, sizes, unless
 from .arrays.geometry import (
-    LAYOUTS,
+    LAYOUT,
     as_nchw,
     from_nchw_shape,
     is_channels_last,
@@ -30,7 +32,7 @@ from .arrays.windows import adaptive_bounds, averaging, first_maxima, multiply, 
 _CHUNK = 1 << 15
 
 _ATTRS = {
-    "pooling_type": "max",
+    "pooling_type": only("max", "avg"),
     "ksize": [1, 1],
     "global_pooling": False,
     "strides": [1, 1],
@@ -39,7 +41,7 @@ _ATTRS = {
     "exclusive": True,
     "adaptive": False,
     "ceil_mode": False,
-    "data_format": "NCHW",
+    "data_format": LAYOUT,
     "is_test": False,
 }
 
@@ -349,19 +351,24 @@ def _flops(attrs, shapes):
     return math.prod(x) if whole else math.prod(out) * math.prod(attrs["ksize"])
 
 
+def _details(attrs, shapes):
+    if attrs["global_pooling"]:
+        return [f"{attrs['pooling_type']} of the whole image"]
+    kind = [f"{attrs['pooling_type']} {sizes(attrs['ksize'])}"]
+    return kind + unless("stride", attrs["strides"], 1) + unless("padding", attrs["paddings"], 0)
+
+
 @operator(
     "pool2d",
     inputs="X",
     outputs="Out",
-    attrs=_ATTRS,
-    unused={**LIBRARIES, "use_quantizer": False},
-    choices={"pooling_type": ("max", "avg"), **LAYOUTS},
+    attributes=_ATTRS | LIBRARIES | {"use_quantizer": ignored(False)},
     infer=_infer,
-    bind=True,
-    image="X Out",
-    rows="X Out",
-    selects=_is_a_choice,
-    flops=_flops,
+    kernel=BOUND,
+    memory=Memory(image="X Out"),
+    batch=Batch(rows="X Out"),
+    algebra=Algebra(selects=_is_a_choice),
+    about=About(details=_details, flops=_flops),
 )
 def pool2d(ctx, x, out):
     xp, attrs = ctx.xp, ctx.attrs
@@ -397,7 +404,7 @@ def kind_of(attrs):
     return "mean" if whole or attrs["exclusive"] else "sum by window size"
 
 
-@pool2d.gradient("X Out", bind=True, image="X Out Out@GRAD X@GRAD")
+@pool2d.gradient("X Out", kernel=BOUND, memory=Memory(image="X Out Out@GRAD X@GRAD"))
 def pool2d_grad(ctx, x, out, dout, dx):
     g = Geometry(ctx.attrs, x.shape)
     arrays = [as_nchw(array, ctx.attrs) for array in (x, out, dout, dx)]
@@ -479,17 +486,17 @@ def _infer_with_index(attrs, x):
     "max_pool2d_with_index",
     inputs="X",
     outputs="Out, Mask!",
-    attrs={name: _ATTRS[name] for name in ("ksize", "global_pooling", "adaptive", "strides", "paddings")},
+    attributes={name: _ATTRS[name] for name in ("ksize", "global_pooling", "adaptive", "strides", "paddings")},
     infer=_infer_with_index,
-    bind=True,
-    rows="X Out Mask",
-    flops=_flops,
+    kernel=BOUND,
+    batch=Batch(rows="X Out Mask"),
+    about=About(flops=_flops),
 )
 def max_pool2d_with_index(ctx, x, out, mask):
     """The maximum of each window, and where in the image it is: row * W + column."""
     return first_maxima(ctx, _window_bounds(ctx.attrs, x.shape), x, out, mask)
 
 
-@max_pool2d_with_index.gradient("Mask", shapes="X", bind=True)
+@max_pool2d_with_index.gradient("Mask", shapes="X", kernel=BOUND)
 def max_pool2d_with_index_grad(ctx, mask, x, dout, dx):
     return spread_maxima(ctx, mask, dout, dx)

@@ -5,9 +5,11 @@ A scale s is the largest magnitude that can be told apart: x becomes round(clip(
 
 import numpy as np
 
+from ..core.attributes import later
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
+from ..core.traits import Algebra, Memory
 
 
 def levels(bits):
@@ -54,9 +56,9 @@ def by_moving_average(type, back):
         type,
         inputs="X!, InScale!, InAccum?!, InState?!",
         outputs="Out!, OutScale!, OutState?!, OutAccum?!",
-        attrs={"bit_length": 8, "is_test": False, "moving_rate": 0.9},
+        attributes={"bit_length": 8, "is_test": False, "moving_rate": 0.9},
         infer=infer_scale,
-        inplace={"OutScale": "InScale"},
+        memory=Memory(inplace={"OutScale": "InScale"}),
     )
     def kernel(ctx, x, old, accum, state, out, scale_out, state_out, accum_out):
         xp, count = ctx.xp, levels(ctx.attrs["bit_length"])
@@ -76,7 +78,7 @@ by_moving_average("fake_quantize_dequantize_moving_average_abs_max", back=True)
     "fake_quantize_range_abs_max",
     inputs="X!, InScale!, Iter?!",
     outputs="Out!, OutScale!, OutScales?!",
-    attrs={"bit_length": 8, "is_test": False, "window_size": 10000},
+    attributes={"bit_length": 8, "is_test": False, "window_size": 10000},
     infer=lambda attrs, x, scale, step: (x, Spec((1,), x.dtype), Spec((attrs["window_size"],), x.dtype)),
 )
 def fake_quantize_range_abs_max(ctx, x, old, step, out, scale_out, scales_out):
@@ -91,7 +93,7 @@ def fake_quantize_range_abs_max(ctx, x, old, step, out, scale_out, scales_out):
     "moving_average_abs_max_scale",
     inputs="X!, InAccum?!, InState?!",
     outputs="Out!, OutScale!, OutState?!, OutAccum?!",
-    attrs={"is_test": False, "moving_rate": 0.9},
+    attributes={"is_test": False, "moving_rate": 0.9},
     infer=infer_scale,
 )
 def moving_average_abs_max_scale(ctx, x, accum, state, out, scale_out, state_out, accum_out):
@@ -106,7 +108,7 @@ def moving_average_abs_max_scale(ctx, x, accum, state, out, scale_out, state_out
     "fake_quantize_abs_max",
     inputs="X!",
     outputs="Out!, OutScale!",
-    attrs={"bit_length": 8},
+    attributes={"bit_length": 8},
     infer=lambda attrs, x: (x, Spec((1,), x.dtype)),
 )
 def fake_quantize_abs_max(ctx, x, out, scale):
@@ -118,8 +120,7 @@ def fake_quantize_abs_max(ctx, x, out, scale):
     "fake_channel_wise_quantize_abs_max",
     inputs="X!",
     outputs="Out!, OutScale!",
-    attrs={"bit_length": 8},
-    choices={"quant_axis": (0,)},
+    attributes={"bit_length": 8, "quant_axis": later(0)},
     infer=lambda attrs, x: (x, Spec(x.shape[:1], x.dtype)),
 )
 def fake_channel_wise_quantize_abs_max(ctx, x, out, scales):
@@ -133,7 +134,7 @@ def fake_channel_wise_quantize_abs_max(ctx, x, out, scales):
     "fake_dequantize_max_abs",
     inputs="X!, Scale!",
     outputs="Out!",
-    attrs={"max_range": 127.0},
+    attributes={"max_range": 127.0},
     formula={"Out": "X * (Scale / {max_range})"},
 )
 def fake_dequantize_max_abs(ctx, x, scale, out):
@@ -160,11 +161,10 @@ def channel_wise_shapes(attrs, shapes):
     "fake_channel_wise_dequantize_max_abs",
     inputs="X!, Scales*!",
     outputs="Out!",
-    attrs={"quant_bits": [8]},
-    choices={"quant_axis": (0,)},
+    attributes={"quant_bits": [8], "quant_axis": later(0)},
     infer=infer_channel_wise,
     formula=channel_wise_formula,
-    broadcasts=channel_wise_shapes,
+    algebra=Algebra(broadcasts=channel_wise_shapes),
 )
 def fake_channel_wise_dequantize_max_abs(ctx, x, scales, out):
     """Filters, from a scale for each; or what they made of images, from those scales and the one of the images."""

@@ -4,8 +4,10 @@ from functools import partial
 
 import numpy as np
 
+from ..core.attributes import MKLDNN, typed
 from ..core.errors import EnforceNotMet
-from ..core.operators import MKLDNN, operator
+from ..core.operators import operator
+from ..core.traits import Kernel
 from .creation import BATCH_SIZE_LIKE, infer_batch_size_like, infer_given_shape
 
 
@@ -79,35 +81,35 @@ for _type, _kernel, _attrs in (("uniform_random", uniform, _UNIFORM), ("gaussian
         _type,
         inputs="ShapeTensor?!, ShapeTensorList*?!",
         outputs="Out!",
-        attrs={**_SHAPED, **_attrs},
-        types={"shape": "LONGS"},
-        unused=MKLDNN if _type == "gaussian_random" else {},
+        attributes=_SHAPED | {"shape": typed([], "LONGS")} | _attrs | (MKLDNN if _type == "gaussian_random" else {}),
         infer=infer_real,
-        random=True,
+        kernel=Kernel(random=True),
     )(_kernel)
     operator(
         _type + "_batch_size_like",
         inputs="Input!",
         outputs="Out!",
-        attrs={**BATCH_SIZE_LIKE, **_attrs},
+        attributes=BATCH_SIZE_LIKE | _attrs,
         infer=infer_batch_size_like,
-        shape_only="Input",
-        random=True,
+        kernel=Kernel(shape_only="Input", random=True),
     )(_kernel)
 
-operator("truncated_gaussian_random", outputs="Out!", attrs={**_SHAPED, **_NORMAL}, infer=infer_real, random=True)(
-    truncated_normal
-)
+operator(
+    "truncated_gaussian_random",
+    outputs="Out!",
+    attributes=_SHAPED | _NORMAL,
+    infer=infer_real,
+    kernel=Kernel(random=True),
+)(truncated_normal)
 
 
 @operator(
     "randint",
     inputs="ShapeTensor?!, ShapeTensorList*?!",
     outputs="Out!",
-    attrs={"shape": [], "low": 0, "high": 1, "seed": 0, "dtype": 3},
-    types={"shape": "LONGS"},
+    attributes={"shape": typed([], "LONGS"), "low": 0, "high": 1, "seed": 0, "dtype": 3},
     infer=infer_given_shape,
-    random=True,
+    kernel=Kernel(random=True),
 )
 def randint(ctx, shape_tensor, shape_tensors, out):
     drawn = ctx.generator(ctx.attrs["seed"]).integers(ctx.attrs["low"], ctx.attrs["high"], out.shape, out.dtype)

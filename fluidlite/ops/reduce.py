@@ -5,9 +5,11 @@ from functools import partial
 
 import numpy as np
 
+from ..core.attributes import ignored, later, typed
 from ..core.errors import EnforceNotMet
 from ..core.operators import one_for_each, operator
 from ..core.spec import Spec
+from ..core.traits import BOUND, ELEMENTWISE, About, Algebra, Batch
 from .arrays.strides import in_sequence, scratch_like, sum_into
 
 
@@ -46,11 +48,19 @@ def rows_or_sums(attrs, shapes):
     return rows_if_kept(attrs, shapes) or {"X"}
 
 
-def reduction(type, infer=infer_reduced, rows=rows_if_kept, **traits):
+def reduction(type, infer=infer_reduced, rows=rows_if_kept, sums=""):
     """An operator that reduces the dimensions `dim` of X, or all of them."""
     attrs = {"dim": [0], "keep_dim": False, "reduce_all": False, "in_dtype": -1, "out_dtype": -1}
-    traits = {"flops": one_for_each, **traits}
-    return operator(type, inputs="X", outputs="Out", attrs=attrs, infer=infer, bind=True, rows=rows, **traits)
+    return operator(
+        type,
+        inputs="X",
+        outputs="Out",
+        attributes=attrs,
+        infer=infer,
+        kernel=BOUND,
+        batch=Batch(rows=rows, sums=sums),
+        about=About(flops=one_for_each),
+    )
 
 
 def aligned(ctx, x, *reduced):
@@ -77,7 +87,12 @@ def reduce_sum(ctx, x, out):
     return sum_into(ctx, x, out)
 
 
-@reduce_sum.gradient(shapes="X", bind=True, formula=lambda attrs, specs: {"dX": "dOut"}, broadcasts=broadcasts_reduced)
+@reduce_sum.gradient(
+    shapes="X",
+    formula=lambda attrs, specs: {"dX": "dOut"},
+    kernel=BOUND,
+    algebra=Algebra(broadcasts=broadcasts_reduced),
+)
 def reduce_sum_grad(ctx, x, dout, dx):
     _, dout = aligned(ctx, x, dout)  # dX = dOut, repeated
     return partial(ctx.xp.copyto, dx, dout)
@@ -95,14 +110,18 @@ def averaged(ctx, axes, x, mean):
     return ctx.in_batch(count) if 0 in axes else count
 
 
-@reduce_mean.gradient(shapes="X", bind=True, formula=shared_evenly, broadcasts=broadcasts_reduced)
+@reduce_mean.gradient(shapes="X", formula=shared_evenly, kernel=BOUND, algebra=Algebra(broadcasts=broadcasts_reduced))
 def reduce_mean_grad(ctx, x, dout, dx):
     axes, dout = aligned(ctx, x, dout)  # dX = dOut / (number of elements that were averaged)
     return partial(ctx.xp.divide, dout, averaged(ctx, axes, dx, dout), out=dx)
 
 
 # Of all that is extreme.
-_OF_EXTREMES = {"formula": {"dX": "dOut * T(X == Out)"}, "broadcasts": broadcasts_reduced}
+_OF_EXTREMES = {
+    "formula": {"dX": "dOut * T(X == Out)"},
+    "kernel": BOUND,
+    "algebra": Algebra(broadcasts=broadcasts_reduced),
+}
 
 
 def extreme_grad(ctx, x, out, dout, dx):
@@ -124,7 +143,7 @@ def reduce_max(ctx, x, out):
     return partial(ctx.xp.amax, x, axis=axes, keepdims=True, out=out)
 
 
-reduce_max.gradient("X, Out", bind=True, **_OF_EXTREMES)(extreme_grad)
+reduce_max.gradient("X, Out", **_OF_EXTREMES)(extreme_grad)
 
 
 @reduction("reduce_min")
@@ -133,7 +152,7 @@ def reduce_min(ctx, x, out):
     return partial(ctx.xp.amin, x, axis=axes, keepdims=True, out=out)
 
 
-reduce_min.gradient("X, Out", bind=True, **_OF_EXTREMES)(extreme_grad)
+reduce_min.gradient("X, Out", **_OF_EXTREMES)(extreme_grad)
 
 
 @reduction("reduce_prod")
@@ -142,7 +161,9 @@ def reduce_prod(ctx, x, out):
     return partial(ctx.xp.prod, x, axis=axes, keepdims=True, out=out)
 
 
-@reduce_prod.gradient("X, Out", bind=True, formula={"dX": "dOut * (Out / X)"}, broadcasts=broadcasts_reduced)
+@reduce_prod.gradient(
+    "X, Out", formula={"dX": "dOut * (Out / X)"}, kernel=BOUND, algebra=Algebra(broadcasts=broadcasts_reduced)
+)
 def reduce_prod_grad(ctx, x, out, dout, dx):
     xp = ctx.xp  # dX = dOut * Out / X
     _, out, dout = aligned(ctx, x, out, dout)
@@ -182,13 +203,21 @@ def infer_mean(attrs, x):
     return Spec((1,), x.dtype)
 
 
-@operator("mean", inputs="X", outputs="Out", infer=infer_mean, bind=True, rows="X", sums="Out", flops=one_for_each)
+@operator(
+    "mean",
+    inputs="X",
+    outputs="Out",
+    infer=infer_mean,
+    kernel=BOUND,
+    batch=Batch(rows="X", sums="Out"),
+    about=About(flops=one_for_each),
+)
 def mean(ctx, x, out):
     out = out.reshape((1,) * x.ndim)
     return in_sequence([sum_into(ctx, x, out), partial(ctx.xp.divide, out, ctx.in_batch(x.size), out=out)])
 
 
-@mean.gradient(shapes="X", elementwise=True, formula=shared_evenly)
+@mean.gradient(shapes="X", formula=shared_evenly, memory=ELEMENTWISE)
 def mean_grad(ctx, x, dout, dx):
     ctx.xp.divide(dout, ctx.in_batch(dx.size), out=dx)
 
@@ -199,7 +228,7 @@ def in_one_sum(ctx, x, compute, out):
     return in_sequence([partial(compute, whole), sum_into(ctx, whole, out.reshape((1,) * x.ndim))])
 
 
-@operator("squared_l2_norm", inputs="X", outputs="Out", infer=one_number, bind=True)
+@operator("squared_l2_norm", inputs="X", outputs="Out", infer=one_number, kernel=BOUND)
 def squared_l2_norm(ctx, x, out):
     return in_one_sum(ctx, x, partial(ctx.xp.multiply, x, x), out)
 
@@ -209,7 +238,7 @@ def squared_l2_norm_grad(ctx, x, dout, dx):
     ctx.xp.multiply(x, 2 * dout.reshape(()), out=dx)
 
 
-@operator("l1_norm", inputs="X", outputs="Out", infer=one_number, bind=True)
+@operator("l1_norm", inputs="X", outputs="Out", infer=one_number, kernel=BOUND)
 def l1_norm(ctx, x, out):
     return in_one_sum(ctx, x, partial(ctx.xp.absolute, x), out)
 
@@ -228,7 +257,9 @@ def infer_norm(attrs, x):
     return Spec(kept_shape(x.shape, (axis % rank,)), x.dtype), x
 
 
-@operator("norm", inputs="X", outputs="Norm!, Out", attrs={"axis": -1, "epsilon": 1e-10}, infer=infer_norm, bind=True)
+@operator(
+    "norm", inputs="X", outputs="Norm!, Out", attributes={"axis": -1, "epsilon": 1e-10}, infer=infer_norm, kernel=BOUND
+)
 def norm(ctx, x, norm, out):
     xp = ctx.xp  # Out = X / Norm, Norm = sqrt(sum of X^2 + epsilon)
     sums = sum_into(ctx, out, norm)
@@ -243,7 +274,7 @@ def norm(ctx, x, norm, out):
     return step
 
 
-@norm.gradient("X, Norm", bind=True)
+@norm.gradient("X, Norm", kernel=BOUND)
 def norm_grad(ctx, x, norm, dout, dx):
     xp = ctx.xp  # dX = (dOut - X * sum(X * dOut) / Norm^2) / Norm
     projection = ctx.scratch(norm.shape, norm.dtype)
@@ -272,8 +303,7 @@ def infer_p_norm(attrs, x):
     "p_norm",
     inputs="X",
     outputs="Out",
-    attrs={"porder": 2.0, "axis": -1, "epsilon": 1e-12, "keepdim": False},
-    choices={"asvector": (False,)},
+    attributes={"porder": 2.0, "axis": -1, "epsilon": 1e-12, "keepdim": False, "asvector": later(False)},
     infer=infer_p_norm,
 )
 def p_norm(ctx, x, out):
@@ -326,9 +356,9 @@ def column_of(x, vector):
     "cos_sim",
     inputs="X, Y",
     outputs="Out, XNorm!, YNorm!",
-    unused={"@ALL_KERNELS_MUST_COMPUTE_RUNTIME_SHAPE@": True},
+    attributes={"@ALL_KERNELS_MUST_COMPUTE_RUNTIME_SHAPE@": ignored(True)},
     infer=infer_cos_sim,
-    bind=True,
+    kernel=BOUND,
 )
 def cos_sim(ctx, x, y, out, x_norm, y_norm):
     xp = ctx.xp  # Out = X . Y / (|X| |Y|), row by row
@@ -348,7 +378,7 @@ def cos_sim(ctx, x, y, out, x_norm, y_norm):
     return step
 
 
-@cos_sim.gradient("X, Y, XNorm, YNorm, Out", bind=True)
+@cos_sim.gradient("X, Y, XNorm, YNorm, Out", kernel=BOUND)
 def cos_sim_grad(ctx, x, y, x_norm, y_norm, out, dout, dx, dy):
     xp = ctx.xp
     own_part = ctx.scratch(x.shape, x.dtype)
@@ -412,15 +442,12 @@ def infer_argument(attrs, x):
 
 def argument(type, name):
     """An operator that finds where along `axis` the extreme value is; the first of several counts."""
-    attrs = {"axis": 0, "dtype": -1, "keepdims": False}
 
     @operator(
         type,
         inputs="X",
         outputs="Out!",
-        attrs=attrs,
-        types={"axis": "LONG"},
-        choices={"flatten": (False,)},
+        attributes={"axis": typed(0, "LONG"), "dtype": -1, "keepdims": False, "flatten": later(False)},
         infer=infer_argument,
     )
     def kernel(ctx, x, out):

@@ -2,14 +2,14 @@
 
 import numpy as np
 
+from ..core.attributes import typed
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
-from .arrays.geometry import LAYOUTS, as_nchw, from_nchw_shape, nchw_shape
+from ..core.traits import BOUND
+from .arrays.geometry import LAYOUT, as_nchw, from_nchw_shape, nchw_shape
 from .arrays.windows import choosing, multiply
 from .manipulation import given, known_values
-
-_LAYOUT = LAYOUTS["data_format"]
 
 
 def scales_of(attrs, scale_tensor=None):
@@ -71,7 +71,7 @@ def linear(attrs, size, count, scale, dtype):
     return choosing(before, size, dtype) * (1 - share) + choosing(np.minimum(before + 1, size - 1), size, dtype) * share
 
 
-def interpolation(type, along, **attrs):
+def interpolation(type, along):
     """An operator that resizes images; `along` makes the matrix for one dimension."""
     # The second version goes by the factors that it is given, the first one by the sizes they lead to.
     by_scale = type.endswith("_v2")
@@ -89,27 +89,24 @@ def interpolation(type, along, **attrs):
         type,
         inputs="X, OutSize?!, SizeTensor*?!, Scale?!",
         outputs="Out",
-        attrs={
-            "data_layout": "NCHW",
+        attributes={
+            "data_layout": LAYOUT,
             "out_d": 0,
             "out_h": 0,
             "out_w": 0,
-            "scale": [] if by_scale else 0.0,
+            "scale": typed([], "FLOATS") if by_scale else 0.0,
             "interp_method": "bilinear",
             "align_corners": True,
             "align_mode": 1,
-            **attrs,
         },
-        types={"scale": "FLOATS"} if by_scale else None,
-        choices={"data_layout": _LAYOUT},
         infer=infer_interpolation,
-        bind=True,
+        kernel=BOUND,
     )
     def resize(ctx, x, out_size, size_tensors, scale, out):
         image, result = images(ctx, x, out)
         return multiply(ctx, *matrices(ctx, image, result), image, result)
 
-    @resize.gradient(shapes="X, OutSize, SizeTensor, Scale", bind=True)
+    @resize.gradient(shapes="X, OutSize, SizeTensor, Scale", kernel=BOUND)
     def resize_grad(ctx, x, out_size, size_tensors, scale, dout, dx):
         dresult, dimage = images(ctx, dout, dx)
         rows, columns = matrices(ctx, dimage, dresult)

@@ -4,9 +4,11 @@ from functools import partial
 
 import numpy as np
 
+from ..core.attributes import typed
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
+from ..core.traits import BOUND, ELEMENTWISE, Kernel
 from .arrays.indexing import add_at, fill_rows, index_check
 from .arrays.strides import in_sequence
 from .loss import same_sizes
@@ -25,13 +27,13 @@ def infer_where(attrs, condition, x, y):
     return x
 
 
-@operator("where", inputs="Condition!, X, Y", outputs="Out", infer=infer_where, elementwise=True)
+@operator("where", inputs="Condition!, X, Y", outputs="Out", infer=infer_where, memory=ELEMENTWISE)
 def where(ctx, condition, x, y, out):
     ctx.xp.copyto(out, y)
     ctx.xp.copyto(out, x, where=condition)
 
 
-@where.gradient("Condition", shapes="X, Y", elementwise=True)
+@where.gradient("Condition", shapes="X, Y", memory=ELEMENTWISE)
 def where_grad(ctx, condition, x, y, dout, dx, dy):
     # dX = dOut where the condition holds, dY = dOut elsewhere
     if dx is not None:
@@ -52,7 +54,7 @@ def infer_multiplex(attrs, ids, xs):
     return xs[0]
 
 
-@operator("multiplex", inputs="Ids!, X*", outputs="Out", infer=infer_multiplex, bind=True)
+@operator("multiplex", inputs="Ids!, X*", outputs="Out", infer=infer_multiplex, kernel=BOUND)
 def multiplex(ctx, ids, xs, out):
     """Row i of Out is row i of the tensor that Ids[i] names."""
     ids = ids.reshape(-1)
@@ -85,7 +87,9 @@ def infer_index_select(attrs, x, index):
     return Spec((*x.shape[:axis], index.shape[0], *x.shape[axis + 1 :]), x.dtype)
 
 
-@operator("index_select", inputs="X, Index!", outputs="Out", attrs={"dim": 0}, infer=infer_index_select, bind=True)
+@operator(
+    "index_select", inputs="X, Index!", outputs="Out", attributes={"dim": 0}, infer=infer_index_select, kernel=BOUND
+)
 def index_select(ctx, x, index, out):
     axis = ctx.attrs["dim"]
     check = index_check(ctx, index, x.shape[axis], "index")
@@ -107,14 +111,14 @@ def infer_scatter_nd_add(attrs, x, index, updates):
     return x
 
 
-@operator("scatter_nd_add", inputs="X, Index!, Updates", outputs="Out", infer=infer_scatter_nd_add, bind=True)
+@operator("scatter_nd_add", inputs="X, Index!, Updates", outputs="Out", infer=infer_scatter_nd_add, kernel=BOUND)
 def scatter_nd_add(ctx, x, index, updates, out):
     places, checks = coordinates(ctx, index, x.shape)
     return in_sequence([partial(ctx.xp.copyto, out, x), *checks, partial(add_at, ctx.xp, out, places, updates)])
 
 
 @scatter_nd_add.gradient(
-    "Index", shapes="Updates", infer=lambda attrs, index, updates, dout: (dout, updates), bind=True
+    "Index", shapes="Updates", infer=lambda attrs, index, updates, dout: (dout, updates), kernel=BOUND
 )
 def scatter_nd_add_grad(ctx, index, updates, dout, dx, dupdates):
     steps = []
@@ -136,7 +140,7 @@ def infer_flip(attrs, x):
     return x
 
 
-@operator("flip", inputs="X", outputs="Out", attrs={"dims": []}, infer=infer_flip, bind=True)
+@operator("flip", inputs="X", outputs="Out", attributes={"dims": []}, infer=infer_flip, kernel=BOUND)
 def flip(ctx, x, out):
     return partial(ctx.xp.copyto, out, ctx.xp.flip(x, tuple(ctx.attrs["dims"])))
 
@@ -168,8 +172,7 @@ roll = operator(
     "roll",
     inputs="X",
     outputs="Out",
-    attrs={"shifts": [], "dims": []},
-    types={"shifts": "LONGS", "dims": "LONGS"},
+    attributes={"shifts": typed([], "LONGS"), "dims": typed([], "LONGS")},
     infer=infer_roll,
 )(roll_by(1))
 roll.gradient(shapes="X")(roll_by(-1))
@@ -180,7 +183,7 @@ def infer_unbind(attrs, x):
     return ([Spec(x.shape[:axis] + x.shape[axis + 1 :], x.dtype)] * max(x.shape[axis], 1),)
 
 
-@operator("unbind", inputs="X", outputs="Out*", attrs={"axis": 0}, infer=infer_unbind, bind=True)
+@operator("unbind", inputs="X", outputs="Out*", attributes={"axis": 0}, infer=infer_unbind, kernel=BOUND)
 def unbind(ctx, x, outs):
     parts = zip(outs, ctx.xp.moveaxis(x, ctx.attrs["axis"], 0), strict=True)
     return in_sequence([partial(ctx.xp.copyto, out, part) for out, part in parts if out is not None])
@@ -206,8 +209,13 @@ def triangle(ctx, x, out):
 
 
 operator(
-    "tril_triu", inputs="X", outputs="Out", attrs={"diagonal": 0, "lower": True}, infer=infer_tril_triu, bind=True
-)(triangle).gradient(bind=True)(triangle)
+    "tril_triu",
+    inputs="X",
+    outputs="Out",
+    attributes={"diagonal": 0, "lower": True},
+    infer=infer_tril_triu,
+    kernel=BOUND,
+)(triangle).gradient(kernel=BOUND)(triangle)
 
 
 def infer_meshgrid(attrs, xs):
@@ -221,7 +229,7 @@ def alone(array, number):
     return tuple(axis for axis in range(array.ndim) if axis != number)
 
 
-@operator("meshgrid", inputs="X*", outputs="Out*", infer=infer_meshgrid, bind=True)
+@operator("meshgrid", inputs="X*", outputs="Out*", infer=infer_meshgrid, kernel=BOUND)
 def meshgrid(ctx, xs, outs):
     steps = []
     for number, (x, out) in enumerate(zip(xs, outs, strict=True)):
@@ -286,9 +294,9 @@ def window(x, shape, attrs, offsets, offset_tensors=None):
     "crop",
     inputs="X, Y?!, Offsets?!",
     outputs="Out",
-    attrs={"shape": [], "offsets": []},
+    attributes={"shape": [], "offsets": []},
     infer=infer_crop,
-    shape_only="Y",
+    kernel=Kernel(shape_only="Y"),
 )
 def crop(ctx, x, y, offsets, out):
     ctx.xp.copyto(out, window(x, out.shape, ctx.attrs, offsets))
@@ -304,7 +312,7 @@ def crop_grad(ctx, offsets, x, dout, dx):
     "crop_tensor",
     inputs="X, Shape?!, Offsets?!, ShapeTensor*?!, OffsetsTensor*?!",
     outputs="Out",
-    attrs={"shape": [], "offsets": []},
+    attributes={"shape": [], "offsets": []},
     infer=infer_crop_tensor,
 )
 def crop_tensor(ctx, x, shape, offsets, shape_tensors, offset_tensors, out):
@@ -317,6 +325,12 @@ def crop_tensor_grad(ctx, offsets, offset_tensors, x, dout, dx):
     ctx.xp.copyto(window(dx, dout.shape, ctx.attrs, offsets, offset_tensors), dout)
 
 
-@operator("is_empty", inputs="X!", outputs="Out!", infer=lambda attrs, x: Spec((1,), np.dtype(bool)), shape_only="X")
+@operator(
+    "is_empty",
+    inputs="X!",
+    outputs="Out!",
+    infer=lambda attrs, x: Spec((1,), np.dtype(bool)),
+    kernel=Kernel(shape_only="X"),
+)
 def is_empty(ctx, x, out):
     out.fill(x.size == 0)

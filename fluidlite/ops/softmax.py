@@ -1,6 +1,8 @@
 """Softmax and dropout: the layers between a network's features and its loss."""
 
-from ..core.operators import LIBRARIES, one_for_each, operator
+from ..core.attributes import LIBRARIES
+from ..core.operators import describe, one_for_each, operator
+from ..core.traits import BOUND, About, Batch, Memory, axis_unless_last
 from .reduce import axis_of, kept_shape
 
 
@@ -13,17 +15,21 @@ def _rows_of_softmax(attrs, shapes):
     return {"X", "Out"} if attrs["axis"] % len(shapes["Out"][0]) else None
 
 
+describe("log_softmax", about=About("activation"))
+
+
 @operator(
     "softmax",
     inputs="X",
     outputs="Out",
-    attrs={"axis": -1, "data_format": "AnyLayout", "is_test": False},
-    unused=LIBRARIES,
+    attributes={"axis": -1, "data_format": "AnyLayout", "is_test": False} | LIBRARIES,
     infer=_infer_softmax,
-    bind=True,
-    inplace={"Out": "X"},
-    rows=_rows_of_softmax,
-    flops=lambda attrs, shapes: 5 * one_for_each(attrs, shapes),  # maximum, difference, exp, sum, quotient
+    kernel=BOUND,
+    memory=Memory(inplace={"Out": "X"}),
+    batch=Batch(rows=_rows_of_softmax),
+    about=About(
+        "activation", details=axis_unless_last, flops=lambda attrs, shapes: 5 * one_for_each(attrs, shapes)
+    ),  # maximum, difference, exp, sum, quotient
 )
 def softmax(ctx, x, out):
     """Out = exp(X - max) / sum(exp(X - max)) along `axis`."""
@@ -40,7 +46,7 @@ def softmax(ctx, x, out):
     return step
 
 
-@softmax.gradient("Out", bind=True)
+@softmax.gradient("Out", kernel=BOUND)
 def softmax_grad(ctx, out, dout, dx):
     """dX = (dOut - sum(dOut * Out)) * Out along `axis`."""
     xp, axis = ctx.xp, axis_of(ctx.attrs, out)

@@ -5,6 +5,7 @@ import numpy as np
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
+from ..core.traits import BOUND, About, Batch
 from .arrays.indexing import put_along_axis
 from .manipulation import known_values, rows_beside_axis
 from .reduce import axis_of
@@ -77,10 +78,11 @@ for _type, _attrs, _rows in (
         _type,
         inputs="X, K?!",
         outputs="Out, Indices!",
-        attrs=_attrs,
+        attributes=_attrs,
         infer=infer_top_k,
-        bind=True,
-        rows=_rows,
+        kernel=BOUND,
+        batch=Batch(rows=_rows),
+        about=About(details=lambda attrs, shapes: [f"k = {attrs['k']}"]),
     )(top_k)
     _definition.gradient("Indices", shapes="X")(top_k_grad)
 
@@ -96,7 +98,7 @@ def infer_argsort(attrs, x):
     "argsort",
     inputs="X",
     outputs="Out, Indices!",
-    attrs={"axis": -1, "descending": False},
+    attributes={"axis": -1, "descending": False},
     infer=infer_argsort,
 )
 def argsort(ctx, x, out, indices):

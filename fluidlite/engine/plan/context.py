@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...core.errors import EnforceNotMet
 from ..device import CPU
 
 
@@ -88,7 +89,15 @@ class Context:
         """A C-contiguous buffer with arbitrary contents that only this operator uses while it runs (bind time only).
 
         Other operators use the same memory before and after: nothing in it survives from step to step.
+
+        Raises:
+            EnforceNotMet: the kernel is bound already; the memory belongs to others by now.
         """
+        if self._pool is None:
+            raise EnforceNotMet(
+                "a kernel asked for scratch memory while it ran: it must ask before it returns the function to replay "
+                "(see Kernel.bind in fluidlite.core.traits)"
+            )
         array, block = self._pool.array(shape, dtype)
         self._blocks.append(block)
         return array
@@ -98,6 +107,11 @@ class Context:
         for block in self._blocks:
             self._pool.free(block)
         self._blocks.clear()
+
+    def close(self):
+        """Release the scratch buffers and give out no more: the kernel is bound."""
+        self.release_scratch()
+        self._pool = None
 
     def generator(self, seed=0, every_step=False, skip=0):
         """A random generator for this operator, the same on every run of the same Program.

@@ -14,6 +14,7 @@ from ...core import operators
 from ...core.errors import EnforceNotMet
 from ...core.operators import operator
 from ...core.spec import EMPTY
+from ...core.traits import Batch
 from .steps import Step
 
 # Numbers that the steps of a plan compute for the batch, from which on threads repay what it costs to wake them, and
@@ -32,7 +33,7 @@ _FEW = 1024
 PARTS, JOINED = "@PARTS", "@JOINED"
 
 
-@operator("@add_up", inputs="Parts", outputs="Out", infer=lambda attrs, parts: parts, stacks="Parts")
+@operator("@add_up", inputs="Parts", outputs="Out", infer=lambda attrs, parts: parts, batch=Batch(stacks="Parts"))
 def add_up(ctx, parts, out):
     add = ctx.xp.add
     add(parts[0], parts[1], out=out)

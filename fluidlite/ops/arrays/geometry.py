@@ -1,10 +1,11 @@
 """Where the windows of convolution and pooling lie."""
 
+from ...core.attributes import only
 from ...core.errors import EnforceNotMet
 
 _CHANNELS_LAST = "NHWC"
 # "AnyLayout" is what old programs say for NCHW.
-LAYOUTS = {"data_format": ("NCHW", "NHWC", "AnyLayout")}
+LAYOUT = only("NCHW", "NHWC", "AnyLayout")
 
 
 def is_channels_last(attrs):

@@ -5,6 +5,7 @@ import math
 from ...core.fusions import fusion
 from ...core.operators import operator
 from ...core.spec import Spec
+from ...core.traits import BOUND, Memory
 from .. import batch_norm
 from .rows import MEASURE, work_on_rows
 
@@ -75,10 +76,10 @@ def infer_statistics(attrs, x, mean, variance, momentum):
     "@batch_norm_statistics",
     inputs="X, Mean, Variance, MomentumTensor?",
     outputs="MeanOut, VarianceOut, SavedMean, SavedVariance",
-    attrs=batch_norm._ATTRS,
+    attributes=batch_norm._ATTRS,
     infer=infer_statistics,
-    bind=True,
-    inplace={"MeanOut": "Mean", "VarianceOut": "Variance"},
+    kernel=BOUND,
+    memory=Memory(inplace={"MeanOut": "Mean", "VarianceOut": "Variance"}),
 )
 def statistics(ctx, x, mean, variance, momentum, mean_out, variance_out, saved_mean, saved_inverse):
     """Measure the channels of X, and follow them with the moving averages."""

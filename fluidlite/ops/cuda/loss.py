@@ -5,6 +5,7 @@ With the mean behind it, and the softmax in front of it, the cross entropy is on
 
 from ...core.fusions import fusion
 from ...core.operators import operator
+from ...core.traits import BOUND
 from .. import loss
 from ..arrays.strides import in_sequence
 from ..reduce import axis_of, mean, one_number
@@ -210,9 +211,9 @@ def infer_mean_cross_entropy(attrs, x, label):
     "@mean_cross_entropy",
     inputs="X, Label",
     outputs="XShape, MatchX, Out",
-    attrs={"ignore_index": -100},
+    attributes={"ignore_index": -100},
     infer=infer_mean_cross_entropy,
-    bind=True,
+    kernel=BOUND,
 )
 def mean_cross_entropy(ctx, x, label, x_shape, match, out):
     y = ctx.scratch(match.shape, match.dtype)
@@ -256,9 +257,9 @@ def mean_cross_entropy_cuda(ctx, x, label, x_shape, match, out):
     "@softmax_mean_cross_entropy",
     inputs="X, Label",
     outputs="Softmax, XShape, MatchX, Out",
-    attrs={"ignore_index": -100, "axis": -1},
+    attributes={"ignore_index": -100, "axis": -1},
     infer=lambda attrs, x, label: (x, *infer_mean_cross_entropy(attrs, x, label)),
-    bind=True,
+    kernel=BOUND,
 )
 def softmax_mean_cross_entropy(ctx, x, label, probabilities, x_shape, match, out):
     first = softmax.kernel(ctx, x, probabilities)
@@ -306,9 +307,9 @@ def softmax_mean_cross_entropy_cuda(ctx, x, label, probabilities, x_shape, match
     "@mean_softmax_with_cross_entropy",
     inputs="Logits, Label",
     outputs="Softmax, Out",
-    attrs=loss.softmax_with_cross_entropy.attrs,
+    attributes=loss.softmax_with_cross_entropy.attrs,
     infer=lambda attrs, x, label: (x, one_number(attrs, x)),
-    bind=True,
+    kernel=BOUND,
 )
 def mean_softmax_with_cross_entropy(ctx, x, label, probabilities, out):
     axis = axis_of(ctx.attrs, x)

@@ -6,6 +6,7 @@ import numpy as np
 
 from ...core.fusions import fusion
 from ...core.operators import operator
+from ...core.traits import BOUND
 from ..arrays.strides import in_sequence
 from ..metric import accuracy, infer_accuracy
 from ..sorting import top_k
@@ -60,9 +61,9 @@ def accuracy_cuda(ctx, out, indices, label, ratio, correct, total):
     "@top_k_accuracy",
     inputs="X, Label",
     outputs="Accuracy, Correct, Total",
-    attrs={"k": 1},
+    attributes={"k": 1},
     infer=lambda attrs, x, label: infer_accuracy(attrs, x, x, label),
-    bind=True,
+    kernel=BOUND,
 )
 def top_k_accuracy(ctx, x, label, ratio, correct, total):
     """How often a label is among the k largest elements of its row."""

@@ -20,6 +20,7 @@ import numpy as np
 from ...core import operators
 from ...core.operators import operator
 from ...core.spec import GRAD, Spec
+from ...core.traits import BOUND, Batch, Memory
 from ..arrays.strides import in_sequence
 from .index import address_of
 from .launch import THREADS, blocks_for, launch, type_name
@@ -468,12 +469,11 @@ def formula_form(definition):
     "@pointwise",
     inputs="X*?",
     outputs="Out*",
-    attrs={"members": (), "laid": (), "shape": (), "results": (), "specs": ()},
+    attributes={"members": (), "laid": (), "shape": (), "results": (), "specs": ()},
     infer=lambda attrs, xs: list(attrs["specs"]),
-    bind=True,
-    elementwise=True,
-    rows=lambda attrs, shapes: None,
-    inplace={"Out": "X"},
+    kernel=BOUND,
+    memory=Memory(elementwise=True, inplace={"Out": "X"}),
+    batch=Batch(rows=lambda attrs, shapes: None),
 )
 def pointwise(ctx, xs, outs):
     """The operators of a program one after the other; the attributes are what `launch_program` takes."""
