@@ -1,0 +1,1 @@
+"""What all parts of fluidlite speak of, and what knows none of them."""
