@@ -6,14 +6,13 @@ calls the function with symbols for tensors and the values of attributes; the re
 Of expressions are made
 
 * NumPy calls (`fluidlite.core.numpy_program`), and C (`fluidlite.core.c_text`);
-* the gradient (`gradient`), by differentiation, and in the same way the gradient of the gradient;
+* the gradient, by differentiation, and in the same way the gradient of the gradient (`fluidlite.core.derivative`);
 * the number of floating-point operations (`flops`).
 
 In this file stand, in this order: expressions, the table of the functions that they are made of, the rules by which
-they become simpler when they are made, tracing, and derivatives.
+they become simpler when they are made, tracing, what expressions are made of, and their data types.
 """
 
-import inspect
 import math
 import weakref
 from functools import partial
@@ -25,8 +24,8 @@ import numpy as np
 class Expression:
     """A symbol, a number, or a function of other expressions; what is written alike is one object.
 
-    Python's operators give expressions: `X + 1`, `X > 0`, `(X > 0) & (X < 6)`, `~(X > 0)`.  The truth of a comparison is
-    a number, too: `dOut * (X > 0)`.
+    Python's operators give expressions: `X + 1`, `X > 0`, `(X > 0) & (X < 6)`, `~(X > 0)`.  The truth of a comparison
+    is a number, too: `dOut * (X > 0)`.
 
     Attributes:
         op (str): "symbol", "number", or a name in `PRIMITIVES`.
@@ -52,10 +51,10 @@ class Expression:
     def __repr__(self):
         if not self.args:
             return str(self.value)
-        sign = PRIMITIVES[self.op].sign
-        texts = [f"({arg})" if sign and arg.args and PRIMITIVES[arg.op].sign else str(arg) for arg in self.args]
-        if sign:
-            return f" {sign} ".join(texts) if len(texts) == 2 else sign + texts[0]
+        infix = PRIMITIVES[self.op].infix
+        texts = [f"({arg})" if infix and arg.args and PRIMITIVES[arg.op].infix else str(arg) for arg in self.args]
+        if infix:
+            return f" {infix} ".join(texts) if len(texts) == 2 else infix + texts[0]
         return f"{self.op}({', '.join([*texts, *([] if self.value is None else [str(self.value)])])})"
 
 
@@ -95,12 +94,13 @@ class Primitive(NamedTuple):
     Attributes:
         numpy: the name of this function in NumPy; or a function of expressions that says what it is made of there; None
             where `fluidlite.core.numpy_program` has more to say.
-        c (str): the same in C.  {0}, {1} ... are the arguments, T is the type of the formula's numbers; `larger`,
-            `smaller`, `sign`, `quotient`, `remainder_of`, `floored` and `modulus` are told in `fluidlite.ops.pointwise`.
+        c (str): the same in C.  {0}, {1} ... are the arguments, T is the type of the formula's numbers;
+            `larger`, `smaller`, `sign`, `quotient`, `remainder_of`, `floored`, `modulus` are told in
+            `fluidlite.ops.pointwise`.
         slope: the derivative: a function of the result f, the arguments x, y ... and their derivatives dx, dy ...
         kind: what it gives: "number", of the type that its arguments have in common; "real", a number that is no
             integer; "truth".
-        sign (str): how Python writes it, if it is an operator.
+        infix (str): how Python writes it, if it is an operator.
         integers: the name of the primitive that stands for it where numbers are integers.
         cost (int): floating-point operations.
     """
@@ -109,7 +109,7 @@ class Primitive(NamedTuple):
     c: str
     slope: Any
     kind: str = "number"
-    sign: str = ""
+    infix: str = ""
     integers: str = ""
     cost: int = 1
 
@@ -135,26 +135,26 @@ def apply(name, *args, value=None):
 _real = partial(_primitive, kind="real")
 _truth = partial(_primitive, kind="truth")
 
-add = _primitive("add", "add", "({0} + {1})", lambda f, x, y, dx, dy: dx + dy, sign="+")
-subtract = _primitive("subtract", "subtract", "({0} - {1})", lambda f, x, y, dx, dy: dx - dy, sign="-")
-negative = _primitive("negative", "negative", "(-{0})", lambda f, x, dx: -dx, sign="-")
-multiply = _primitive("multiply", "multiply", "({0} * {1})", lambda f, x, y, dx, dy: dx * y + x * dy, sign="*")
+add = _primitive("add", "add", "({0} + {1})", lambda f, x, y, dx, dy: dx + dy, infix="+")
+subtract = _primitive("subtract", "subtract", "({0} - {1})", lambda f, x, y, dx, dy: dx - dy, infix="-")
+negative = _primitive("negative", "negative", "(-{0})", lambda f, x, dx: -dx, infix="-")
+multiply = _primitive("multiply", "multiply", "({0} * {1})", lambda f, x, y, dx, dy: dx * y + x * dy, infix="*")
 divide = _primitive(
     "divide",
     "divide",
     "({0} / {1})",
     lambda f, x, y, dx, dy: -(f * f * dy) / x if x.op == "number" else (dx - f * dy) / y,
-    sign="/",
+    infix="/",
     integers="quotient",
 )
 power = _real(
-    "power", "power", "pow({0}, {1})", lambda f, x, y, dx, dy: dx * (y * x ** (y - 1)) + dy * (f * log(x)), sign="**"
+    "power", "power", "pow({0}, {1})", lambda f, x, y, dx, dy: dx * (y * x ** (y - 1)) + dy * (f * log(x)), infix="**"
 )
 
 # Quotients of integers are rounded towards 0, as in C, those of others down, as in Python; so with the remainders.
-floor_divide = _primitive("floor_divide", "floor_divide", "floored({0}, {1})", sign="//", integers="quotient")
+floor_divide = _primitive("floor_divide", "floor_divide", "floored({0}, {1})", infix="//", integers="quotient")
 mod = _primitive(
-    "mod", "mod", "modulus({0}, {1})", lambda f, x, y, dx, dy: dx - (x // y) * dy, sign="%", integers="remainder_of"
+    "mod", "mod", "modulus({0}, {1})", lambda f, x, y, dx, dy: dx - (x // y) * dy, infix="%", integers="remainder_of"
 )
 remainder_of = _primitive("remainder_of", "fmod", "remainder_of({0}, {1})")
 exact_quotient = _primitive("exact_quotient", "floor_divide", "({0} / {1})")
@@ -184,8 +184,8 @@ softplus = _real(
     lambda f, x, dx: dx * sigmoid(x),
 )
 
-# A step has the slope 0 everywhere, |x| has it at 0.  Of two arguments of maximum (minimum) the first counts where it is
-# larger (smaller), elsewhere the second; clip counts between its bounds, not at them.
+# A step has the slope 0 everywhere, |x| has it at 0.  Of two arguments of maximum (minimum) the first counts where it
+# is larger (smaller), elsewhere the second, and a number is the second; clip counts between its bounds, not at them.
 absolute = _primitive("absolute", "absolute", "fabs({0})", lambda f, x, dx: dx * sign(x), integers="magnitude")
 magnitude = _primitive("magnitude", "absolute", "({0} < T(0) ? -{0} : {0})")
 sign = _primitive("sign", "sign", "sign({0})")
@@ -205,16 +205,16 @@ clip = _primitive(
 )
 where = _primitive("where", None, "({0} ? {1} : {2})", lambda f, c, x, y, dc, dx, dy: where(c, dx, dy))
 
-greater = _truth("greater", "greater", "({0} > {1})", sign=">")
-greater_equal = _truth("greater_equal", "greater_equal", "({0} >= {1})", sign=">=")
-less = _truth("less", "less", "({0} < {1})", sign="<")
-less_equal = _truth("less_equal", "less_equal", "({0} <= {1})", sign="<=")
-equal = _truth("equal", "equal", "({0} == {1})", sign="==")
-not_equal = _truth("not_equal", "not_equal", "({0} != {1})", sign="!=")
-logical_and = _truth("logical_and", "logical_and", "({0} && {1})", sign="&")
-logical_or = _truth("logical_or", "logical_or", "({0} || {1})", sign="|")
-logical_xor = _truth("logical_xor", "logical_xor", "(!{0} != !{1})", sign="^")
-logical_not = _truth("logical_not", "logical_not", "(!{0})", sign="~")
+greater = _truth("greater", "greater", "({0} > {1})", infix=">")
+greater_equal = _truth("greater_equal", "greater_equal", "({0} >= {1})", infix=">=")
+less = _truth("less", "less", "({0} < {1})", infix="<")
+less_equal = _truth("less_equal", "less_equal", "({0} <= {1})", infix="<=")
+equal = _truth("equal", "equal", "({0} == {1})", infix="==")
+not_equal = _truth("not_equal", "not_equal", "({0} != {1})", infix="!=")
+logical_and = _truth("logical_and", "logical_and", "({0} && {1})", infix="&")
+logical_or = _truth("logical_or", "logical_or", "({0} || {1})", infix="|")
+logical_xor = _truth("logical_xor", "logical_xor", "(!{0} != !{1})", infix="^")
+logical_not = _truth("logical_not", "logical_not", "(!{0})", infix="~")
 isfinite = _truth("isfinite", "isfinite", "isfinite({0})")
 isnan = _truth("isnan", "isnan", "isnan({0})")
 isinf = _truth("isinf", "isinf", "isinf({0})")
@@ -345,7 +345,7 @@ def _simplified(name, *args):
         case "where", condition, Expression("number", _, a), Expression("number", _, 0) if _is_truth(condition):
             return condition if a == 1 else condition * a
         case "where", condition, Expression("number", _, 0), Expression("number") if _is_truth(condition):
-            return where(~condition, args[3], 0)
+            return where(~condition, args[2], 0)
         case "where", condition, x, Expression("number", _, 0) if _is_truth(condition) and _is_truth(x):
             return condition & x
         case "logical_not", Expression("logical_not", (x,)) if _is_truth(x):
@@ -368,6 +368,9 @@ def _simplified(name, *args):
                 return clip(x, apply(name, low, a), apply(name, high, a))
         case "maximum" | "minimum", Expression("negative", (x,)), Expression("number", _, a):
             return -(minimum if name == "maximum" else maximum)(x, -a)
+        case "clip", Expression("clip", (_, Expression("number"), Expression("number"))) as x, low, high:
+            if low.op == high.op == "number" and low.value <= high.value:
+                return minimum(maximum(x, low), high)
         case "absolute", Expression("absolute"):
             return args[0]
         case "absolute", Expression("negative", (x,)):
@@ -408,11 +411,12 @@ def traced(formula, given, output="Out"):
         f"{name}{n}": one for name, ones in many.items() for n, one in enumerate(ones) if isinstance(one, Expression)
     }
     known |= {"attrs": given, **given}
-    parameters = list(inspect.signature(formula).parameters)
+    code = formula.__code__
+    parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     unknown = [name for name in parameters if name not in known]
     if unknown:
         raise TypeError(f"the formula has the parameters {unknown}, but there are only {sorted(known)}")
-    result = formula(*(known[name] for name in parameters))
+    result = formula(**{name: known[name] for name in parameters})
     if not isinstance(result, dict):
         result = {output: result}
     return {name: number(one) for name, one in result.items()}
@@ -453,125 +457,7 @@ def substituted(expression, changes):
     return find(expression)
 
 
-def gradient(outputs, by, known=()):
-    """The gradients of inputs, given those of the outputs.
-
-    The gradient of a gradient is found in the same way: `gradient({"dX": ...}, ["X", "dOut"])`, in terms of ddX.
-
-    Args:
-        outputs: name -> Expression; the gradient of Out is the symbol dOut.
-        by: names of inputs.
-        known: names of outputs whose values may be used: with Out, tanh(X) has the gradient dOut * (1 - Out * Out).
-    Returns:
-        name of the input -> Expression
-    """
-    changes = {}
-    for name in known:
-        _note_value(changes, outputs[name], symbol(name))
-    result = {}
-    for name in by:
-        result[name] = number(0)
-        for output, expression in outputs.items():
-            slope = collected(substituted(derivative(expression, symbol(name)), changes))
-            result[name] = result[name] + symbol(f"d{output}") * slope
-    return result
-
-
-def _note_value(changes, expression, value):
-    """Note how an expression is found from its `value`, and so is what it is a multiple of."""
-    changes[expression] = value
-    match expression:
-        case Expression("negative", (x,)):
-            _note_value(changes, x, -value)
-        case Expression("multiply", (x, Expression("number", _, factor))):
-            _note_value(changes, x, value * (1 / factor))
-
-
-def derivative(expression, by):
-    """The derivative of an expression by a symbol."""
-    slopes, nothing = {}, number(0)
-    for one in walk(expression):
-        inner = [slopes[arg] for arg in one.args]
-        if one is by:
-            slopes[one] = number(1)
-        elif all(slope is nothing for slope in inner):
-            slopes[one] = nothing
-        else:
-            slopes[one] = number(PRIMITIVES[one.op].slope(one, *one.args, *inner))
-    return collected(slopes[expression])
-
-
-def collected(expression):
-    """An expression in whose sums like terms are added up, and what they have in common stands before a bracket."""
-    made = {}
-    for one in walk(expression):
-        new = apply(one.op, *(made[arg] for arg in one.args), value=one.value) if one.args else one
-        made[one] = _sum_of(_terms(new, 1)) if new.op in ("add", "subtract", "negative", "multiply") else new
-    return made[expression]
-
-
-def _terms(expression, factor):
-    """The terms of a sum, times a number: (coefficient, factors)."""
-    match expression:
-        case Expression("add", (x, y)):
-            return _terms(x, factor) + _terms(y, factor)
-        case Expression("subtract", (x, y)):
-            return _terms(x, factor) + _terms(y, -factor)
-        case Expression("negative", (x,)):
-            return _terms(x, -factor)
-    coefficient, factors = _factors(expression)
-    return [(factor * coefficient, factors)]
-
-
-def _factors(expression):
-    """The factors of a product: (coefficient, list of Expression)."""
-    match expression:
-        case Expression("number", _, value):
-            return value, []
-        case Expression("negative", (x,)):
-            coefficient, factors = _factors(x)
-            return -coefficient, factors
-        case Expression("multiply", (x, y)):
-            (a, first), (b, second) = _factors(x), _factors(y)
-            return a * b, first + second
-    return 1, [expression]
-
-
-def _sum_of(terms):
-    alike = {}
-    for coefficient, factors in terms:
-        key = tuple(sorted(map(id, factors)))
-        alike[key] = alike.get(key, (0,))[0] + coefficient, factors
-    terms = [term for term in alike.values() if term[0] != 0]
-    sizes = {abs(coefficient) for coefficient, _ in terms}
-    scale = sizes.pop() if len(sizes) == 1 else 1
-    if all(coefficient < 0 for coefficient, _ in terms):
-        scale = -scale
-    common = []
-    for one in terms[0][1] if len(terms) > 1 else ():
-        if all(any(one is other for other in factors) for _, factors in terms):
-            terms = [(coefficient, _without(factors, one)) for coefficient, factors in terms]
-            common.append(one)
-    # What is positive goes first, and numbers behind what is not one.
-    terms.sort(key=lambda term: (term[0] / scale < 0, not term[1]))
-    total = number(0)
-    for coefficient, factors in terms:
-        total = total + _product_of(factors) * (coefficient / scale)
-    return _product_of(common) * total * scale if common else total * scale
-
-
-def _without(factors, one):
-    place = next(n for n, other in enumerate(factors) if other is one)
-    return factors[:place] + factors[place + 1 :]
-
-
-def _product_of(factors):
-    """The product of expressions, equal ones side by side."""
-    product = number(1)
-    for one in dict.fromkeys(factors):
-        for _ in range(sum(one is other for other in factors)):
-            product = product * one
-    return product
+_TRUTH = np.dtype(bool)
 
 
 class Types:
@@ -603,9 +489,9 @@ class Types:
             case Expression("cast", _, dtype):
                 return dtype
             case Expression("where", (_, x, y)):
-                return self.common(x, y)
+                return _TRUTH if self.of(x) == self.of(y) == _TRUTH else self.common(x, y)
         kind = PRIMITIVES[expression.op].kind
-        return np.dtype(bool) if kind == "truth" else self.common(*expression.args, is_real=kind == "real")
+        return _TRUTH if kind == "truth" else self.common(*expression.args, is_real=kind == "real")
 
     def common(self, *expressions, is_real=False):
         """The type in which numbers meet."""
@@ -614,9 +500,7 @@ class Types:
         integers = [dtype for dtype in found if dtype.kind in "iu"]
         if floats or integers and not is_real:
             return np.result_type(*(floats or integers))
-        if is_real and self.numbers.kind != "f":
-            return np.dtype(np.float64)
-        return self.numbers if integers or None in map(self.of, expressions) or is_real else found[0]
+        return np.dtype(np.float64) if is_real and self.numbers.kind != "f" else self.numbers
 
 
 def typed(outputs, dtypes):
