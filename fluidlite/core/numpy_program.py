@@ -284,25 +284,27 @@ class Program:
 
     def _in_order(self, overlaps):
         """The outputs, one that lies over an input behind the others that read this input, where that is possible."""
-        order, left, known = [], dict(self._outputs), set()
+        order, left = [], dict(self._outputs)
         while left:
-            reads = {name: self._read_by(one, known) for name, one in left.items()}
-
-            def destroys(name, reads=reads):
-                lost = {self.inputs[n] for n in overlaps[name]}
-                return any(lost & read for other, read in reads.items() if other != name)
-
-            order.append(next((name for name in left if not destroys(name)), next(iter(left))))
-            known.add(left.pop(order[-1]))
+            name = next((name for name in left if not self._destroys(name, left, order, overlaps)), next(iter(left)))
+            order.append(name)
+            del left[name]
         return order
 
-    def _read_by(self, expression, known):
-        """The names that are read to compute an expression when others are known."""
-        if expression in known:
-            return set()
-        if expression.op == "symbol":
-            return {expression.value}
-        return set().union(*(self._read_by(arg, known) for arg in expression.args))
+    def _destroys(self, name, left, done, overlaps):
+        """Whether an output, if it is computed next, lies over what others of those that are left read."""
+        lost = {self.inputs[place] for place in overlaps[name]}
+        known = {self._outputs[one] for one in (*done, name)}
+        return bool(lost) and any(lost & _names_beyond(known, left[other]) for other in left if other != name)
+
+
+def _names_beyond(known, expression):
+    """The names that are read to compute an expression when others are known."""
+    if expression.op == "symbol":
+        return {expression.value}
+    if expression in known:
+        return set()
+    return set().union(*(_names_beyond(known, arg) for arg in expression.args))
 
 
 def _function(xp, name):

@@ -561,7 +561,10 @@ def test_outputs_may_lie_over_inputs(made_of, places, seed):
     arrays["Y"] = np.asfortranarray(arrays["Y"])
     wanted = [np.broadcast_to(plainly(tree, arrays), (3, 4)).copy() for tree in made_of]
     outputs = {f"Out{n}": expression_of(tree) for n, tree in enumerate(made_of)}
-    results = {name: np.full((3, 4), 55.0) if place is None else arrays[place] for name, place in zip(outputs, places)}
+    results = {
+        name: np.full((3, 4), 55.0) if place is None else arrays[place]
+        for name, place in zip(outputs, places, strict=False)
+    }
     dtypes = {name: array.dtype for name, array in arrays.items()}
     found = Program(outputs, dtypes, dict.fromkeys(outputs, np.dtype(float)))
     found.bind(np, arrays, results, Scratch())()
