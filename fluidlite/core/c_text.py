@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from .formula import PRIMITIVES, typed, walk
 
 # Names of data types in CUDA C.
@@ -41,8 +43,13 @@ def c_text(outputs, names, dtypes):
             statements.append(f"const {_type_name(types.of(one), types)} {name} = {text};")
             text = name
         texts[one] = text
-    values = {name: texts[one] or literal(one.value, types.numbers) for name, one in outputs.items()}
+    values = {name: texts[one] or _number(one.value) for name, one in outputs.items()}
     return statements, values, types.numbers
+
+
+def _number(value):
+    """A number that is all of an output: exact, for the output's type may be any."""
+    return literal(value, np.dtype(np.int64 if isinstance(value, int) else np.float64))
 
 
 def _uses(outputs):
@@ -85,13 +92,14 @@ def _type_name(dtype, types):
 
 def literal(value, dtype):
     """A constant in C that is the number `value`, rounded to a data type, to the last bit."""
-    if dtype.kind != "f":
-        return f"{int(value)}ull" if value >= 1 << 63 else str(int(value))
-    suffix = "f" if dtype.itemsize == 4 else ""
-    value = float(dtype.type(value))
+    if dtype.kind != "f" and float(value).is_integer():
+        text = f"{abs(int(value))}{'ull' if abs(value) >= 1 << 63 else ''}"
+        return f"(-{text})" if value < 0 else text
+    suffix = "f" if dtype == np.float32 else ""
+    value = float(dtype.type(value)) if dtype.kind == "f" else value
     if math.isinf(value):
         return f"({'-' if value < 0 else ''}1.0{suffix} / 0.0{suffix})"
     if math.isnan(value):
         return f"(0.0{suffix} / 0.0{suffix})"
-    text = f"{int(value)}.0{suffix}" if value == int(value) and abs(value) < 1e6 else value.hex() + suffix
-    return f"({text})" if value < 0 else text
+    text = f"{value:.1f}{suffix}" if value == int(value) and abs(value) < 1e6 else value.hex() + suffix
+    return f"({text})" if math.copysign(1, value) < 0 else text

@@ -92,8 +92,8 @@ class Primitive(NamedTuple):
     """A function that expressions are made of.
 
     Attributes:
-        numpy: the name of this function in NumPy; or a function of expressions that says what it is made of there; None
-            where `fluidlite.core.numpy_program` has more to say.
+        numpy: its name in NumPy; or a function of expressions that says what it is made of there; None where
+            `fluidlite.core.numpy_program` has more to say.
         c (str): the same in C.  {0}, {1} ... are the arguments, T is the type of the formula's numbers;
             `larger`, `smaller`, `sign`, `quotient`, `remainder_of`, `floored`, `modulus` are told in
             `fluidlite.ops.pointwise`.
@@ -151,7 +151,8 @@ power = _real(
     "power", "power", "pow({0}, {1})", lambda f, x, y, dx, dy: dx * (y * x ** (y - 1)) + dy * (f * log(x)), infix="**"
 )
 
-# Quotients of integers are rounded towards 0, as in C, those of others down, as in Python; so with the remainders.
+# Quotients of integers are rounded towards 0, as in C, and 0 for the divisor 0; those of other numbers are rounded
+# down, as in Python; so with the remainders.
 floor_divide = _primitive("floor_divide", "floor_divide", "floored({0}, {1})", infix="//", integers="quotient")
 mod = _primitive(
     "mod", "mod", "modulus({0}, {1})", lambda f, x, y, dx, dy: dx - (x // y) * dy, infix="%", integers="remainder_of"
@@ -302,6 +303,8 @@ def _simplified(name, *args):
             return x * 2
         case "subtract", x, y if x is y:
             return number(0)
+        case "subtract", Expression("number", _, 1), x if _is_truth(x):
+            return ~x
         case "negative", Expression("negative", (x,)):
             return x
         case "negative", Expression("subtract", (x, y)):
@@ -348,6 +351,10 @@ def _simplified(name, *args):
             return where(~condition, args[2], 0)
         case "where", condition, x, Expression("number", _, 0) if _is_truth(condition) and _is_truth(x):
             return condition & x
+        case "where", condition, Expression("multiply", (x, Expression("number") as a)), Expression("number", _, 0) if (
+            _is_truth(condition) and _is_truth(x)
+        ):
+            return (condition & x) * a
         case "logical_not", Expression("logical_not", (x,)) if _is_truth(x):
             return x
 

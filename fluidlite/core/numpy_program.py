@@ -232,19 +232,15 @@ class Program:
             arrays: name -> array, in shapes that broadcast.
             outputs: name -> array, of the shape of what its expression reads, or one to which that broadcasts.  An
                 output may be an input, or lie in the memory of inputs; it shares none with other outputs.
-            scratch: `scratch(shape, dtype)` gives an array with arbitrary contents.
+            scratch: `scratch(shape, dtype)` gives an array with arbitrary contents: best in the memory order of the
+                largest input.
         """
         given = [arrays[name] for name in self.inputs]
         targets = [outputs[name] for name in self._outputs]
         overlaps = tuple(
             [tuple([n for n, one in enumerate(given) if xp.may_share_memory(one, out)]) for out in targets]
         )
-        key = xp, tuple([one.shape for one in given]), tuple([one.shape for one in targets]), overlaps
-        plan = self._plans.get(key)
-        if plan is None:
-            if len(self._plans) >= _MOST_PLANS:
-                self._plans.clear()
-            plan = self._plans[key] = self._planned(*key)
+        plan = self._planned(xp, tuple([one.shape for one in given]), tuple([one.shape for one in targets]), overlaps)
         table = given + targets
         for shape, dtype in plan.scratch:
             table.append(scratch(shape, dtype))
@@ -253,7 +249,25 @@ class Program:
         table += plan.constants
         return _in_sequence([_step(*call, table) for call in plan.calls])
 
-    def _planned(self, xp, shapes, output_shapes, overlaps):
+    def scratch(self, shapes, output_shapes, overlaps):
+        """What `bind` asks for: a list of (shape, dtype).
+
+        Args:
+            shapes: of the arrays in the order of `inputs`, a tuple.
+            output_shapes: of the outputs.
+            overlaps: for each output a tuple of the places in `inputs` of those that lie in its memory.
+        """
+        return self._planned(np, shapes, output_shapes, overlaps).scratch
+
+    def _planned(self, *key):
+        """The _plan for modules, shapes and overlaps; those that were wanted lately are kept."""
+        if key not in self._plans:
+            if len(self._plans) >= _MOST_PLANS:
+                self._plans.clear()
+            self._plans[key] = self._plan(*key)
+        return self._plans[key]
+
+    def _plan(self, xp, shapes, output_shapes, overlaps):
         """The Schedule for arrays of given shapes, with these shapes and the functions of `xp` in it."""
         whole = _broadcast(shapes)
         classes = tuple(_class_in(whole, shape) for shape in shapes)

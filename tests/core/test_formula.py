@@ -157,6 +157,8 @@ def test_expressions_that_nobody_holds_are_forgotten():
         (where(X > 0, where(X > 0, Y, Z), 1), where(X > 0, Y, 1)),
         (exp(formula.number(0)) + formula.number(2) * 3, 7),
         ((X > 0) * (Y > 0), (X > 0) & (Y > 0)),
+        (where(X > 0, (Y > 0) * 0.5, 0), ((X > 0) & (Y > 0)) * 0.5),
+        (1 - (X > 0), ~(X > 0)),
     ],
     ids=str,
 )
@@ -399,6 +401,13 @@ def test_what_small_arrays_give_is_computed_in_their_shape():
     assert scratch.given == [((3, 1, 1), "float32")] and (found["Out"] == 4).all()
 
 
+def test_a_program_tells_what_scratch_it_needs():
+    found = Program({"dX": dOut * (Out > 0)}, dict.fromkeys(["Out", "dOut"], np.dtype("f4")), {"dX": np.dtype("f4")})
+    assert found.inputs == ["dOut", "Out"]
+    shapes = ((5, 6), (5, 6)), ((5, 6),)
+    assert found.scratch(*shapes, ((0,),)) == found.scratch(*shapes, ((),)) == [((5, 6), np.dtype(bool))]
+
+
 def test_outputs_may_be_larger_than_what_is_read_and_inputs_must_broadcast():
     out = np.zeros((2, 3))
     found = Program({"Out": X + 1}, {"X": out.dtype}, {"Out": out.dtype})
@@ -470,6 +479,26 @@ def test_a_rounded_number_is_computed_with_as_the_arrays_are():
     assert (
         c_text({"Out": X * (1 - rounded(0.5))}, {"X": "x"}, {"X": one.dtype})[1]["Out"] == "(x * 0x1.0000000000000p-1f)"
     )
+
+
+def test_numbers_in_c_are_exact():
+    def text(number, dtype="float32"):
+        return c_text({"Out": X + number}, {"X": "x"}, {"X": np.dtype(dtype)})[1]["Out"]
+
+    assert text(0.1) == "(x + 0x1.99999a0000000p-4f)" and text(0.1, "float64") == "(x + 0x1.999999999999ap-4)"
+    assert text(-3) == "(x + (-3.0f))" and text(-3, "int64") == "(x + (-3))"
+    assert text(math.inf) == "(x + (1.0f / 0.0f))" and text(-math.inf, "float64") == "(x + (-1.0 / 0.0))"
+    assert c_text({"Out": X > 0.5}, {"X": "x"}, {"X": np.dtype("int64")})[1]["Out"] == "(x > 0x1.0000000000000p-1)"
+    for number, wanted in ((7, "7"), (-(2**63), "(-9223372036854775808ull)"), (0.1, "0x1.999999999999ap-4")):
+        assert c_text({"Out": formula.number(number)}, {}, {})[1]["Out"] == wanted
+
+
+def test_c_has_a_statement_for_what_is_used_more_than_once():
+    t = tanh(X * 0.5)
+    outputs = {"Out": t * Y, "dX": (1 - t * t) * (Y > 0)}
+    statements, texts, type = c_text(outputs, {"X": "v0", "Y": "v1"}, dict.fromkeys("XY", np.dtype("float32")))
+    assert statements == ["const T s0 = tanh((v0 * 0x1.0000000000000p-1f));"] and type == np.float32
+    assert texts == {"Out": "(s0 * v1)", "dX": "((1.0f - (s0 * s0)) * T((v1 > 0.0f)))"}
 
 
 # An update rule: several outputs, written over the state, in one program
