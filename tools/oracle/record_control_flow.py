@@ -1,0 +1,71 @@
+"""Record what the real Paddle builds and computes for every case of tests/oracle_cases_control_flow.py.
+
+    PYTHONHASHSEED=0 CPU_NUM=1 OMP_NUM_THREADS=1 ORACLE/bin/python tools/oracle/record_control_flow.py [CASE ...]
+
+Writes tests/fixtures/models/control_flow.tar.xz.  Some of the real Paddle's gradients are wrong, so finite
+differences of its own forward pass are recorded beside them, and the programs as it serializes them.  Cases that are named are only run, and it is printed which of
+their gradients differ.
+"""
+
+import multiprocessing
+import os
+import sys
+
+import numpy as np
+import paddle.fluid as fluid
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+sys.path.insert(0, os.path.join(ROOT, "tools", "oracle"))
+import oracle_cases_control_flow  # noqa: E402, F401
+from oracle_control_flow import CASES, finite_differences, run_case, save  # noqa: E402
+from record_models import described  # noqa: E402
+
+
+def record(name, send):
+    structure, arrays, run = run_case(fluid, CASES[name])
+    if CASES[name].grad:
+        arrays.update(finite_differences(fluid, CASES[name]))
+    structure["wrong"] = wrong_gradients(arrays)
+    send.send((structure, arrays, described(run.main), described(run.startup)))
+
+
+def isolated(name):
+    """``record`` in a process of its own: a case can kill the real Paddle."""
+    receive, send = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.Process(target=record, args=(name, send))
+    process.start()
+    send.close()
+    try:
+        return receive.recv()
+    finally:
+        process.join()
+
+
+def wrong_gradients(arrays):
+    """Those that differ from finite differences, or that do not exist though they are not zero."""
+    found = []
+    for key, expected in arrays.items():
+        if key.startswith("true:"):
+            got = arrays.get(key.replace("true:", "grad:"))
+            if got is None and np.any(expected):
+                found.append(key[5:] + " is not computed")
+            elif got is not None and not np.allclose(
+                got, expected, rtol=1e-3, atol=1e-4 * (1 + np.abs(expected).max())
+            ):
+                found.append(key[5:])
+    return found
+
+
+def main():
+    entries = {}
+    for name in sys.argv[1:] or CASES:
+        structure, arrays, main, startup = isolated(name)
+        entries.update({name: (structure, arrays), name + "/main": main, name + "/startup": startup})
+        print("%-40s %s %s" % (name, structure["wrong"], structure["failures"] or ""), flush=True)
+    if not sys.argv[1:]:
+        save("control_flow", entries)
+
+
+if __name__ == "__main__":
+    main()
