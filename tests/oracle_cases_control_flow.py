@@ -93,7 +93,7 @@ def _(t):
     return t.layers.cond(p, lambda: (x * 2.0, n + 1), lambda: (x * 3.0, n * 2))
 
 
-@case("cond_without_else")
+@case("cond_without_else", stops=True)
 def _(t):
     """What a branch assigns to a variable around it is changed only where the branch ran."""
     x, p, total = t.x(2, 3), t.feed("p", [True], [False]), t.constant(7.0, [2, 3])
@@ -105,7 +105,7 @@ def _(t):
     return total
 
 
-@case("cond_without_then")
+@case("cond_without_then", stops=True)
 def _(t):
     x, p, total = t.x(2, 3), t.feed("p", [True], [False]), t.constant(7.0, [2, 3])
 
@@ -113,6 +113,19 @@ def _(t):
         t.layers.assign(x * 2.0, total)
 
     t.layers.cond(p, None, no)
+    return total
+
+
+@case("cond_assigns_a_constant")
+def _(t):
+    """A branch overwrites a variable that was a constant, and is differentiated all the same."""
+    x, p, total = t.x(2, 3), t.feed("p", [True], [False]), t.constant(7.0, [2, 3])
+    total.stop_gradient = False
+
+    def yes():
+        t.layers.assign(x * 2.0, total)
+
+    t.layers.cond(p, yes)
     return total
 
 
@@ -150,7 +163,7 @@ def _(t):
     return t.layers.cond(q, lambda: t.layers.mul(h, w), lambda: t.layers.mul(t.layers.mul(h, w), w))
 
 
-@case("cond_stop_gradient")
+@case("cond_stop_gradient", stops=True)
 def _(t):
     """One branch's result has no gradient."""
     x, p = t.x(2, 3), t.feed("p", [True], [False])

@@ -5,7 +5,7 @@ Runs under Python 3.7 with the real Paddle (tools/oracle/record_control_flow.py)
 (test_control_flow.py), so only NumPy is imported and only Fluid 1.8's own names are used.
 """
 
-import functools
+import itertools
 import json
 
 import numpy as np
@@ -41,21 +41,23 @@ UNORDERED = {
     ("while_grad", "Out"),
     ("while_grad", "Out@GRAD"),
 }
-UNORDERED_ATTRS = {"original_output_grad", "skip_eager_deletion_vars"}
 
 
 class Case:
-    def __init__(self, name, build, grad):
-        self.name, self.build, self.grad = name, build, grad
+    def __init__(self, name, build, grad, stops):
+        self.name, self.build, self.grad, self.stops = name, build, grad, stops
 
 
-def case(name, grad=True):
-    """Declare a case: a function that takes a ``Builder`` and returns its output Variable or Variables."""
+def case(name, grad=True, stops=False):
+    """Declare a case: a function that takes a ``Builder`` and returns its output Variable or Variables.
+
+    ``grad`` says whether to differentiate, ``stops`` that ``stop_gradient`` makes gradients other than the function's.
+    """
 
     def declare(build):
         if name in CASES:
             raise ValueError("two cases are named " + name)
-        CASES[name] = Case(name, build, grad)
+        CASES[name] = Case(name, build, grad, stops)
         return build
 
     return declare
@@ -88,6 +90,12 @@ class Builder:
 
     def feeds(self, step):
         return {name: values[min(step, len(values) - 1)] for name, values in self.values.items()}
+
+    def all_feeds(self):
+        """``feed:STEP:NAME``, for a run without a Builder."""
+        return {
+            "feed:%d:%s" % (step, name): value for step in range(self.count) for name, value in self.feeds(step).items()
+        }
 
     def randn(self, *shape):
         # All floats are such that single precision holds them.
@@ -147,8 +155,9 @@ def dump_op(op):
                 dumped[side][slot] = sorted(names)
     for name in op.attr_names:
         if name == "sub_block":
-            dumped["attrs"][name] = op._block_attr_id(name)
-        elif name in UNORDERED_ATTRS:
+            value = op.attr(name)
+            dumped["attrs"][name] = value if isinstance(value, int) else op._block_attr_id(name)
+        elif name == "original_output_grad":
             dumped["attrs"][name] = sorted(op.attr(name))
     return dumped
 
@@ -159,10 +168,21 @@ def dump_blocks(program):
             "parent": block.parent_idx,
             "forward": block.forward_block_idx,
             "vars": {v.name: dump_var(v) for v in block.vars.values()},
-            "ops": [dump_op(op) for op in block.ops],
+            "ops": in_order(block),
         }
         for block in program.blocks
     ]
+
+
+def in_order(block):
+    """Its operators, sorted where the real Paddle follows a set: gradients of a block's results, and sums of parts."""
+    ops, start = [], True
+    for kind, group in itertools.groupby(map(dump_op, block.ops), lambda op: op["type"]):
+        unordered = kind == "sum" or (kind == "assign" and start and block.forward_block_idx >= 0)
+        group = list(group)
+        ops += sorted(group, key=lambda op: op["outputs"]["Out"]) if unordered else group
+        start = False
+    return ops
 
 
 class Run:
@@ -182,10 +202,8 @@ class Run:
         self.exe.run(self.startup, scope=self.scope)
         set_parameters(self.main, self.scope, self.place, case.name)
 
-    def step(self, step, fetches, **changed):
-        return self.exe.run(
-            self.main, feed=dict(self.builder.feeds(step), **changed), fetch_list=fetches, scope=self.scope
-        )
+    def step(self, step, fetches):
+        return self.exe.run(self.main, feed=self.builder.feeds(step), fetch_list=fetches, scope=self.scope)
 
     def differentiated(self):
         """Names of what gradients are wanted by: float feeds and parameters."""
@@ -200,13 +218,15 @@ def is_float(var):
 def run_case(fluid, case, backward=True):
     """Returns the case's structure, its arrays, and the ``Run`` with the gradients, if there are any.
 
-    The structure is JSON: all blocks, how many operators each of the forward ones has without gradients, the startup
-    program's operators, the outputs' names and, for each step whose gradients fail, the exception's class.  The arrays are
-    ``out:STEP:NAME``, ``grad:STEP:NAME`` and ``state:NAME`` (persistables that changed in the course of the steps).
+    The structure is JSON: all blocks, how many operators each has without gradients, the startup program's operators,
+    the outputs' names and, for each step whose gradients fail, the exception's class.  There are the arrays
+    ``feed:STEP:NAME``, ``out:STEP:NAME``, ``grad:STEP:NAME``, ``param:NAME`` (persistables before) and ``state:NAME``
+    (those that changed).
     """
-    arrays, failures = {}, {}
-    run = Run(fluid, case)
+    failures, run = {}, Run(fluid, case)
     before = persistables(run.main, run.scope)
+    arrays = {"param:" + name: value for name, value in before.items()}
+    arrays.update(run.builder.all_feeds())
     for step in range(run.builder.count):
         for var, value in zip(run.outputs, run.step(step, run.outputs)):  # noqa: B905
             arrays["out:%d:%s" % (step, var.name)] = np.asarray(value)
@@ -224,7 +244,7 @@ def run_case(fluid, case, backward=True):
                 failures[step] = type(error).__name__
                 continue
             for name, value in zip(names, values):  # noqa: B905
-                # A gradient that was not computed is fetched as None.
+                # What no block computed is fetched as None.
                 if value is not None:
                     arrays["grad:%d:%s" % (step, name)] = np.asarray(value)
     structure = {
@@ -239,37 +259,48 @@ def run_case(fluid, case, backward=True):
     return structure, arrays, run
 
 
-def finite_differences(fluid, case, epsilon=1e-5):
+def finite_differences(fluid, case):
     """``true:STEP:NAME``: what the gradients of ``run_case`` would have to be, in float64 by central differences."""
     run, found = Run(fluid, case, dtype="float64"), {}
-
-    def loss(step, **changed):
-        values = run.step(step, run.outputs, **changed)
-        return sum(np.sum(np.square(value)) for var, value in zip(run.outputs, values) if is_float(var))  # noqa: B905
-
-    def with_parameter(step, tensor, value):
-        before = np.array(tensor)
-        tensor.set(value, run.place)
-        result = loss(step)
-        tensor.set(before, run.place)
-        return result
-
     for step in range(run.builder.count):
+        feeds = run.builder.feeds(step)
+
+        def loss():
+            values = run.exe.run(run.main, feed=feeds, fetch_list=run.outputs, scope=run.scope)  # noqa: B023
+            return sum(np.sum(np.square(value)) for var, value in zip(run.outputs, values) if is_float(var))  # noqa: B905
+
         for name in run.differentiated():
-            if name in run.builder.values:
-                value = run.builder.feeds(step)[name]
-                evaluate = functools.partial(lambda step, name, value: loss(step, **{name: value}), step, name)
-            else:
-                tensor = run.scope.find_var(name).get_tensor()
-                value = np.array(tensor)
-                evaluate = functools.partial(with_parameter, step, tensor)
-            slope = np.zeros_like(value)
-            for place in np.ndindex(*value.shape):
-                nudge = np.zeros_like(value)
-                nudge[place] = epsilon
-                slope[place] = (evaluate(value + nudge) - evaluate(value - nudge)) / (2 * epsilon)
-            found["true:%d:%s" % (step, name)] = slope.astype("float32")
+            tensor = Fed(feeds, name) if name in feeds else run.scope.find_var(name).get_tensor()
+            found["true:%d:%s" % (step, name)] = central_differences(tensor, loss, run.place).astype("float32")
     return found
+
+
+class Fed:
+    """A feed, as if it were a tensor of the scope."""
+
+    def __init__(self, feeds, name):
+        self.feeds, self.name = feeds, name
+
+    def __array__(self, *dtype):
+        return np.array(self.feeds[self.name], *dtype)
+
+    def set(self, value, place):
+        self.feeds[self.name] = value
+
+
+def central_differences(tensor, loss, place, epsilon=1e-5):
+    """The slope of the function ``loss`` by each element of a tensor, which is afterwards as before."""
+    before = np.array(tensor)
+    slope = np.zeros_like(before)
+    for index in np.ndindex(*before.shape):
+        nudge = np.zeros_like(before)
+        nudge[index] = epsilon
+        tensor.set(before + nudge, place)
+        above = loss()
+        tensor.set(before - nudge, place)
+        slope[index] = (above - loss()) / (2 * epsilon)
+    tensor.set(before, place)
+    return slope
 
 
 def save(name, entries):

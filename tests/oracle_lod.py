@@ -11,8 +11,8 @@ import numpy as np
 import oracle_cases  # noqa: F401
 import oracle_cases_extra  # noqa: F401
 import oracle_cases_operators  # noqa: F401
-from oracle_harness import Builder, Case, set_parameters
 from oracle_harness import CASES as LAYERS
+from oracle_harness import Builder, Case, set_parameters
 
 CASES = dict(LAYERS)
 

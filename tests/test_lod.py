@@ -1,4 +1,4 @@
-"""Levels of detail (LoD): outputs have those that the real Paddle gives them, and feeds, fetches and files keep them."""
+"""Levels of detail (LoD): outputs have those that the real Paddle gives them; feeds, fetches and files keep them."""
 
 import types
 

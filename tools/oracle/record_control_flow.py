@@ -2,9 +2,9 @@
 
     PYTHONHASHSEED=0 CPU_NUM=1 OMP_NUM_THREADS=1 ORACLE/bin/python tools/oracle/record_control_flow.py [CASE ...]
 
-Writes tests/fixtures/models/control_flow.tar.xz.  Some of the real Paddle's gradients are wrong, so finite
-differences of its own forward pass are recorded beside them, and the programs as it serializes them.  Cases that are named are only run, and it is printed which of
-their gradients differ.
+Writes tests/fixtures/models/control_flow.tar.xz, and to control_flow_errors.json which mistakes are errors.  Some of
+the real Paddle's gradients are wrong or missing: finite differences of its own forward pass are recorded instead.  The
+programs are recorded as it serializes them, too.  Cases that are named are only run, and their wrong gradients printed.
 """
 
 import multiprocessing
@@ -19,18 +19,28 @@ sys.path.insert(0, os.path.join(ROOT, "tests"))
 sys.path.insert(0, os.path.join(ROOT, "tools", "oracle"))
 import oracle_cases_control_flow  # noqa: E402, F401
 from oracle_control_flow import CASES, finite_differences, run_case, save  # noqa: E402
+from oracle_control_flow_errors import ERRORS, outcome  # noqa: E402
+from oracle_harness import save_json  # noqa: E402
 from record_models import described  # noqa: E402
 
 
 def record(name, send):
     structure, arrays, run = run_case(fluid, CASES[name])
-    if CASES[name].grad:
+    if CASES[name].grad and not CASES[name].stops:
         arrays.update(finite_differences(fluid, CASES[name]))
     structure["wrong"] = wrong_gradients(arrays)
+    for key in structure["wrong"]:
+        # Some of these are memory that nothing was written to.
+        arrays.pop("grad:" + key, None)
     send.send((structure, arrays, described(run.main), described(run.startup)))
 
 
-def isolated(name):
+def record_error(name, send):
+    error, phase = outcome(fluid, name)
+    send.send({"type": error and type(error).__name__, "phase": phase})
+
+
+def isolated(record, name):
     """``record`` in a process of its own: a case can kill the real Paddle."""
     receive, send = multiprocessing.Pipe(duplex=False)
     process = multiprocessing.Process(target=record, args=(name, send))
@@ -48,11 +58,8 @@ def wrong_gradients(arrays):
     for key, expected in arrays.items():
         if key.startswith("true:"):
             got = arrays.get(key.replace("true:", "grad:"))
-            if got is None and np.any(expected):
-                found.append(key[5:] + " is not computed")
-            elif got is not None and not np.allclose(
-                got, expected, rtol=1e-3, atol=1e-4 * (1 + np.abs(expected).max())
-            ):
+            tolerance = 1e-4 * (1 + np.abs(expected).max())
+            if np.any(expected) if got is None else not np.allclose(got, expected, rtol=1e-3, atol=tolerance):
                 found.append(key[5:])
     return found
 
@@ -60,11 +67,12 @@ def wrong_gradients(arrays):
 def main():
     entries = {}
     for name in sys.argv[1:] or CASES:
-        structure, arrays, main, startup = isolated(name)
+        structure, arrays, main, startup = isolated(record, name)
         entries.update({name: (structure, arrays), name + "/main": main, name + "/startup": startup})
         print("%-40s %s %s" % (name, structure["wrong"], structure["failures"] or ""), flush=True)
     if not sys.argv[1:]:
         save("control_flow", entries)
+        save_json("control_flow_errors", {name: isolated(record_error, name) for name in ERRORS})
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     CPU_NUM=1 OMP_NUM_THREADS=1 ORACLE/bin/python tools/oracle/record_lod.py
 
-Writes tests/fixtures/lod.json: of each case of tests/oracle_lod.py and each variant of what is fed, its outputs' ``lod_level``,
-the feed whose LoD they have, and their rows.  What the real Paddle cannot run with sequences is left out.
+Writes tests/fixtures/lod.json: of each case of tests/oracle_lod.py and each variant of what is fed, the outputs'
+``lod_level``, the feed whose LoD they have, and their rows.  What the real Paddle cannot run so is left out.
 """
 
 import os
