@@ -44,20 +44,21 @@ UNORDERED = {
 
 
 class Case:
-    def __init__(self, name, build, grad, stops):
-        self.name, self.build, self.grad, self.stops = name, build, grad, stops
+    def __init__(self, name, build, grad, stops, fixture):
+        self.name, self.build, self.grad, self.stops, self.fixture = name, build, grad, stops, fixture
 
 
-def case(name, grad=True, stops=False):
+def case(name, grad=True, stops=False, fixture="control_flow"):
     """Declare a case: a function that takes a ``Builder`` and returns its output Variable or Variables.
 
-    ``grad`` says whether to differentiate, ``stops`` that ``stop_gradient`` makes gradients other than the function's.
+    ``grad`` says whether to differentiate, ``stops`` that ``stop_gradient`` makes gradients other than the function's,
+    ``fixture`` where the result is kept.
     """
 
     def declare(build):
         if name in CASES:
             raise ValueError("two cases are named " + name)
-        CASES[name] = Case(name, build, grad, stops)
+        CASES[name] = Case(name, build, grad, stops, fixture)
         return build
 
     return declare

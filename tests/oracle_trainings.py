@@ -1,4 +1,4 @@
-"""Small networks with blocks inside blocks, or with learning rates that branch, trained for some steps.
+"""Small networks that branch, loop or choose rows, or whose learning rates branch, trained for some steps.
 
 Runs under Python 3.7 with the real Paddle (tools/oracle/record_trainings.py) and on fluidlite (test_trainings.py), so
 only NumPy is imported and only Fluid 1.8's own names are used.
@@ -205,6 +205,67 @@ def _(t):
 
     h = t.layers.cond(p, yes, lambda: t.layers.fc(x, 3))
     return t.layers.mean(t.layers.square(h - 0.5)), h
+
+
+# Rows whose number depends on values
+
+
+MASKS = [
+    [True, False, True, True, False, True],
+    [False, False, True, False, False, False],
+    [True] * 6,
+    [False, True, True, False, False, False],
+    [True, False, False, False, True, True],
+    [False, True, True, True, True, True],
+]
+
+
+@training("masked_rows", adam)
+def _(t):
+    """The loss is over the rows that a mask tells, as many as there are."""
+    x, y, m = t.feed("x", *batches(t)), t.feed("y", *batches(t, 6, 1)), t.feed("m", *MASKS)
+    rows = t.layers.where(m)
+    hidden = t.layers.fc(t.layers.gather_nd(x, rows), 5, act="tanh")
+    prediction = t.layers.fc(hidden, 1)
+    return t.layers.mean(t.layers.square_error_cost(prediction, t.layers.gather(y, rows))), prediction
+
+
+@training("masked_rows_or_none", momentum)
+def _(t):
+    """In one step there is no row."""
+    x, m, w = t.feed("x", *batches(t)), t.feed("m", *(MASKS[:2] + [[False] * 6] + MASKS[3:])), t.parameter("w", 4, 3)
+    hidden = t.layers.fc(x, 4, act="tanh")
+    rows = t.layers.tanh(t.layers.matmul(t.layers.gather_nd(hidden, t.layers.where(m)), w))
+    return t.layers.reduce_sum(t.layers.square(rows)) * 0.1, hidden
+
+
+@training("worst_rows", sgd)
+def _(t):
+    """The rows that are learned from are those whose loss is above the mean."""
+    x, label = t.feed("x", *batches(t)), t.feed("label", [[0], [1], [2], [0], [1], [2]])
+    prediction = t.layers.fc(t.layers.fc(x, 5, act="tanh"), 3, act="softmax")
+    losses = t.layers.cross_entropy(prediction, label)
+    worst = t.layers.where(t.layers.greater_than(losses, t.layers.mean(losses)))
+    return t.layers.reduce_mean(t.layers.gather_nd(losses, worst)), prediction
+
+
+@training("unique_rows", adam)
+def _(t):
+    """Rows of a table are transformed once each, however often they are asked for."""
+    asked = ["233153", "777777", "654321", "001122", "333334", "707070"]
+    table, n = t.parameter("table", 8, 4), t.feed("n", *[list(map(int, digits)) for digits in asked])
+    rows, index = t.layers.unique(n)
+    hidden = t.layers.gather(t.layers.fc(t.layers.gather(table, rows), 3, act="tanh"), index, overwrite=False)
+    return t.layers.mean(t.layers.square(hidden - 0.5)), hidden
+
+
+@training("rows_to_a_length", momentum)
+def _(t):
+    """As many rows as a variable says, and a shape that is computed from it."""
+    x, n = t.feed("x", *batches(t)), t.layers.cast(t.feed("n", [3], [1], [6], [2], [4], [5]), "int32")
+    rows = t.layers.gather(x, t.layers.range(0, n, 1, "int32"))
+    hidden = t.layers.reshape(t.layers.fc(rows, 4, act="tanh"), [n, 2, 2])
+    return t.layers.mean(t.layers.square(t.layers.reduce_sum(hidden, dim=1) - 0.5)), hidden
 
 
 # Loops that carry their state; the real Paddle's gradients are wrong

@@ -26,9 +26,11 @@ from record_models import described, without_paths  # noqa: E402
 def inference_model(model):
     """Its files, the names of its feeds, and what it predicts for the feeds of each step."""
     folder, arrays = tempfile.mkdtemp(), {}
-    block = model.main.global_block()
-    wanted = [name for name in model.builder.values if any(name in op.input_arg_names for op in block.ops)]
-    wanted = [name for name in wanted if name != "label"]
+    read = {model.prediction.name}
+    for op in reversed(model.forward.global_block().ops):
+        if read.intersection(op.output_arg_names):
+            read.update(op.input_arg_names)
+    wanted = [name for name in model.builder.values if name in read]
     try:
         with fluid.scope_guard(model.scope), fluid.unique_name.guard():
             fluid.io.save_inference_model(
