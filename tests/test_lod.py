@@ -1,0 +1,151 @@
+"""Levels of detail (LoD): outputs have those that the real Paddle gives them; feeds, fetches and files keep them."""
+
+import types
+
+import numpy as np
+import pytest
+from oracle_harness import load_json
+from oracle_lod import CASES, run_lod
+
+import fluidlite.fluid as fluid
+
+RECORDED = load_json("lod")
+PLACE = fluid.CPUPlace()
+
+
+@pytest.mark.parametrize("name, variant", [(name, variant) for name, found in RECORDED.items() for variant in found])
+def test_outputs_have_the_level_of_detail_that_paddle_gives_them(name, variant):
+    try:
+        found = run_lod(fluid, CASES[name], variant)
+    except AttributeError as error:
+        if CASES[name].extra and isinstance(getattr(error, "obj", None), types.ModuleType):
+            pytest.skip(str(error))
+        raise
+    assert found == RECORDED[name][variant]
+
+
+def sequences():
+    return fluid.create_lod_tensor(np.arange(10, dtype="float32").reshape(5, 2), [[2, 3]], PLACE)
+
+
+def test_a_fetch_as_numpy_array_refuses_sequences(exe):
+    x = fluid.data("x", [None, 2], lod_level=1)
+    doubled, total = x * 2.0, fluid.layers.reduce_sum(x)
+    with pytest.raises(RuntimeError, match="LoD"):
+        exe.run(feed={"x": sequences()}, fetch_list=[doubled])
+    [value] = exe.run(feed={"x": sequences()}, fetch_list=[total])
+    assert value == 45
+    values = exe.run(feed={"x": sequences()}, fetch_list=[doubled, total], return_numpy=False)
+    assert [value.lod() for value in values] == [[[0, 2, 5]], []]
+
+
+def test_a_fed_array_has_no_sequences_and_a_list_is_refused(exe):
+    x = fluid.data("x", [None, 2], lod_level=1)
+    [value] = exe.run(feed={"x": np.ones((2, 2), "float32")}, fetch_list=[x * 2.0], return_numpy=False)
+    assert value.lod() == []
+    with pytest.raises(RuntimeError, match="LoD"):
+        exe.run(feed={"x": [[1.0, 2.0]]}, fetch_list=[x * 2.0], return_numpy=False)
+
+
+def test_gradients_have_the_level_of_detail_of_what_they_are_gradients_of(exe):
+    x = fluid.data("x", [None, 2], lod_level=1)
+    x.stop_gradient = False
+    hidden = fluid.layers.fc(x, 3, act="tanh")
+    fluid.backward.append_backward(fluid.layers.mean(hidden))
+    exe.run(fluid.default_startup_program())
+    names = ["x@GRAD", hidden.name + "@GRAD", "fc_0.w_0@GRAD"]
+    values = exe.run(feed={"x": sequences()}, fetch_list=names, return_numpy=False)
+    assert [value.lod() for value in values] == [[[0, 2, 5]], [[0, 2, 5]], []]
+
+
+@pytest.mark.parametrize("filename", [None, "all"])
+def test_a_saved_variable_keeps_its_level_of_detail(exe, tmp_path, filename):
+    x = fluid.data("x", [None, 2], lod_level=1)
+    kept = (
+        fluid.default_main_program()
+        .global_block()
+        .create_var(name="kept", shape=[-1, 2], dtype="float32", persistable=True, lod_level=1)
+    )
+    fluid.layers.assign(x * 2.0, kept)
+    exe.run(feed={"x": sequences()})
+    fluid.io.save_persistables(exe, str(tmp_path), filename=filename)
+    with fluid.scope_guard(fluid.Scope()):
+        fluid.io.load_persistables(exe, str(tmp_path), filename=filename)
+        tensor = fluid.global_scope().find_var("kept").get_tensor()
+        assert tensor.lod() == [[0, 2, 5]]
+        np.testing.assert_array_equal(np.array(tensor), 2 * np.arange(10).reshape(5, 2))
+
+
+# What the real Paddle makes of data and lengths: shape, dtype and LoD, or the class of its exception.
+CREATED = {
+    "lists of numbers": ([[1, 2], [3, 4, 5]], [[2, 3]], ((5, 1), "int64", [[0, 2, 5]])),
+    "lists of fractions": ([[1.5, 2.5], [3.5]], [[2, 1]], ((3, 1), "float64", [[0, 2, 3]])),
+    "lists of rows": ([[[1], [2]], [[3], [4], [5]]], [[2, 3]], ((5, 1, 1), "int64", [[0, 2, 5]])),
+    "lists of other lengths": ([[1, 2], [3, 4, 5]], [[3, 2]], AssertionError),
+    "numbers": ([1.0, 2.0], [[1, 1]], TypeError),
+    "an array": (np.ones((5, 2), "float32"), [[2, 3]], ((5, 2), "float32", [[0, 2, 5]])),
+    "two levels": (np.ones((5, 1), "int64"), [[2, 1], [2, 0, 3]], ((5, 1), "int64", [[0, 2, 3], [0, 2, 2, 5]])),
+    "no level": (np.ones((5, 1), "int64"), [], ((5, 1), "int64", [])),
+    "lengths that miss rows": (np.ones((5, 2), "float32"), [[2, 2]], fluid.core.EnforceNotMet),
+    "levels that do not fit": (np.ones((5, 1), "int64"), [[2, 2], [2, 3]], fluid.core.EnforceNotMet),
+    "lengths without a level": (np.ones((5, 1), "int64"), [2, 3], TypeError),
+    "negative lengths": (np.ones((5, 1), "int64"), [[6, -1]], TypeError),
+    "a tuple": ((1, 2), [[1, 1]], TypeError),
+}
+
+
+@pytest.mark.parametrize("data, lengths, expected", CREATED.values(), ids=list(CREATED))
+def test_create_lod_tensor(data, lengths, expected):
+    if isinstance(expected, type):
+        with pytest.raises(expected):
+            fluid.create_lod_tensor(data, lengths, PLACE)
+        return
+    tensor = fluid.create_lod_tensor(data, lengths, PLACE)
+    assert (tuple(tensor.shape()), np.array(tensor).dtype.name, tensor.lod()) == expected
+
+
+@pytest.mark.parametrize("lod", [[[0, 2, 4]], [[1, 2, 5]], [[0, 3, 2, 5]], [[0, 1, 3], [0, 2, 5]]])
+def test_offsets_that_do_not_fit_the_rows(lod):
+    tensor = fluid.LoDTensor()
+    tensor.set(np.ones((5, 2), "float32"), PLACE)
+    with pytest.raises(fluid.core.EnforceNotMet):
+        tensor.set_lod(lod)
+    assert tensor.lod() == []
+
+
+def test_a_tensor_keeps_offsets_that_other_rows_made_wrong():
+    tensor = sequences()
+    tensor.set(np.ones((4, 2), "float32"), PLACE)
+    assert tensor.lod() == [[0, 2, 5]] and not tensor.has_valid_recursive_sequence_lengths()
+
+
+# Samples of one or two variables, and what the real Paddle's DataFeeder makes of them.
+FED = {
+    "lists": (1, [([1, 2],), ([3],)], ([[1], [2], [3]], [[0, 2, 3]])),
+    "rows": (1, [([[1], [2]],), ([[3]],)], ([[1], [2], [3]], [[0, 2, 3]])),
+    "arrays": (1, [(np.array([1, 2]),), (np.array([3]),)], ([[1], [2], [3]], [[0, 2, 3]])),
+    "an empty one": (1, [([],), ([3],)], ([[3]], [[0, 0, 1]])),
+    "lists of lists": (2, [([[1, 2], [3]],), ([[4]],)], ([[1], [2], [3], [4]], [[0, 2, 3], [0, 2, 3, 4]])),
+    "numbers": (1, [(1,), (2,)], TypeError),
+}
+
+
+@pytest.mark.parametrize("levels, samples, expected", FED.values(), ids=list(FED))
+def test_a_data_feeder_makes_sequences(levels, samples, expected):
+    x = fluid.layers.data("x", [1], dtype="int64", lod_level=levels)
+    feeder = fluid.DataFeeder([x], PLACE)
+    if isinstance(expected, type):
+        with pytest.raises(expected):
+            feeder.feed(samples)
+        return
+    tensor = feeder.feed(samples)["x"]
+    assert (np.array(tensor).tolist(), tensor.lod()) == expected
+
+
+def test_a_data_feeder_makes_lod_tensors_of_all(exe):
+    x, y = fluid.layers.data("x", [1], dtype="int64"), fluid.layers.data("y", [1], dtype="int64", lod_level=1)
+    fed = fluid.DataFeeder([x, y], PLACE).feed([(7, [1, 2]), (8, [3])])
+    assert {name: type(tensor) for name, tensor in fed.items()} == {"x": fluid.LoDTensor, "y": fluid.LoDTensor}
+    assert fed["x"].lod() == [] and fed["y"].lod() == [[0, 2, 3]]
+    values = exe.run(feed=fed, fetch_list=[x + 0, y + 0], return_numpy=False)
+    assert [value.lod() for value in values] == [[], [[0, 2, 3]]]
