@@ -97,6 +97,7 @@ class OperatorDef:
         formula=None,
         broadcasts=None,
         flops=None,
+        region=None,
     ):
         self.type = type
         self.inputs = inputs
@@ -131,6 +132,7 @@ class OperatorDef:
         self.formula = formula
         self.broadcasts = broadcasts
         self.flops = flops or (one_for_each if elementwise else none)
+        self.region = region
         self.forms = {}
         self.make_gradient = None
         self.gradient_of = None
@@ -207,7 +209,7 @@ class OperatorDef:
     @property
     def is_left_out(self):
         """Whether plans leave the operator out: it has no kernel, for it says what a plan does by itself."""
-        return self.kernel is None and self.make_stages is None
+        return self.kernel is None and self.make_stages is None and self.region is None
 
     def all_attrs(self):
         """Every attribute of Paddle's operator with its default."""
@@ -321,9 +323,9 @@ def operator(type, inputs="", outputs="", **traits):
         choices: attribute name -> the values of it that are supported, the default first.  An attribute of later
             versions of Paddle that is not among `attrs` is refused if it has another value.
         infer: `infer(attrs, *input specs) -> output spec, or a tuple of them` (None for an absent input; a list for
-            a `*` slot; None in the place of a spec leaves the variable as it is).  It is called with -1 dimensions
-            while the Program is built, and with all dimensions known when a plan is prepared.  It raises
-            `EnforceNotMet` for inputs that do not fit.
+            a `*` slot; None in the place of a spec, or of a list, leaves the variables as they are).  It is called
+            with -1 dimensions while the Program is built, and with all dimensions known when a plan is prepared.  It
+            raises `EnforceNotMet` for inputs that do not fit.
         bind: the kernel is called once per plan and returns the function to replay.
         inplace: output slot -> input slot whose buffer the output may take over.
         view: output slot -> input slot of which the output is the same memory in another shape.  The kernel is
@@ -359,6 +361,7 @@ def operator(type, inputs="", outputs="", **traits):
         flops: `flops(attrs, shapes)`: the floating point operations it takes, given slot name -> list of shapes.  A
             multiply-add is two of them, a function of one element is one.  Without it, operators take one for each
             element if they are elementwise, and none otherwise.
+        region: a `Region` or `RegionGradient` (`fluidlite.core.regions`): the operator runs a block and has no kernel.
     """
 
     def declare(kernel):
@@ -419,6 +422,7 @@ def infer_specs(definition, attrs, inputs):
     return {
         slot.name: [_without_value(one) for one in spec] if isinstance(spec, list) else [_without_value(spec)]
         for slot, spec in zip(definition.outputs, found, strict=True)
+        if spec is not None or not slot.many
     }
 
 
