@@ -10,6 +10,7 @@ names of its own: the gradient of x is `x@GRAD` inside, whatever it is called ou
 
 from typing import NamedTuple
 
+from . import operators
 from .spec import EMPTY, GRAD
 
 
@@ -34,7 +35,7 @@ class Region(NamedTuple):
     block: str = "sub_block"
 
     def kept(self, inputs, outputs):
-        """The results that are not captured, so that nothing else says that the operator reads their old values."""
+        """The results that the operator does not capture, although it may leave them as they are."""
         captured = inputs.get(self.captures, ())
         return [name for name in outputs.get(self.results, ()) if name not in captured]
 
@@ -79,3 +80,42 @@ class RegionGradient(NamedTuple):
             if gradient != EMPTY:
                 (carried if name in results else added)[name + GRAD] = gradient
         return carried, added
+
+
+def forward_of(gradient_ops, forward_ops):
+    """Which operator each operator of a gradient belongs to.
+
+    Where a variable is overwritten, a gradient needs the value that its own forward operator read or wrote, and the
+    variable's name alone does not say which that was.
+
+    Args:
+        gradient_ops: in their order; those that only add up or copy gradients belong to none.
+        forward_ops: all in their order, as far as they may have gradients.
+    Returns:
+        dict: position of an operator in gradient_ops -> position in forward_ops.
+    """
+    expected = {}
+    for position, op in enumerate(forward_ops):
+        for part in _gradient(op):
+            expected.setdefault(part, []).append(position)
+    found = {}
+    for position, op in enumerate(gradient_ops):
+        # The last of equal operators is the first whose gradient is computed.
+        places = expected.get(_signature(op.type, op.inputs))
+        if places:
+            found[position] = places.pop()
+    return found
+
+
+def _gradient(op):
+    make = operators.find(op.type).make_gradient
+    return [_signature(type, inputs) for type, inputs, _, _ in make(op.inputs, op.outputs, op.attrs)] if make else []
+
+
+def _signature(type, inputs):
+    """What an operator of a gradient is known by: its type, and the forward values that it reads."""
+    region = operators.find(type).region if operators.known(type) else None
+    slots = sorted(inputs) if region is None else [region.of.saves]
+    return type, tuple(
+        (slot, *inputs[slot]) for slot in slots if inputs[slot] and not any(GRAD in name for name in inputs[slot])
+    )

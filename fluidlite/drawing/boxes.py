@@ -193,20 +193,7 @@ class Picture:
 
 def items_of(program):
     """The operators to draw, those of a block inside an operator behind that operator."""
-    found, seen = [], {0}
-    waiting = [iter(program.global_block().ops)]
-    while waiting:
-        op = next(waiting[-1], None)
-        if op is None:
-            waiting.pop()
-            continue
-        if op.type not in _PLUMBING:
-            found.append(Item.of(op))
-        inner = op.attrs.get("sub_block")
-        if isinstance(inner, int) and 0 <= inner < program.num_blocks and inner not in seen:
-            seen.add(inner)
-            waiting.append(iter(program.block(inner).ops))
-    return found
+    return [Item.of(op) for op in program._all_ops() if op.type not in _PLUMBING]
 
 
 def boxed(items, boxes, variables, fetched=(), with_variables=False):

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from ..core import operators
 from ..core.dtypes import numpy_dtype
 from ..core.errors import EnforceNotMet
+from ..core.regions import Region
 from ..core.spec import EMPTY, GRAD
 from . import unique_name
 from .framework import Operator, OpRole, Parameter, Variable, grad_var_name
@@ -45,11 +46,10 @@ def append_backward(loss, parameter_list=None, no_grad_set=None, callbacks=None,
             f"append_backward: the loss must have the shape [1], but {loss.name} has {list(loss.shape)}; "
             "reduce it first, e.g. with fluid.layers.mean"
         )
-    block = loss.block
-    program = block.program
+    program = loss.block.program
     if loss.op is not None:
         loss.op._set_attr(OpRole.attr_name, loss.op.attrs.get(OpRole.attr_name, 0) | OpRole.Loss)
-    tape = _Tape.of_program(block, [loss], no_grad_set, callbacks)
+    tape = _Tape.of_program([loss], no_grad_set, callbacks)
     with program._backward_role_guard():
         tape.append(
             "fill_constant",
@@ -64,7 +64,7 @@ def append_backward(loss, parameter_list=None, no_grad_set=None, callbacks=None,
         )
         grads = tape.run()
     parameters = program.all_parameters() if parameter_list is None else _parameters(program, parameter_list)
-    return [(p, block.var(grads[p.name])) for p in parameters if p.trainable and p.name in grads]
+    return [(p, tape.block.var(grads[p.name])) for p in parameters if p.trainable and p.name in grads]
 
 
 def gradients(targets, inputs, target_gradients=None, no_grad_set=None):
@@ -84,9 +84,8 @@ def gradients(targets, inputs, target_gradients=None, no_grad_set=None):
     targets, inputs, weights = _variables(targets), _variables(inputs), _variables(target_gradients or [])
     if weights and len(weights) != len(targets):
         raise ValueError(f"gradients: {len(weights)} target_gradients for {len(targets)} targets")
-    block = targets[0].block
-    tape = _Tape.of_program(block, targets, no_grad_set, keep=inputs)
-    with block.program._backward_role_guard():
+    tape = _Tape.of_program(targets, no_grad_set, keep=inputs)
+    with targets[0].block.program._backward_role_guard():
         for i, target in enumerate(targets):
             if weights and weights[i] is not None:
                 if weights[i].shape != target.shape:
@@ -99,7 +98,7 @@ def gradients(targets, inputs, target_gradients=None, no_grad_set=None):
                 attrs = {"value": 1.0, "dtype": target.dtype}
                 tape.append("fill_any_like", {"X": [target.name]}, {"Out": [tape.seed(target.name)]}, attrs)
         grads = tape.run()
-    return [block.var(grads[v.name]) if v.name in grads else None for v in inputs]
+    return [tape.block.var(grads[v.name]) if v.name in grads else None for v in inputs]
 
 
 calc_gradient = gradients
@@ -160,14 +159,14 @@ class _Tape:
         targets: names of variables whose gradients are given.
         no_grad: names of variables that get no gradient.
         callbacks: see `append_backward`.
-        inner: whether the pass is a part of another one; it will then write to a block of its own.
+        block: where to append to; None for a pass that is a part of another one and gets a block of its own.
     """
 
-    def __init__(self, forward, targets, no_grad, callbacks, inner=False):
-        self.forward, self.block, self.inner = forward, forward, inner
+    def __init__(self, forward, targets, no_grad, callbacks, block=None):
+        self.forward, self.block, self.inner = forward, block, block is None
         self.no_grad, self.callbacks = no_grad, callbacks
         # Inside of a block the gradient of x is called x@GRAD, whatever is called so around it.
-        self.taken = set() if inner else set(forward.vars)
+        self.taken = set() if self.inner else set(block.vars)
         self.visits, self.targets = _path(forward, targets)
         self.last_write = {name: i for i, op in enumerate(forward.ops) for name in op.output_arg_names}
         self.described = []  # pairs of a visit and the parts of its gradient
@@ -180,8 +179,8 @@ class _Tape:
         self.renamed = Counter()
 
     @classmethod
-    def of_program(cls, block, targets, no_grad_set=None, callbacks=None, keep=()):
-        """The pass that appends to `block` the gradients of targets in it.
+    def of_program(cls, targets, no_grad_set=None, callbacks=None, keep=()):
+        """The pass that appends the gradients of targets to their block, or to one inside of it that is being built.
 
         Args:
             targets: Variables whose gradients are given.
@@ -189,13 +188,16 @@ class _Tape:
             callbacks: see `append_backward`.
             keep: Variables that get a gradient although they have stop_gradient.
         """
+        forward, program = targets[0].block, targets[0].block.program
         keep = {variable.name for variable in keep}
-        no_grad = {v.name for v in block.program.list_vars() if v.stop_gradient} - keep
+        no_grad = {v.name for v in program.list_vars() if v.stop_gradient} - keep
         for item in no_grad_set or ():
             if not isinstance(item, (Variable, str)):
                 raise TypeError(f"no_grad_set must hold Variables or names, got {item!r}")
             no_grad.add(item.name if isinstance(item, Variable) else item)
-        return cls(block, [target.name for target in targets], no_grad, list(callbacks or []))
+        current = program.current_block()
+        block = current if forward in current._blocks_in_sight() else forward
+        return cls(forward, [target.name for target in targets], no_grad, list(callbacks or []), block)
 
     def seed(self, name, given=None):
         """The name of a gradient that the pass starts from: a `given` variable, or one that the caller computes."""
@@ -254,19 +256,21 @@ class _Tape:
     def gradient_of(self, visit):
         """The operators of the gradient of `visit.op`, without what nobody wants; [] if no gradient reaches it."""
         op, definition = visit.op, operators.find(visit.op.type)
-        inputs = op.inputs if definition.region is None else self.with_kept(visit, definition.region)
+        region = _region(definition)
+        if region is not None:
+            self.capture_old_values(visit, region)
         written = [name for slot in definition.outputs if slot.differentiable for name in op.outputs.get(slot.name, ())]
-        read = [name for slot in definition.inputs if slot.differentiable for name in inputs.get(slot.name, ())]
+        read = [name for slot in definition.inputs if slot.differentiable for name in op.inputs.get(slot.name, ())]
         sought = [(name, visit.reads[name]) for name in read if self.wants(name)]
         if not sought or self.known.isdisjoint((name, visit.writes[name]) for name in written):
             return []
         if definition.make_gradient is None:
             raise EnforceNotMet(f"the operator {op.type} has no gradient\n{op.describe()}")
         parts = []
-        for part in definition.make_gradient(inputs, op.outputs, _without_role(op.attrs)):
+        for part in definition.make_gradient(op.inputs, op.outputs, _without_role(op.attrs)):
             part = _Part(*part)
-            if definition.region is not None:
-                part = self.through_block(visit, definition.region, part)
+            if region is not None:
+                part = self.through_block(visit, region, part)
             outs = {slot: [self.kept(name, visit) for name in names] for slot, names in part.outputs.items()}
             outs = {slot: [] if set(names) <= {EMPTY} else names for slot, names in outs.items()}
             if any(outs.values()):
@@ -279,13 +283,12 @@ class _Tape:
         value = _differentiated(name, visit.reads)
         return name if value is None or self.wants(value[0]) else EMPTY
 
-    def with_kept(self, visit, region):
-        """The inputs of an operator that runs a block, with the results of which it may keep the old values."""
-        inputs = dict(visit.op.inputs)
-        kept = [name for name in region.kept(inputs, visit.op.outputs) if self.has_old_value(name, visit)]
-        if kept:
-            inputs[region.captures] = [*inputs.get(region.captures, ()), *kept]
-        return inputs
+    def capture_old_values(self, visit, region):
+        """Let an operator that runs a block capture what it may leave as it is, so that gradients reach that, too."""
+        op = visit.op
+        old = [name for name in region.kept(op.inputs, op.outputs) if self.has_old_value(name, visit)]
+        if old:
+            op.inputs[region.captures] = [*op.inputs.get(region.captures, ()), *old]
 
     def has_old_value(self, name, visit):
         """Whether a result's gradient, which is known, has to reach a value from before the operator as well."""
@@ -299,7 +302,7 @@ class _Tape:
         results = visit.op.outputs[region.results]
         known = [name for name in results if (name, visit.writes[name]) in self.known]
         while True:
-            inside = _Tape(visit.op.attrs[region.block], known, self.no_grad, self.callbacks, inner=True)
+            inside = _Tape(visit.op.attrs[region.block], known, self.no_grad, self.callbacks)
             for name in known:
                 inside.seed(name)
             inside.describe()
@@ -314,8 +317,7 @@ class _Tape:
             inputs[region.results + GRAD] = attrs[names] = [name + GRAD for name in known]
         if region.repeats:
             outputs[region.captures + GRAD] = [
-                name + GRAD if (name, 0) in inside.known or name in known else EMPTY
-                for name in inputs[region.captures]
+                name + GRAD if (name, 0) in inside.known or name in known else EMPTY for name in inputs[region.captures]
             ]
         uncomputed = frozenset(results).difference(known, self.no_grad)
         return part._replace(inputs=inputs, outputs=outputs, attrs=attrs, inside=inside, uncomputed=uncomputed)
@@ -414,6 +416,11 @@ def _without_role(attrs):
     return {name: value for name, value in attrs.items() if name not in (OpRole.attr_name, OpRole.var_attr_name)}
 
 
+def _region(definition):
+    """How an operator runs a block, or None; of gradients there are no gradients."""
+    return definition.region if isinstance(definition.region, Region) else None
+
+
 def _differentiated(name, numbers):
     """The value whose gradient is called `name`, among those that an operator reads or writes, or None."""
     variable = name.removesuffix(GRAD)
@@ -433,7 +440,8 @@ def _path(block, targets):
     written, visits = Counter(), []
     for position, op in enumerate(block.ops):
         definition = operators.find(op.type)
-        kept = () if definition.region is None else op.outputs.get(definition.region.results, ())
+        region = _region(definition)
+        kept = () if region is None else op.outputs.get(region.results, ())
         reads = {name: written[name] for name in (*op.input_arg_names, *kept)}
         differentiable = [slot.name for slot in definition.outputs if slot.differentiable]
         written.update({name for slot in differentiable for name in op.outputs.get(slot, ())})

@@ -828,6 +828,19 @@ class Program:
         for block in self.blocks:
             yield from block.vars.values()
 
+    def _all_ops(self):
+        """Iterate over the Operators; those of the Blocks that an Operator runs follow it."""
+        seen, waiting = {0}, [iter(self.blocks[0].ops)]
+        while waiting:
+            op = next(waiting[-1], None)
+            if op is None:
+                waiting.pop()
+                continue
+            yield op
+            inside = [block for block in op.sub_blocks if block.idx not in seen]
+            seen.update(block.idx for block in inside)
+            waiting += [iter(block.ops) for block in reversed(inside)]
+
     def all_parameters(self):
         """The Parameters of all blocks."""
         return [v for v in self.list_vars() if isinstance(v, Parameter)]
@@ -906,11 +919,7 @@ class Program:
 
     def _drop_unused_blocks(self):
         """Remove the Blocks that no operator runs, and number the others anew."""
-        used, waiting = {0}, [self.blocks[0]]
-        while waiting:
-            inside = [block for op in waiting.pop().ops for block in op.sub_blocks if block.idx not in used]
-            used.update(block.idx for block in inside)
-            waiting += inside
+        used = {0, *(block.idx for op in self._all_ops() for block in op.sub_blocks)}
         number = {old: new for new, old in enumerate(sorted(used))}
         self.blocks = [self.blocks[index] for index in number]
         for block in self.blocks:

@@ -86,7 +86,8 @@ def _write_variable(variable, message):
     if variable.need_check_feed != message.need_check_feed:
         message.need_check_feed = variable.need_check_feed
     field = _CONTENT.get(variable.type)
-    if field is None:
+    undescribed = variable._shape is None and variable._dtype is None
+    if field is None or variable.stored is not None and undescribed:
         return
     content = getattr(message.type, field)
     tensor = content if variable.type == VarType.SELECTED_ROWS else content.tensor

@@ -7,91 +7,57 @@ from ..core.spec import GRAD
 
 _ONCE = Region(repeats=False, condition="Cond", captures="Input", results="Out", saves="Scope")
 _LOOP = Region(repeats=True, condition="Condition", captures="X", results="Out", saves="StepScopes")
-# Which variables of the block live on after it: a hint for Paddle's garbage collector.
+# What Paddle's garbage collector has to leave alone.
 _LIVE_ON = {"skip_eager_deletion_vars": []}
-_STRINGS = {"skip_eager_deletion_vars": "STRINGS", "original_output_grad": "STRINGS", "sub_block": "BLOCK"}
+_TYPES = {"skip_eager_deletion_vars": "STRINGS", "original_output_grad": "STRINGS"}
 
 
-def _gradients(names):
-    return [name + GRAD for name in names]
-
-
-def infer_conditional_block(attrs, conditions, captured):
-    # The shapes of the results are set by the operators in the block.
-    for condition in conditions:
-        _check_condition(condition)
+def infer_region(attrs, conditions, captured):
+    # The shapes of the results are known from the operators in the block.
+    for spec in conditions:
+        if spec.dtype != bool or (spec.size != 1 and -1 not in spec.shape):
+            raise EnforceNotMet(
+                f"the condition must be one truth value, its data type is {spec.dtype} and its shape {list(spec.shape)}"
+            )
+    if attrs["sub_block"] is None:
+        raise EnforceNotMet("its attribute sub_block must be the block that it runs")
     return None, None
-
-
-def infer_while(attrs, condition, captured):
-    _check_condition(condition)
-    return None, None
-
-
-def _check_condition(spec):
-    if spec.dtype != bool or (spec.size != 1 and -1 not in spec.shape):
-        raise EnforceNotMet(
-            f"the condition must be one truth value, its data type is {spec.dtype} and its shape {list(spec.shape)}"
-        )
 
 
 conditional_block = operator(
     "conditional_block",
     inputs="Cond*!, Input*?",
-    outputs="Out*?, Scope!",
-    types=_STRINGS,
+    outputs="Out*, Scope!",
+    attrs={"sub_block": None},
+    types=_TYPES,
     unused=_LIVE_ON,
     fixed={"is_scalar_condition": True},
-    infer=infer_conditional_block,
+    infer=infer_region,
     region=_ONCE,
 )(None)
 
-operator(
-    "conditional_block_grad",
-    inputs="Cond*, Input*, Out*, Out@GRAD*, Scope",
-    outputs="Input@GRAD*",
-    types=_STRINGS,
-    fixed={"is_scalar_condition": True},
-    infer=lambda attrs, conditions, captured, *others: captured,
+conditional_block.gradient(
+    "Cond, Input, Out, Scope",
+    infer=lambda attrs, condition, captured, *others: captured,
     region=RegionGradient(_ONCE),
 )(None)
 
-
-@conditional_block.gradient_program
-def conditional_block_gradient(inputs, outputs, attrs):
-    read = {"Cond": inputs["Cond"], "Input": inputs.get("Input", []), **outputs, "Out@GRAD": _gradients(outputs["Out"])}
-    found = {"Input@GRAD": _gradients(read["Input"])}
-    return [("conditional_block_grad", read, found, {"is_scalar_condition": attrs["is_scalar_condition"]})]
-
-
 while_ = operator(
     "while",
-    inputs="Condition!, X*?",
-    outputs="Out*?, StepScopes!",
-    attrs={"is_test": False},
-    types=_STRINGS,
+    inputs="Condition*!, X*?",
+    outputs="Out*, StepScopes!",
+    attrs={"sub_block": None, "is_test": False},
+    types=_TYPES,
     unused=_LIVE_ON,
-    infer=infer_while,
+    infer=infer_region,
     region=_LOOP,
 )(None)
 
-operator(
-    "while_grad",
-    inputs="X*, Out*, Out@GRAD*, StepScopes",
-    outputs="X@GRAD*",
-    attrs={"is_test": False},
-    types=_STRINGS,
-    unused=_LIVE_ON,
+while_.gradient(
+    "X, Out, StepScopes",
     infer=lambda attrs, captured, *others: captured,
     region=RegionGradient(_LOOP, names="original_output_grad"),
 )(None)
-
-
-@while_.gradient_program
-def while_gradient(inputs, outputs, attrs):
-    read = {"X": inputs.get("X", []), **outputs, "Out@GRAD": _gradients(outputs["Out"])}
-    attrs = {**attrs, "original_output_grad": read["Out@GRAD"]}
-    return [("while_grad", read, {"X@GRAD": _gradients(read["X"])}, attrs)]
 
 
 def infer_select_input(attrs, xs, mask):
@@ -110,13 +76,13 @@ def select_output(ctx, x, mask, outs):
     ctx.xp.copyto(outs[int(mask.reshape(()))], x)
 
 
-@select_input.gradient_program
-def select_input_gradient(inputs, outputs, attrs):
-    return [
-        (
-            "select_output",
-            {"X": _gradients(outputs["Out"]), "Mask": inputs["Mask"]},
-            {"Out": _gradients(inputs["X"])},
-            {},
-        )
-    ]
+def _other_way(type):
+    def make(inputs, outputs, attrs):
+        given, wanted = ([name + GRAD for name in names] for names in (outputs["Out"], inputs["X"]))
+        return [(type, {"X": given, "Mask": inputs["Mask"]}, {"Out": wanted}, {})]
+
+    return make
+
+
+select_input.gradient_program(_other_way("select_output"))
+select_output.gradient_program(_other_way("select_input"))

@@ -193,7 +193,7 @@ def _like(variable, block):
 
 def _selected(mask, if_false, if_true):
     out = _like(if_false, default_main_program().current_block())
-    return append("select_input", {"X": [if_false, if_true], "Mask": mask}, out=out)
+    return append("select_input", {"Mask": mask, "X": [if_false, if_true]}, out=out)
 
 
 class While:

@@ -60,14 +60,24 @@ def assert_same_structure(nest1, nest2, check_types=True):
         ValueError: they are nested in different ways.
         TypeError: only their types or keys differ.
     """
-    if is_sequence(nest1) != is_sequence(nest2) or is_sequence(nest1) and len(nest1) != len(nest2):
+    if not _nested_alike(nest1, nest2):
         raise ValueError(f"{_outline(nest1)} and {_outline(nest2)} are not nested alike")
-    if not is_sequence(nest1):
-        return
-    if check_types and (type(nest1) is not type(nest2) or isinstance(nest1, dict) and set(nest1) != set(nest2)):
+    if check_types and not _same_types(nest1, nest2):
         raise TypeError(f"{_outline(nest1)} and {_outline(nest2)} are of different types, or have different keys")
-    for one, other in zip(_parts(nest1), _parts(nest2), strict=True):
-        assert_same_structure(one, other, check_types)
+
+
+def _nested_alike(one, other):
+    if not is_sequence(one) or not is_sequence(other):
+        return is_sequence(one) == is_sequence(other)
+    return len(one) == len(other) and all(map(_nested_alike, _parts(one), _parts(other)))
+
+
+def _same_types(one, other):
+    if not is_sequence(one):
+        return True
+    if type(one) is not type(other) or isinstance(one, dict) and set(one) != set(other):
+        return False
+    return all(map(_same_types, _parts(one), _parts(other)))
 
 
 def _outline(nest):
@@ -76,5 +86,5 @@ def _outline(nest):
         return "{" + ", ".join(f"{key!r}: {_outline(nest[key])}" for key in sorted(nest)) + "}"
     if is_sequence(nest):
         inside = ", ".join(map(_outline, nest))
-        return f"[{inside}]" if isinstance(nest, list) else f"({inside})"
+        return f"[{inside}]" if isinstance(nest, list) else f"({inside},)"
     return str(getattr(nest, "name", nest))
