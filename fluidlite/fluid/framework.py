@@ -919,6 +919,8 @@ class Program:
 
     def _drop_unused_blocks(self):
         """Remove the Blocks that no operator runs, and number the others anew."""
+        if len(self.blocks) == 1:
+            return
         used = {0, *(block.idx for op in self._all_ops() for block in op.sub_blocks)}
         number = {old: new for new, old in enumerate(sorted(used))}
         self.blocks = [self.blocks[index] for index in number]
