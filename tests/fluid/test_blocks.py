@@ -271,6 +271,7 @@ MISTAKES = {
     "case: pred_fn_pairs must be a list or tuple": lambda p, x: layers.case(3),
     "case: there is no function to choose": lambda p, x: layers.case([]),
     "case: pred_fn_pairs must hold tuples of two": lambda p, x: layers.case([(p, 3)]),
+    "each of pred_fn_pairs must be a Variable, got bool": lambda p, x: layers.case([(True, lambda: x)]),
     "case: default must be callable": lambda p, x: layers.case([(p, lambda: x)], default=3),
     "switch_case: branch_index must be integer or unsigned": lambda p, x: layers.switch_case(x, [lambda: x]),
     "switch_case: branch_fns must be a dict": lambda p, x: layers.switch_case(number(), 3),

@@ -312,6 +312,8 @@ def case(pred_fn_pairs, default=None, name=None):
     if not isinstance(pred_fn_pairs, (list, tuple)):
         raise TypeError(f"case: pred_fn_pairs must be a list or tuple, got {described(pred_fn_pairs)}")
     pairs = [_pair("case", "pred_fn_pairs", pair) for pair in pred_fn_pairs]
+    for pred, _ in pairs:
+        check_variable("case", "the first of each of pred_fn_pairs", pred)
     if default is None and pairs:
         *pairs, (_, default) = pairs
     return _chosen("case", pairs[::-1], default)
