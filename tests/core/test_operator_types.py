@@ -37,8 +37,8 @@ LACKING = {
 }
 
 
-# (operator, slot) that may be empty, although Paddle does not say so: what is copied may be an attribute of the operator,
-# and a block need not read anything of what is around it.
+# (operator, slot) that may be empty, although Paddle does not say so: what is copied may be an attribute of the
+# operator, and a block need not read anything of what is around it.
 MAY_BE_EMPTY = {("assign", "X"), ("conditional_block", "Input"), ("while", "X")}
 
 
@@ -88,8 +88,8 @@ def test_slots_are_paddles(type):
         assert (mark, outs[mark.rstrip("*?")].many) == (mark, "*" in mark)
 
 
-# Paddle counts back what `increment` did, to walk through the steps of a loop from the end.  The gradient of an operator
-# that runs a block depends on that block (see test_control_flow.py).
+# Paddle counts back what `increment` did, to walk through the steps of a loop from the end.  The gradient of an
+# operator that runs a block depends on that block (see test_blocks.py).
 GRADIENTS = [type for type in SHARED if operators.find(type).make_gradient or "grads" in PADDLE[type]]
 GRADIENTS = [type for type in GRADIENTS if type != "increment" and operators.find(type).region is None]
 
