@@ -88,8 +88,6 @@ def like_first(attrs, first, *_):
 class OperatorDef:
     """Everything that fluidlite knows about one operator type: what `operator` was told, each trait by its name."""
 
-    side_effect = False  # plans still ask
-
     def __init__(self, type, inputs, outputs, function, table, infer, formula, groups, gradient_of=None):
         kernel, memory, batch, update, algebra, lod, about = groups.values()
         self.type = type
@@ -108,6 +106,7 @@ class OperatorDef:
         self.random = kernel.random
         self.constant = kernel.constant
         self.shape_only = words(kernel.shape_only)
+        self.region = kernel.region
         self.inplace = memory.inplace
         self.view = memory.view
         self.image = words(memory.image)
@@ -265,7 +264,7 @@ class OperatorDef:
     @property
     def is_left_out(self):
         """Whether plans leave the operator out: it has no kernel, for it says what a plan does by itself."""
-        return self.kernel is None and self.make_stages is None
+        return self.kernel is None and self.make_stages is None and self.region is None
 
     def all_attrs(self):
         """Every attribute of Paddle's operator with its default."""
@@ -517,6 +516,7 @@ def infer_specs(definition, attrs, inputs):
     return {
         slot.name: [_without_value(one) for one in spec] if isinstance(spec, list) else [_without_value(spec)]
         for slot, spec in zip(definition.outputs, found, strict=True)
+        if spec is not None or not slot.many
     }
 
 

@@ -42,12 +42,14 @@ class Kernel(Group):
     random: the operator draws random numbers.
     constant: while a plan is prepared, the kernel may be called to find out small outputs, if the inputs are known.
     shape_only: input slots of which only the shape is used.
+    region: a `Region` or `RegionGradient` (`fluidlite.core.regions`): the operator runs a block and has no kernel.
     """
 
     bind = False
     random = False
     constant = False
     shape_only = ""
+    region = None
 
 
 class Memory(Group):

@@ -192,20 +192,7 @@ class Picture:
 
 def items_of(program):
     """The operators to draw, those of a block inside an operator behind that operator."""
-    found, seen = [], {0}
-    waiting = [iter(program.global_block().ops)]
-    while waiting:
-        op = next(waiting[-1], None)
-        if op is None:
-            waiting.pop()
-            continue
-        if not operators.is_left_out(op.type):  # what feeds and fetches: the picture has ends for that
-            found.append(Item.of(op))
-        inner = op.attrs.get("sub_block")
-        if isinstance(inner, int) and 0 <= inner < program.num_blocks and inner not in seen:
-            seen.add(inner)
-            waiting.append(iter(program.block(inner).ops))
-    return found
+    return [Item.of(op) for op in program._all_ops() if not operators.is_left_out(op.type)]
 
 
 def boxed(items, boxes, variables, fetched=(), with_variables=False):

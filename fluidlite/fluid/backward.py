@@ -3,6 +3,9 @@
 The operators between the inputs and the target are visited in reverse.  Each one's definition says which operators
 compute its gradient (`fluidlite.core.operators`); a variable that is used several times gets several partial gradients,
 which a `sum` operator adds up before the first use of the whole.
+
+The gradient of an operator that runs a block (`fluidlite.core.regions`) runs a block as well, which a reverse pass over
+the first one fills.
 """
 
 from collections import Counter
@@ -11,6 +14,7 @@ from typing import NamedTuple
 from ..core import operators
 from ..core.dtypes import numpy_dtype
 from ..core.errors import EnforceNotMet
+from ..core.regions import Region
 from ..core.spec import EMPTY, GRAD
 from . import unique_name
 from .framework import Operator, OpRole, Parameter, Variable, grad_var_name
@@ -42,16 +46,15 @@ def append_backward(loss, parameter_list=None, no_grad_set=None, callbacks=None,
             f"append_backward: the loss must have the shape [1], but {loss.name} has {list(loss.shape)}; "
             "reduce it first, e.g. with fluid.layers.mean"
         )
-    block = loss.block
-    program = block.program
+    program = loss.block.program
     if loss.op is not None:
         loss.op._set_attr(OpRole.attr_name, loss.op.attrs.get(OpRole.attr_name, 0) | OpRole.Loss)
-    tape = _Tape(block, [loss], no_grad_set, callbacks)
+    tape = _Tape.of_program([loss], no_grad_set, callbacks)
     with program._backward_role_guard():
         tape.append(
             "fill_constant",
             {},
-            {"Out": [tape.seed(loss)]},
+            {"Out": [tape.seed(loss.name)]},
             {
                 "shape": list(loss.shape),
                 "value": 1.0,
@@ -61,7 +64,7 @@ def append_backward(loss, parameter_list=None, no_grad_set=None, callbacks=None,
         )
         grads = tape.run()
     parameters = program.all_parameters() if parameter_list is None else _parameters(program, parameter_list)
-    return [(p, block.var(grads[p.name])) for p in parameters if p.trainable and p.name in grads]
+    return [(p, tape.block.var(grads[p.name])) for p in parameters if p.trainable and p.name in grads]
 
 
 def gradients(targets, inputs, target_gradients=None, no_grad_set=None):
@@ -81,9 +84,8 @@ def gradients(targets, inputs, target_gradients=None, no_grad_set=None):
     targets, inputs, weights = _variables(targets), _variables(inputs), _variables(target_gradients or [])
     if weights and len(weights) != len(targets):
         raise ValueError(f"gradients: {len(weights)} target_gradients for {len(targets)} targets")
-    block = targets[0].block
-    tape = _Tape(block, targets, no_grad_set, keep=inputs)
-    with block.program._backward_role_guard():
+    tape = _Tape.of_program(targets, no_grad_set, keep=inputs)
+    with targets[0].block.program._backward_role_guard():
         for i, target in enumerate(targets):
             if weights and weights[i] is not None:
                 if weights[i].shape != target.shape:
@@ -91,12 +93,12 @@ def gradients(targets, inputs, target_gradients=None, no_grad_set=None):
                         f"gradients: the target {target.name} has the shape {list(target.shape)}, but its target "
                         f"gradient {weights[i].name} has {list(weights[i].shape)}"
                     )
-                tape.seed(target, weights[i].name)
+                tape.seed(target.name, weights[i].name)
             else:
                 attrs = {"value": 1.0, "dtype": target.dtype}
-                tape.append("fill_any_like", {"X": [target.name]}, {"Out": [tape.seed(target)]}, attrs)
+                tape.append("fill_any_like", {"X": [target.name]}, {"Out": [tape.seed(target.name)]}, attrs)
         grads = tape.run()
-    return [block.var(grads[v.name]) if v.name in grads else None for v in inputs]
+    return [tape.block.var(grads[v.name]) if v.name in grads else None for v in inputs]
 
 
 calc_gradient = gradients
@@ -124,7 +126,8 @@ class _Visit(NamedTuple):
     """An operator on the way to the targets, its position in the block, and which values it reads and writes.
 
     A variable that is written several times has several values.  `reads` and `writes` map a variable's name to the
-    number of its value; a value is (name, number).
+    number of its value; a value is (name, number).  An operator that may or may not run a block reads the old values of
+    what it writes, too.
     """
 
     op: Operator
@@ -133,29 +136,40 @@ class _Visit(NamedTuple):
     writes: dict
 
 
+class _Part(NamedTuple):
+    """An operator of a gradient, still with the names that gradients usually have.
+
+    `inside` is the pass that fills the block that it runs, or None; `uncomputed` are the variables whose gradients it
+    names although nobody computes them.
+    """
+
+    type: str
+    inputs: dict
+    outputs: dict
+    attrs: dict
+    inside: "_Tape | None" = None
+    uncomputed: frozenset = frozenset()
+
+
 class _Tape:
     """One reverse pass: the partial gradients that are known so far, and the operators already appended.
 
     Args:
-        block: to append to.
-        targets: Variables whose gradients are given.
-        no_grad_set: Variables or names that get no gradient, besides those with stop_gradient.
+        forward: the block that is differentiated.
+        targets: names of variables whose gradients are given.
+        no_grad: names of variables that get no gradient.
         callbacks: see `append_backward`.
-        keep: Variables that get a gradient although they have stop_gradient.
+        block: where to append to; None for a pass that is a part of another one and gets a block of its own.
     """
 
-    def __init__(self, block, targets, no_grad_set=None, callbacks=None, keep=()):
-        self.block = block
-        self.callbacks = list(callbacks or [])
-        self.visits, self.targets = _path(block, targets)
-        self.last_write = {name: i for i, op in enumerate(block.ops) for name in op.output_arg_names}
-        keep = {variable.name for variable in keep}
-        self.no_grad = {v.name for v in block.program.list_vars() if v.stop_gradient} - keep
-        for item in no_grad_set or ():
-            if not isinstance(item, (Variable, str)):
-                raise TypeError(f"no_grad_set must hold Variables or names, got {item!r}")
-            self.no_grad.add(item.name if isinstance(item, Variable) else item)
-        self.taken = set(block.vars)
+    def __init__(self, forward, targets, no_grad, callbacks, block=None):
+        self.forward, self.block, self.inner = forward, block, block is None
+        self.no_grad, self.callbacks = no_grad, callbacks
+        # Inside of a block the gradient of x is called x@GRAD, whatever is called so around it.
+        self.taken = set() if self.inner else set(block.vars)
+        self.visits, self.targets = _path(forward, targets)
+        self.last_write = {name: i for i, op in enumerate(forward.ops) for name in op.output_arg_names}
+        self.described = []  # pairs of a visit and the parts of its gradient
         self.grad_names = {}
         self.context = {}  # gradient name -> variable name, as Fluid's callbacks expect it
         self.given = {}  # value -> the name of the user's variable that is its gradient
@@ -164,9 +178,30 @@ class _Tape:
         self.parts = {}  # value -> the names of those parts that were computed, or of the whole
         self.renamed = Counter()
 
-    def seed(self, target, given=None):
+    @classmethod
+    def of_program(cls, targets, no_grad_set=None, callbacks=None, keep=()):
+        """The pass that appends the gradients of targets to their block, or to one inside of it that is being built.
+
+        Args:
+            targets: Variables whose gradients are given.
+            no_grad_set: Variables or names that get no gradient, besides those with stop_gradient.
+            callbacks: see `append_backward`.
+            keep: Variables that get a gradient although they have stop_gradient.
+        """
+        forward, program = targets[0].block, targets[0].block.program
+        keep = {variable.name for variable in keep}
+        no_grad = {v.name for v in program.list_vars() if v.stop_gradient} - keep
+        for item in no_grad_set or ():
+            if not isinstance(item, (Variable, str)):
+                raise TypeError(f"no_grad_set must hold Variables or names, got {item!r}")
+            no_grad.add(item.name if isinstance(item, Variable) else item)
+        current = program.current_block()
+        block = current if forward in current._blocks_in_sight() else forward
+        return cls(forward, [target.name for target in targets], no_grad, list(callbacks or []), block)
+
+    def seed(self, name, given=None):
         """The name of a gradient that the pass starts from: a `given` variable, or one that the caller computes."""
-        value = self.targets[target.name]
+        value = self.targets[name]
         if given is not None:
             self.given[value] = given
         self.known.add(value)
@@ -189,26 +224,41 @@ class _Tape:
     def wants(self, name):
         if name == EMPTY or name in self.no_grad:
             return False
-        variable = self.block._find_var_recursive(name)
+        variable = self.forward._find_var_recursive(name)
         return variable is not None and numpy_dtype(variable.dtype).kind == "f"
 
     def run(self):
         """Append all gradient operators; returns variable name -> name of its gradient."""
-        described = [(visit, parts) for visit in reversed(self.visits) if (parts := self.gradient_of(visit))]
-        for visit, parts in described:
-            for _, _, outputs, _ in parts:
-                values = (_differentiated(name, visit.reads) for names in outputs.values() for name in names)
-                self.writers.update(value for value in values if value)
-        for visit, parts in described:
-            reads = [_renamed(inputs, visit.writes, self.whole) for _, inputs, _, _ in parts]
-            for (type, _, outputs, attrs), inputs in zip(parts, reads, strict=True):
-                self.append(type, inputs, _renamed(outputs, visit.reads, self.part), attrs, visit.op)
+        self.describe()
+        self.write()
         # A variable's first value comes last, so that is whose gradient is returned.
         return {value[0]: self.whole(value) for value in list(self.parts)}
+
+    def describe(self):
+        self.described = [(visit, parts) for visit in reversed(self.visits) if (parts := self.gradient_of(visit))]
+        for visit, parts in self.described:
+            for part in parts:
+                values = (_differentiated(name, visit.reads) for names in part.outputs.values() for name in names)
+                self.writers.update(value for value in values if value)
+
+    def write(self):
+        for visit, parts in self.described:
+            reads = []
+            for part in parts:
+                numbers = {name: number for name, number in visit.writes.items() if name not in part.uncomputed}
+                reads.append(_renamed(part.inputs, numbers, self.whole))
+            for part, inputs in zip(parts, reads, strict=True):
+                attrs = part.attrs
+                if part.inside is not None:
+                    attrs = {**attrs, operators.find(part.type).region.block: self.block_of(part)}
+                self.append(part.type, inputs, _renamed(part.outputs, visit.reads, self.part), attrs, visit.op)
 
     def gradient_of(self, visit):
         """The operators of the gradient of `visit.op`, without what nobody wants; [] if no gradient reaches it."""
         op, definition = visit.op, operators.find(visit.op.type)
+        region = _region(definition)
+        if region is not None:
+            self.capture_old_values(visit, region)
         written = [name for slot in definition.outputs if slot.differentiable for name in op.outputs.get(slot.name, ())]
         read = [name for slot in definition.inputs if slot.differentiable for name in op.inputs.get(slot.name, ())]
         sought = [(name, visit.reads[name]) for name in read if self.wants(name)]
@@ -217,12 +267,15 @@ class _Tape:
         if definition.make_gradient is None:
             raise EnforceNotMet(f"the operator {op.type} has no gradient\n{op.describe()}")
         parts = []
-        for type, inputs, outs, attrs in definition.make_gradient(op.inputs, op.outputs, _without_role(op.attrs)):
-            outs = {slot: [self.kept(name, visit) for name in names] for slot, names in outs.items()}
+        for part in definition.make_gradient(op.inputs, op.outputs, _without_role(op.attrs)):
+            part = _Part(*part)
+            if region is not None:
+                part = self.through_block(visit, region, part)
+            outs = {slot: [self.kept(name, visit) for name in names] for slot, names in part.outputs.items()}
             outs = {slot: [] if set(names) <= {EMPTY} else names for slot, names in outs.items()}
             if any(outs.values()):
-                self.check_not_overwritten(visit, type, inputs)
-                parts.append((type, inputs, outs, attrs))
+                self.check_not_overwritten(visit, part.type, part.inputs)
+                parts.append(part._replace(outputs=outs))
         self.known.update(sought)
         return parts
 
@@ -230,19 +283,85 @@ class _Tape:
         value = _differentiated(name, visit.reads)
         return name if value is None or self.wants(value[0]) else EMPTY
 
+    def capture_old_values(self, visit, region):
+        """Let an operator that runs a block capture what it may leave as it is, so that gradients reach that, too."""
+        op = visit.op
+        old = [name for name in region.kept(op.inputs, op.outputs) if self.has_old_value(name, visit)]
+        if old:
+            op.inputs[region.captures] = [*op.inputs.get(region.captures, ()), *old]
+
+    def has_old_value(self, name, visit):
+        """Whether a result's gradient, which is known, has to reach a value from before the operator as well."""
+        if (name, visit.writes[name]) not in self.known or not self.wants(name):
+            return False
+        variable = self.forward.vars.get(name)
+        return visit.reads[name] > 0 or variable is None or variable.is_data or variable.persistable
+
+    def through_block(self, visit, region, part):
+        """`part`, the gradient of an operator that runs a block, with the pass over that block."""
+        results = visit.op.outputs[region.results]
+        known = [name for name in results if (name, visit.writes[name]) in self.known]
+        while True:
+            inside = _Tape(visit.op.attrs[region.block], known, self.no_grad, self.callbacks)
+            for name in known:
+                inside.seed(name)
+            inside.describe()
+            # What a turn needs the gradient of, the turn before has to be given it for.
+            new = [name for name in results if (name, 0) in inside.known and name not in known]
+            if not new or not region.repeats:
+                break
+            known += new
+        inputs, outputs, attrs = dict(part.inputs), dict(part.outputs), dict(part.attrs)
+        names = operators.find(part.type).region.names
+        if names is not None:
+            inputs[region.results + GRAD] = attrs[names] = [name + GRAD for name in known]
+        if region.repeats:
+            outputs[region.captures + GRAD] = [
+                name + GRAD if (name, 0) in inside.known or name in known else EMPTY for name in inputs[region.captures]
+            ]
+        uncomputed = frozenset(results).difference(known, self.no_grad)
+        return part._replace(inputs=inputs, outputs=outputs, attrs=attrs, inside=inside, uncomputed=uncomputed)
+
+    def block_of(self, part):
+        """A new block with the gradient of another one."""
+        inside, program = part.inside, self.block.program
+        current = program.current_block_idx
+        inside.block = program._create_block(self.block.idx)
+        inside.block.forward_block_idx = inside.forward.idx
+        program.current_block_idx = current
+        inside.write()
+        for value in list(inside.parts):
+            inside.whole(value)
+        carried, _ = operators.find(part.type).region.found(part.inputs, part.outputs)
+        for grad in carried:
+            inside.leave(grad.removesuffix(GRAD))
+        return inside.block
+
+    def leave(self, name):
+        """See to it that the block writes, under its usual name, the gradient of the value that `name` begins with."""
+        grad = self.whole((name, 0))
+        if self.targets.get(name) == (name, 0):
+            self.append("assign", {"X": [grad]}, {"Out": [grad]}, {})
+
     def check_not_overwritten(self, visit, type, inputs):
-        """Raise EnforceNotMet if a gradient operator needs a value that is gone by the time it runs."""
+        """Raise EnforceNotMet if a gradient operator needs a value that is gone by the time it runs.
+
+        Plans keep the values that the gradients of blocks need.
+        """
+        if self.inner or operators.find(visit.op.type).region:
+            return
         shape_only = operators.find(type).shape_only
         for slot, name in ((slot, name) for slot, names in inputs.items() for name in names if slot not in shape_only):
-            variable = self.block._find_var_recursive(name)
+            variable = self.forward._find_var_recursive(name)
             if variable is None or variable.persistable or _differentiated(name, visit.writes):
                 continue
             last = self.last_write.get(name, -1)
             by_itself = last == visit.position and name in visit.reads and name not in visit.op.outputs.get(slot, ())
-            if last > visit.position or by_itself:
+            if (last > visit.position or by_itself) and not operators.find(self.forward.ops[last].type).region:
                 raise EnforceNotMet(
                     f"the gradient of {visit.op.type} needs a value of {name} that "
-                    f"{self.block.ops[last].type} overwrites; let that write to another variable\n{visit.op.describe()}"
+                    f"{self.forward.ops[last].type} overwrites; let that write to another variable\n"
+                    f"{visit.op.describe()}"
                 )
 
     def whole(self, value):
@@ -261,7 +380,7 @@ class _Tape:
         part = self.grad_name(value)
         if self.writers[value] > 1:
             name = value[0]
-            part = f"{self.grad_name((name, None))}@RENAME@block{self.block.idx}@{self.renamed[name]}"
+            part = f"{self.grad_name((name, None))}@RENAME@block{self.forward.idx}@{self.renamed[name]}"
             self.renamed[name] += 1
         self.parts.setdefault(value, []).append(part)
         return part
@@ -269,12 +388,15 @@ class _Tape:
     def append(self, type, inputs, outputs, attrs, forward=None):
         for names in outputs.values():
             for name in names:
-                if name != EMPTY and not self.block.has_var(name):
-                    self.block.create_var(name=name)
+                if name != EMPTY and not self.has_var(name):
+                    like = self.forward._find_var_recursive(self.context.get(name, ""))
+                    described = {} if like is None else {"shape": like._shape, "dtype": like._dtype}
+                    self.block.create_var(name=name, **described)
         attrs = dict(attrs)
+        # Which gradients are those of Parameters is said where they leave the blocks.
         pairs = []
-        for _, names in sorted(outputs.items()):
-            for grad in names:
+        for _, names in () if self.inner else sorted(outputs.items()):
+            for grad in sorted(names):
                 base = self.context.get(grad)
                 if base is not None and isinstance(self.block._find_var_recursive(base), Parameter):
                     pairs += [base, grad]
@@ -286,9 +408,17 @@ class _Tape:
         for callback in self.callbacks:
             callback(block=self.block, context=self.context)
 
+    def has_var(self, name):
+        return self.block._find_var_recursive(name) is not None if self.inner else self.block.has_var(name)
+
 
 def _without_role(attrs):
     return {name: value for name, value in attrs.items() if name not in (OpRole.attr_name, OpRole.var_attr_name)}
+
+
+def _region(definition):
+    """How an operator runs a block, or None; of gradients there are no gradients."""
+    return definition.region if isinstance(definition.region, Region) else None
 
 
 def _differentiated(name, numbers):
@@ -306,14 +436,17 @@ def _renamed(slots, numbers, name_of):
 
 
 def _path(block, targets):
-    """The operators that the targets depend on, in order, as visits, and each target's value by name."""
+    """The operators that the targets (names) depend on, in order, as visits, and each target's value by name."""
     written, visits = Counter(), []
     for position, op in enumerate(block.ops):
-        reads = {name: written[name] for name in op.input_arg_names}
-        differentiable = [slot.name for slot in operators.find(op.type).outputs if slot.differentiable]
+        definition = operators.find(op.type)
+        region = _region(definition)
+        kept = () if region is None else op.outputs.get(region.results, ())
+        reads = {name: written[name] for name in (*op.input_arg_names, *kept)}
+        differentiable = [slot.name for slot in definition.outputs if slot.differentiable]
         written.update({name for slot in differentiable for name in op.outputs.get(slot, ())})
         visits.append(_Visit(op, position, reads, {name: written[name] for name in op.output_arg_names}))
-    values = {target.name: (target.name, written[target.name]) for target in targets}
+    values = {target: (target, written[target]) for target in targets}
     needed, path = set(values.values()), []
     for visit in reversed(visits):
         if not needed.isdisjoint(visit.writes.items()):

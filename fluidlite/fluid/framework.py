@@ -9,6 +9,7 @@ import functools
 import linecache
 import os
 import sys
+from operator import itemgetter
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from ..core import operators
 from ..core.attributes import COMMON_ATTRS
 from ..core.dtypes import VarType, dtype_name, numpy_dtype, var_type
 from ..core.errors import EnforceNotMet
+from ..core.regions import RegionGradient
 from ..core.spec import EMPTY, GRAD, Spec
 from . import unique_name
 
@@ -281,6 +283,30 @@ def _plain(value):
     return value
 
 
+def _blocks(attrs):
+    """The attributes that are Blocks, or lists of them: name -> list of Blocks."""
+    found = {}
+    for name, value in attrs.items():
+        if type(value) not in _PLAIN:
+            blocks = value if isinstance(value, list) else [value]
+            if blocks and isinstance(blocks[0], Block):
+                found[name] = blocks
+    return found
+
+
+def _in_program(attrs, program):
+    """Attributes with each Block replaced by the one of its number in another Program."""
+    found = {name: [program.blocks[block.idx] for block in blocks] for name, blocks in _blocks(attrs).items()}
+    return {**attrs, **{name: blocks if isinstance(attrs[name], list) else blocks[0] for name, blocks in found.items()}}
+
+
+def _shown(value):
+    """The value of an attribute as text; a Block is only named."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_shown, value))}]"
+    return f"block {value.idx}" if isinstance(value, Block) else repr(value)
+
+
 def _plain_values(attrs):
     return {name: value if type(value) in _PLAIN else _plain(value) for name, value in attrs.items()}
 
@@ -307,7 +333,7 @@ class Operator:
     Attributes:
         type (str): the operator type, e.g. "relu".
         inputs, outputs (dict): slot name -> list of variable names.
-        attrs (dict): attribute name -> plain Python value.
+        attrs (dict): attribute name -> plain Python value, or the Block that the operator runs.
         callstack (UserFrame or None): the user's line that created it.
         stored (OpDesc or None): the message that it was read from.
     """
@@ -367,6 +393,19 @@ class Operator:
         """A copy of the attributes."""
         return dict(self.attrs)
 
+    @property
+    def sub_blocks(self):
+        """The Blocks that the operator runs (list)."""
+        return [block for blocks in _blocks(self.attrs).values() for block in blocks]
+
+    def _block_attr(self, name):
+        """The Block in an attribute."""
+        return self.attrs[name]
+
+    def _block_attr_id(self, name):
+        """The number of the Block in an attribute."""
+        return self.attrs[name].idx
+
     def _set_attr(self, name, value):
         self.attrs[name] = _plain(value)
         self.block.program._changed()
@@ -382,8 +421,10 @@ class Operator:
     def infer(self):
         """Check the operator and set the shapes and data types of its outputs."""
         variable_named = self.block._var_recursive
+        find = self.block._find_var_recursive
         inputs = {
-            slot: [variable_named(name).spec for name in names if name != EMPTY] for slot, names in self.inputs.items()
+            slot: [variable.spec for name in names if (variable := find(name)) is not None]
+            for slot, names in self.inputs.items()
         }
         specs = operators.infer_specs(operators.find(self.type), self.attrs, inputs)
         for slot, found in specs.items():
@@ -428,7 +469,8 @@ class Operator:
         outs = ", ".join(f"{slot}={names}" for slot, names in self.outputs.items())
         ins = ", ".join(f"{slot}={names}" for slot, names in self.inputs.items())
         words = [f"inputs={{{ins}}}"]
-        words += [f"{name} = {value!r}" for name, value in sorted(attrs) if name != "op_callstack"]
+        attrs = sorted(attrs, key=itemgetter(0))
+        words += [f"{name} = {_shown(value)}" for name, value in attrs if name != "op_callstack"]
         return f"{{{outs}}} = {self.type}({', '.join(words)})"
 
     def _telling_attrs(self):
@@ -454,7 +496,9 @@ class Block:
     """A list of operators and the variables that live among them.
 
     Attributes:
-        ops (list of Operator), vars (dict: name -> Variable), program (Program), idx, parent_idx (int).
+        ops (list of Operator), vars (dict: name -> Variable), program (Program), idx (int).
+        parent_idx (int): the Block around it; -1 for none.
+        forward_block_idx (int): the Block whose gradient it computes; -1 for none.
         stored (BlockDesc or None): the message that it was read from.
     """
 
@@ -466,6 +510,11 @@ class Block:
         self.vars = {}
         self.ops = []
         self.stored = None
+
+    @property
+    def id(self):
+        """Its number, for scripts that write `op.attr("sub_block").id`."""
+        return self.idx
 
     def has_var(self, name):
         return name in self.vars
@@ -479,11 +528,25 @@ class Block:
         except KeyError:
             raise ValueError(f"there is no variable {name!r} in block {self.idx}") from None
 
+    def _blocks_in_sight(self):
+        """The Blocks whose Variables this one's operators see, in the order in which they are asked for a name.
+
+        These are the Block itself, those around it, and, as gradients need what was computed, the one whose gradient
+        it computes.
+        """
+        seen, waiting = set(), [self.idx]
+        while waiting:
+            index = waiting.pop()
+            if index >= 0 and index not in seen:
+                seen.add(index)
+                block = self.program.blocks[index]
+                waiting += [block.parent_idx, block.forward_block_idx]
+                yield block
+
     def _find_var_recursive(self, name):
-        block, found = self, self.vars.get(name)
-        while found is None and block.parent_idx >= 0:
-            block = self.program.blocks[block.parent_idx]
-            found = block.vars.get(name)
+        found = self.vars.get(name)
+        if found is None and self.parent_idx >= 0:
+            found = next((block.vars[name] for block in self._blocks_in_sight() if name in block.vars), None)
         return found
 
     def _var_recursive(self, name):
@@ -604,6 +667,20 @@ class Block:
             op._rename_output(name, new_name)
         return variable
 
+    def _prune(self, needed, feeds=frozenset()):
+        """Keep the operators, and what they name, that compute the variables `needed`, given the `feeds` (sets)."""
+        kept = []
+        for op in reversed(self.ops):
+            if needed.intersection(op.output_arg_names) - feeds:
+                needed.update(op.input_arg_names)
+                kept.append(op)
+                if operators.known(op.type) and operators.find(op.type).region:
+                    for block in op.sub_blocks:
+                        block._prune(set(op.output_arg_names))
+        self.ops = kept[::-1]
+        used = needed.union(*(op.output_arg_names for op in kept))
+        self.vars = {name: v for name, v in self.vars.items() if name in used}
+
     def _clone_variable(self, variable, force_persistable=True):
         """A Variable like one of another program, in this block."""
         return self.create_var(
@@ -664,6 +741,8 @@ def _check_slots(definition, op):
                 raise EnforceNotMet(f"it has no {kind} {name!r}, only {list(slots)}")
             if len(values) > 1 and not slots[name].many:
                 raise EnforceNotMet(f"its {kind} {name!r} holds one variable, got {values}")
+    if isinstance(definition.region, RegionGradient):
+        return  # which names the gradients of what a block writes, also those that nobody needs
     for name, values in op.inputs.items():
         for value in values:
             if value != EMPTY and op.block._find_var_recursive(value) is None:
@@ -749,6 +828,19 @@ class Program:
         for block in self.blocks:
             yield from block.vars.values()
 
+    def _all_ops(self):
+        """Iterate over the Operators; those of the Blocks that an Operator runs follow it."""
+        seen, waiting = {0}, [iter(self.blocks[0].ops)]
+        while waiting:
+            op = next(waiting[-1], None)
+            if op is None:
+                waiting.pop()
+                continue
+            yield op
+            inside = [block for block in op.sub_blocks if block.idx not in seen]
+            seen.update(block.idx for block in inside)
+            waiting += [iter(block.ops) for block in reversed(inside)]
+
     def all_parameters(self):
         """The Parameters of all blocks."""
         return [v for v in self.list_vars() if isinstance(v, Parameter)]
@@ -806,29 +898,36 @@ class Program:
                     block.vars[variable.name] = _copied(variable, block)
             for op in ops:
                 duplicate = Operator(block, op.type, op.inputs, op.outputs, op.attrs, op.callstack, op.stored)
+                duplicate.attrs = _in_program(duplicate.attrs, copy)
                 if for_test and "is_test" in duplicate.attrs:
                     duplicate.attrs["is_test"] = True
                 block.ops.append(duplicate)
                 for name in duplicate.output_arg_names:
                     if name in block.vars:
                         block.vars[name].op = duplicate
+        if for_test:
+            copy._drop_unused_blocks()
         return copy
 
     def _prune(self, targets, feeds=()):
         """A copy with only the operators that the `targets` (Variables or names) need, given the `feeds` (names)."""
         copy = self.clone()
-        block = copy.global_block()
-        needed, kept = set(_names(list(targets))), []
-        feeds = set(feeds)
-        for op in reversed(block.ops):
-            if needed.intersection(op.output_arg_names) - feeds:
-                needed.update(op.input_arg_names)
-                kept.append(op)
-        block.ops = kept[::-1]
-        used = needed.union(*(op.output_arg_names for op in kept))
-        block.vars = {name: v for name, v in block.vars.items() if name in used}
+        copy.global_block()._prune(set(_names(list(targets))), set(feeds))
+        copy._drop_unused_blocks()
         copy._changed()
         return copy
+
+    def _drop_unused_blocks(self):
+        """Remove the Blocks that no operator runs, and number the others anew."""
+        if len(self.blocks) == 1:
+            return
+        used = {0, *(block.idx for op in self._all_ops() for block in op.sub_blocks)}
+        number = {old: new for new, old in enumerate(sorted(used))}
+        self.blocks = [self.blocks[index] for index in number]
+        for block in self.blocks:
+            block.idx = number[block.idx]
+            block.parent_idx = number.get(block.parent_idx, -1)
+            block.forward_block_idx = number.get(block.forward_block_idx, -1)
 
     @property
     def desc(self):

@@ -86,7 +86,8 @@ def _write_variable(variable, message):
     if variable.need_check_feed != message.need_check_feed:
         message.need_check_feed = variable.need_check_feed
     field = _CONTENT.get(variable.type)
-    if field is None:
+    undescribed = variable._shape is None and variable._dtype is None
+    if field is None or variable.stored is not None and undescribed:
         return
     content = getattr(message.type, field)
     tensor = content if variable.type == VarType.SELECTED_ROWS else content.tensor
@@ -122,13 +123,14 @@ def _all_attrs(op):
 
 
 def _write_attr(op, name, value, stored, message):
+    if stored is None:
+        message.name, message.type = name.encode(), _NUMBERS[operators.attr_type(op.type, name, value)]
+    value = _numbers_of_blocks(value)
     if stored is not None:
         message.CopyFrom(stored)
         if stored.type in _FIELDS and _attr_value(stored) == value:
             return
         message.ClearField(_FIELDS[stored.type])
-    else:
-        message.name, message.type = name.encode(), _NUMBERS[operators.attr_type(op.type, name, value)]
     kind, field = _NAMES[message.type], _FIELDS[message.type]
     try:
         value = attr_value(kind, value)
@@ -141,6 +143,13 @@ def _write_attr(op, name, value, stored, message):
         getattr(message, field).extend(value)
     else:
         setattr(message, field, value)
+
+
+def _numbers_of_blocks(value):
+    """The value of an attribute as messages have it: Blocks are numbers."""
+    if isinstance(value, list):
+        return [one.idx if isinstance(one, Block) else one for one in value]
+    return value.idx if isinstance(value, Block) else value
 
 
 def from_bytes(data, path=None):
@@ -203,22 +212,25 @@ def _read_program(message):
         # Parents come first, so no chain of them can be a circle.
         if not (-1 <= stored.parent_idx < index or index == 0 and stored.parent_idx == -1):
             raise _Inconsistent(f"block {index} cannot have the parent {stored.parent_idx}", here)
-        if not -1 <= stored.forward_block_idx < len(message.blocks):
-            raise _Inconsistent(f"block {index} is the gradient of a block {stored.forward_block_idx}", here)
+        # So does what a gradient is of.
+        if not -1 <= stored.forward_block_idx < index:
+            raise _Inconsistent(f"block {index} cannot be the gradient of block {stored.forward_block_idx}", here)
         block = Block(program, index, stored.parent_idx)
         block.forward_block_idx = stored.forward_block_idx
-        block.stored = schema.BlockDesc()
         program.blocks.append(block)
+    for block, stored in zip(program.blocks, message.blocks, strict=True):
+        index, here = block.idx, ("blocks", block.idx)
         for number, item in enumerate(stored.vars):
             variable = _read_variable(block, item, here, ("vars", number))
             if variable.name in block.vars:
                 raise _Inconsistent(f"block {index} has two variables {variable.name!r}", here, ("vars", number))
             block.vars[variable.name] = variable
         for number, item in enumerate(stored.ops):
-            block.ops.append(_read_operator(block, item, len(message.blocks), here, ("ops", number)))
+            block.ops.append(_read_operator(block, item, here, ("ops", number)))
             for name in block.ops[-1].output_arg_names:
                 if name in block.vars:
                     block.vars[name].op = block.ops[-1]
+        block.stored = schema.BlockDesc()
         block.stored.CopyFrom(stored)
         block.stored.ClearField("vars")
         block.stored.ClearField("ops")
@@ -268,17 +280,19 @@ def _sizes(tensor):
     return tuple(max(size, -1) for size in tensor.dims)
 
 
-def _read_operator(block, stored, blocks, *path):
+def _read_operator(block, stored, *path):
     type = _text(stored.type, "the type of an operator", *path)
-    attrs = {}
+    attrs, blocks = {}, block.program.blocks
     for attr in stored.attrs:
         name = _text(attr.name, f"the name of an attribute of {type}", *path)
-        if attr.type in (_BLOCK, _BLOCKS):
-            for index in _attr_value(attr) if attr.type == _BLOCKS else [_attr_value(attr)]:
-                if not 0 <= index < blocks:
-                    raise _Inconsistent(f"the attribute {name} of {type} names block {index} of {blocks}", *path)
         if attr.type in _FIELDS:
-            attrs[name] = _attr_value(attr)
+            attrs[name] = value = _attr_value(attr)
+        if attr.type in (_BLOCK, _BLOCKS):
+            numbers = value if attr.type == _BLOCKS else [value]
+            for index in numbers:
+                if not 0 <= index < len(blocks):
+                    raise _Inconsistent(f"the attribute {name} of {type} names block {index} of {len(blocks)}", *path)
+            attrs[name] = [blocks[index] for index in numbers] if attr.type == _BLOCKS else blocks[value]
         # What is looked at before it is known whether the operator can run.
         wanted = "INT" if name == "col" and type in (_FEED, _FETCH) else COMMON_TYPES.get(name)
         if wanted and _NAMES.get(attr.type) != wanted:
@@ -313,9 +327,7 @@ def _user_frame(lines):
 
 
 def _refuse_circles(program):
-    inside = [
-        {index for op in block.ops if op.stored is not None for index in _blocks_of(op)} for block in program.blocks
-    ]
+    inside = [{inner.idx for op in block.ops for inner in op.sub_blocks} for block in program.blocks]
     finished = set()
     for start in range(len(inside)):
         trail = [(start, iter(inside[start]))]
@@ -332,14 +344,6 @@ def _refuse_circles(program):
             else:
                 trail.append((following, iter(inside[following])))
                 on_trail.add(following)
-
-
-def _blocks_of(op):
-    for attr in op.stored.attrs:
-        if attr.type == _BLOCK:
-            yield attr.block_idx
-        elif attr.type == _BLOCKS:
-            yield from attr.blocks_idx
 
 
 def missing_operators(program):

@@ -65,7 +65,7 @@ def layers(program):
     Returns:
         list of Layer, in the order in which they run.
     """
-    ops = [op for op in _forward(program) if _family(op.type) != "plumbing"]
+    ops = [op for op in program._all_ops() if role(op) == "forward" and _family(op.type) != "plumbing"]
     readers = {}
     for op in ops:
         for name in set(op.input_arg_names):
@@ -81,22 +81,6 @@ def layers(program):
         for name in op.output_arg_names:
             made_by[name] = joined
     return [group.layer(variables) for group in found if group.ops]
-
-
-def _forward(program):
-    """The forward operators; those of a block inside an operator follow that operator."""
-    seen = {0}
-    waiting = [iter(program.global_block().ops)]
-    while waiting:
-        op = next(waiting[-1], None)
-        if op is None:
-            waiting.pop()
-        elif role(op) == "forward":
-            yield op
-            inner = op.attrs.get("sub_block")
-            if isinstance(inner, int) and 0 <= inner < program.num_blocks and inner not in seen:
-                seen.add(inner)
-                waiting.append(iter(program.block(inner).ops))
 
 
 class _Variables:

@@ -8,6 +8,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from fluidlite.ops.pointwise import _PRELUDE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -39,7 +40,6 @@ from fluidlite.core.formula import (
     where,
 )
 from fluidlite.core.numpy_program import Program, program
-from fluidlite.ops.pointwise import _PRELUDE
 
 X, Y, Z, Out, dOut = map(symbol, ("X", "Y", "Z", "Out", "dOut"))
 RNG = np.random.default_rng(0)

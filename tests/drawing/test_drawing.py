@@ -275,7 +275,7 @@ def test_blocks_inside_of_operators():
     fluid.layers.relu(hidden)
     program._rollback()
     block = program.global_block()
-    op = fluid.framework.Operator(block, "conditional_block", {"Cond": condition}, {}, {"sub_block": inner.idx})
+    op = fluid.framework.Operator(block, "conditional_block", {"Cond": condition}, {}, {"sub_block": inner})
     block.ops.append(op)
     for level in ("ops", "all"):
         drawn = Drawn(draw(program, level))

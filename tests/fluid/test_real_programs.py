@@ -105,7 +105,11 @@ def test_what_a_program_shows_is_what_the_file_says(archive, path):
             assert (op.inputs, op.outputs) == (stored["inputs"], stored["outputs"])
             assert op.attr_names == list(stored["attrs"])
             for name, (kind, value) in stored["attrs"].items():
-                if kind not in ("STRING", "STRINGS"):
+                if kind == "BLOCK":
+                    assert op.attr(name) is program.block(value) and op.attr(name).id == value
+                elif kind == "BLOCKS":
+                    assert op.attr(name) == [program.block(index) for index in value]
+                elif kind not in ("STRING", "STRINGS"):
                     assert op.attr(name) == value, (op.type, name)
 
 
