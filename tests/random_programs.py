@@ -11,6 +11,7 @@ import fluidlite.fluid as fluid
 from fluidlite.core import operators
 from fluidlite.core.spec import EMPTY, Spec
 from fluidlite.engine.plan.context import Context, Setting
+from fluidlite.engine.plan.values import Value
 from fluidlite.fluid import layers
 
 FUZZ = {
@@ -41,14 +42,20 @@ class Stage(NamedTuple):
 
 
 def stages(ops):
-    """The operators, with the stages that one consists of in its place."""
+    """The operators, with the stages that one consists of in its place; what those hand on has names of its own."""
     for op in ops:
         definition = operators.find(op.type)
         if definition.make_stages is None:
             yield op
         else:
-            for made in definition.make_stages(op.inputs, op.outputs, {**definition.attrs, **op.attrs}):
-                yield Stage(*made)
+            slots = [
+                {slot: [name if name == EMPTY else Value(name) for name in names] for slot, names in one.items()}
+                for one in (op.inputs, op.outputs)
+            ]
+            for type, *made, attrs in definition.make_stages(*slots, {**definition.attrs, **op.attrs}):
+                yield Stage(
+                    type, *({slot: list(map(str, found)) for slot, found in one.items()} for one in made), attrs
+                )
 
 
 def reference(program, feed, state, fetches):

@@ -38,6 +38,7 @@ def declare(parser):
     parser.add_argument("--every", action="store_true", help="draw every layer, and not one for several alike in a row")
     parser.add_argument("--test", action="store_true", help="draw the program's clone for tests")
     parser.add_argument("--fused", action="store_true", help="draw the plan that is made of it, with its fusions")
+    parser.add_argument("--place", choices=["cpu", "gpu"], help="with --fused: where the plan is to run (default: cpu)")
     parser.add_argument("--direction", choices=["TB", "LR"], default="TB", help="from top to bottom, or left to right")
     source.declare(
         parser,
@@ -52,6 +53,8 @@ def run(options):
 
     if options.feed and not options.fused:
         raise Stopped("--feed says for which shapes to plan: it needs --fused")
+    if options.place and not options.fused:
+        raise Stopped("--place says for which device to plan: it needs --fused")
     if options.fused and options.level == "layers":
         raise Stopped("--fused draws the steps of a plan, not layers: use --level ops or all")
     if options.every and (options.fused or options.level in ("ops", "all")):
@@ -78,7 +81,15 @@ def _draw(options, found):
         feeds = {name: shape for name, shape in found.feeds.items() if name in known} | dict(options.feed)
     fetched = [name for name in found.fetched if name in known]
     try:
-        graph = draw(program, options.level, feeds, fetched, options.direction, options.every)
+        graph = draw(
+            program,
+            options.level,
+            feeds,
+            fetched,
+            options.direction,
+            options.every,
+            place=options.place or "cpu",
+        )
         with warnings.catch_warnings(record=True) as hints:
             warnings.simplefilter("always")
             written = write(graph, output)

@@ -19,7 +19,9 @@ __all__ = ["LEVELS", "as_svg", "draw", "draw_block", "rendered", "write"]
 _MOST_SHOWN = 400
 
 
-def draw(program, level=None, feeds=None, fetched=(), direction="TB", every=False, startup=None, name=None):
+def draw(
+    program, level=None, feeds=None, fetched=(), direction="TB", every=False, startup=None, name=None, place="cpu"
+):
     """Draw a Program.
 
     Args:
@@ -33,13 +35,14 @@ def draw(program, level=None, feeds=None, fetched=(), direction="TB", every=Fals
         every (bool): at level "layers", draw every layer of a deep network, instead of one of several alike in a row.
         startup (Program): its initialisers are drawn as well; None for none.
         name (str): a caption.
+        place (str): with `feeds`: where the plan is to run, "cpu" or "gpu", which need not be there.
     Returns:
         graphviz.Digraph: `write` puts it into a file.
     Raises:
         ValueError: another level, or the plan at level "layers"; feeds that do not fit the Program.
         ImportError: the package graphviz is missing.
     """
-    picture, level = _picture(program, level, feeds, fetched, every)
+    picture, level = _picture(program, level, feeds, fetched, every, place)
     if direction not in ("TB", "LR"):
         raise ValueError(f"direction must be TB or LR, got {direction!r}")
     if startup is not None:
@@ -93,7 +96,7 @@ def as_svg(program):
     return svg[start:].replace("<svg", '<svg style="max-width: 100%; height: auto"', 1)
 
 
-def _picture(program, level=None, feeds=None, fetched=(), every=False):
+def _picture(program, level=None, feeds=None, fetched=(), every=False, place="cpu"):
     level = level or ("layers" if feeds is None else "ops")
     if level not in LEVELS:
         raise ValueError(f"level must be one of {', '.join(LEVELS)}, got {level!r}")
@@ -105,7 +108,7 @@ def _picture(program, level=None, feeds=None, fetched=(), every=False):
             raise ValueError("a plan consists of steps, not of layers: draw it at level ops or all")
         from .planned import planned  # here, because it needs the engine
 
-        items, variables = planned(program, feeds, fetched)
+        items, variables = planned(program, feeds, fetched, place)
     picture = picture_of(items, program, variables, level, fetched)
     return fold(picture) if level == "layers" and not every else picture, level
 

@@ -1,21 +1,24 @@
 """What a plan makes of a Program's operators, to be drawn in their place."""
 
 from ..core.errors import EnforceNotMet
-from ..core.spec import Spec
-from ..engine.plan import flat, passes
-from ..engine.plan.layout import batch_last
-from ..engine.plan.steps import Inference, versioned
-from ..fluid.executor import global_scope
+from ..core.spec import EMPTY, Spec
+from ..engine import blas
+from ..engine.device import sketch
+from ..engine.memory import Memory
+from ..engine.plan.flat import Group
+from ..engine.plan.placement import KEPT, SHARED, Placement
+from ..engine.plan.plan import Settings
 from .boxes import FORWARD, Item, Variables
 
 
-def planned(program, shapes, fetched=()):
+def planned(program, shapes, fetched=(), place="cpu"):
     """The steps of a plan as items.
 
     Args:
         program (Program): is not changed, and needs no values: parameters count as having the shapes declared.
         shapes (dict): name of a fed variable -> its shape; what is not named has a batch of one.
         fetched (list of str): what the plan is to return; empty for what no operator reads.
+        place (str): where the plan is to run: "cpu" or "gpu", which need not be there.
     Returns:
         (list of Item, Variables)
     Raises:
@@ -23,57 +26,66 @@ def planned(program, shapes, fetched=()):
         ValueError: a name of `shapes` is no variable that can be fed, or the shape does not fit it.
     """
     block = program.global_block()
-    ops = block.ops
     feeds = {**_feeds(block), **_given(block, shapes)}
-    persistable = {name: v.spec for name, v in block.vars.items() if v.persistable and v._shape is not None}
-    read = {name for op in ops for name in op.input_arg_names}
+    read = {name for op in block.ops for name in op.input_arg_names}
     wanted = list(fetched) or [
         name
-        for op in ops
+        for op in block.ops
         if Item.of(op).group == FORWARD
         for name in op.output_arg_names
         if name not in read and name in block.vars and not block.vars[name].persistable
     ]
-    steps, newest = versioned(ops, block.vars, feeds)
-    wanted = [newest.get(name, name) for name in wanted]
-
-    def lasts(name):
-        return name in block.vars and block.vars[name].persistable
-
-    steps = passes.prune(steps, lasts, wanted)
-    inference = Inference(block.vars, {**feeds, **persistable}, global_scope())
-    inference.run(steps)
-    steps = passes.rewrite(steps, inference, lasts, wanted, passes.ALL)
-    stored = batch_last(steps, inference.specs, persistable)
-    once = set(passes.constant(steps, lasts, feeds))
-    items, groups = [], {}
-    for step in steps:
-        item = Item(step.definition.type, step.inputs, step.outputs, {**step.op.attrs, **step.attrs}, step.op)
-        notes = ["batch last"] if stored.intersection(step.writes) else []
-        notes += ["once"] if step in once else []
-        if step.definition.type.startswith("@"):  # no operator of a Program
-            notes.insert(0, f"part of {step.op.type}")
-        item.note = ", ".join(notes)
-        key = flat._key(step, inference.specs, lasts)
-        if key is not None:
-            groups.setdefault(key, []).append(item)
-        items.append(item)
-    return _with_groups(items, groups.values()), Variables(program, inference.specs)
+    memory = Memory(sketch(place))
+    settings = Settings(block.ops, block.vars, feeds, wanted, None, memory, threads=blas.cores())
+    region, inference, schedule, lane_specs, counts, threads = settings.prepared(list(feeds.values()))
+    pools = memory.pools(threads)
+    placement = Placement(schedule, inference.specs, lane_specs, counts, pools, settings.enabled).run(region.inputs)
+    items = [_item(step, schedule, placement, step in schedule.once) for step in _in_order(schedule)]
+    return items, Variables(program, {str(value): spec for value, spec in inference.specs.items()})
 
 
-def _with_groups(items, groups):
-    """The items, with one in the place of those that run as one over a flat arena."""
-    made, gone = {}, set()
-    for members in groups:
-        if len(members) > 1:
-            first = members[0]
-            joined = [
-                {slot: list(dict.fromkeys(name for m in members for name in getattr(m, kind)[slot])) for slot in slots}
-                for kind, slots in (("inputs", first.inputs), ("outputs", first.outputs))
-            ]
-            made[members[-1]] = Item(first.type, *joined, first.attrs, first.op, f"{len(members)} operators as one")
-            gone.update(members)
-    return [made.get(item, item) for item in items if item in made or item not in gone]
+def _in_order(schedule):
+    return [*schedule.once, *(step for _, steps in schedule.order for step in steps)]
+
+
+def _item(step, schedule, placement, is_once):
+    if isinstance(step, Group):
+        slots = [
+            {
+                slot: list(dict.fromkeys(value for m in step.members for value in getattr(m, kind)[slot]))
+                for slot in first
+            }
+            for kind, first in (("inputs", step.members[0].inputs), ("outputs", step.members[0].outputs))
+        ]
+        item = Item(step.definition.type, *map(_names, slots), step.members[0].attrs, step.op)
+        item.note = f"{len(step.members)} operators as one"
+        return item
+    item = Item(
+        step.definition.type, _names(step.inputs), _names(step.outputs), {**step.op.attrs, **step.attrs}, step.op
+    )
+    notes = [f"part of {step.op.type}"] if step.definition.type.startswith("@") else []  # no operator of a Program
+    places = [placement.lanes_of(value)[0].places.get(value) for value in step.writes]
+    places = [place for place in places if place is not None]
+    if any(place.batch_last for place in places):
+        notes.append("batch last")
+    if any(place.kind is SHARED for place in places):
+        notes.append("in place")
+    if is_once or any(place.kind is KEPT for place in places):
+        notes.append("once")
+    if step in schedule.row_slots:
+        notes.append(f"{schedule.shards} shards")
+    item.note = ", ".join(notes)
+    return item
+
+
+def _united(slots):
+    """The names in some dictionaries of slots, of which each has the same."""
+    together = {slot: [value for one in slots for value in one[slot]] for slot in slots[0]}
+    return {slot: list(dict.fromkeys(names)) for slot, names in _names(together).items()}
+
+
+def _names(slots):
+    return {slot: [value if value is EMPTY else str(value) for value in values] for slot, values in slots.items()}
 
 
 def _feeds(block):

@@ -82,7 +82,7 @@ class Host:
         return np.array(array, order="C")
 
     def feeds(self, specs):
-        """Where the feeds of a plan (name -> Spec) come in."""
+        """Where the feeds of a plan (list of Spec) come in."""
         return Feeds(len(specs))
 
     def checks(self):
@@ -151,3 +151,27 @@ def _replay(phases):
 
 
 CPU = Host()
+
+
+class _SketchedGpu(Host):
+    """Where a plan for a GPU is only to be looked at."""
+
+    doubles = False
+
+    def passes(self, enabled):
+        from ..ops import cuda  # noqa: F401  (what several launches become, is declared there)
+
+        return enabled - CPU_ONLY
+
+
+def sketch(place):
+    """A device for plans that are laid out to be looked at, and not run.
+
+    Args:
+        place (str): "cpu" or "gpu".
+    Raises:
+        ValueError: it is neither.
+    """
+    if place not in ("cpu", "gpu"):
+        raise ValueError(f"the place of a plan must be cpu or gpu, got {place!r}")
+    return CPU if place == "cpu" else _SketchedGpu()

@@ -83,9 +83,8 @@ class Pool:
         self.chunks.append(raw[offset : offset + size])
         self._add(Block(size, len(self.chunks) - 1, 0))
 
-    def array(self, shape, dtype):
-        """A C-contiguous array with arbitrary contents, and the Block to `free`."""
-        used = math.prod(shape) * np.dtype(dtype).itemsize
+    def take(self, used):
+        """Hand out a Block for so many bytes."""
         alignment = self.device.alignment
         size = max(1, -(-used // alignment)) * alignment
         if not self._free or self._free[-1].size < size:
@@ -94,8 +93,18 @@ class Pool:
         self._remove(best)
         if best.size > size:
             self._add(Block(best.size - size, best.chunk, best.start + size))
-        taken = Block(size, best.chunk, best.start)
-        return self.chunks[taken.chunk][taken.start : taken.start + used].view(dtype).reshape(shape), taken
+        return Block(size, best.chunk, best.start)
+
+    def view(self, block, shape, dtype):
+        """A Block's memory as a C-contiguous array with arbitrary contents."""
+        size = math.prod(shape) * dtype.itemsize
+        return self.chunks[block.chunk][block.start : block.start + size].view(dtype).reshape(shape)
+
+    def array(self, shape, dtype):
+        """A C-contiguous array with arbitrary contents, and the Block to `free`."""
+        dtype = np.dtype(dtype)
+        block = self.take(math.prod(shape) * dtype.itemsize)
+        return self.view(block, shape, dtype), block
 
     def hold(self):
         """Hand out nothing that is freed from now on, until `let_go`."""

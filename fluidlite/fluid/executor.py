@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 import warnings
-from collections import OrderedDict
+from functools import partial
 
 import numpy as np
 
@@ -108,9 +108,10 @@ class Executor:
         if not isinstance(self.place, CPUPlace):
             raise TypeError(f"Executor needs a place such as fluid.CPUPlace(), got {place!r}")
         from ..engine.memory import Memory
+        from ..engine.plan.cache import Cache
 
         self._memory = Memory(self.place.device)
-        self._plans = OrderedDict()
+        self._plans, self._lowered = Cache(_PLANS_KEPT), Cache(_PLANS_KEPT)
         self._lock = threading.Lock()
         self._closed = False
 
@@ -118,6 +119,7 @@ class Executor:
         """Give up the prepared plans and their memory; the executor runs nothing afterwards."""
         with self._lock:
             self._plans.clear()
+            self._lowered.clear()
             self._memory = None
             self._closed = True
 
@@ -185,13 +187,22 @@ class Executor:
         return [array.view(FetchedArray) if array.ndim else array for array in results]
 
     def _plan(self, program, block, scope, arrays, fetches, use_prune, settings):
-        signature = tuple([(name, array.shape, array.dtype) for name, array in arrays.items()])
-        key = (id(program), program.version, id(scope), scope.generation, signature, fetches, use_prune, settings)
-        plan = self._plans.get(key)
-        if plan is not None:
-            self._plans.move_to_end(key)
-            return plan
-        feeds = {name: _feed_spec(block.vars[name], array) for name, array in arrays.items()}
+        # The ids are not used again while the settings of a plan hold what they are of.
+        asked = (id(program), program.version, id(scope), scope.generation, fetches, use_prune, settings)
+        shapes = tuple([(name, array.shape, array.dtype) for name, array in arrays.items()])
+
+        def make():
+            ranks = tuple([(name, len(array.shape), array.dtype) for name, array in arrays.items()])
+            feeds = {name: _feed_spec(block.vars[name], array) for name, array in arrays.items()}
+            settings_of = partial(self._settings, program, block, scope, feeds, fetches, use_prune, settings)
+            return Plan(self._lowered.get((asked, ranks), settings_of), feeds.values())
+
+        # What prepares plans is imported when the first one is.
+        from ..engine.plan.plan import Plan
+
+        return self._plans.get((asked, shapes), make)
+
+    def _settings(self, program, block, scope, feeds, fetches, use_prune, settings):
         for item in fetches:
             if item not in block.vars:
                 raise ValueError(
@@ -200,12 +211,11 @@ class Executor:
                 )
         ops = program._prune(fetches, feeds).global_block().ops if use_prune else block.ops
         switches, most = settings
-        # What prepares plans is imported when the first one is.
         from ..engine import blas
         from ..engine.plan import passes, shards
-        from ..engine.plan.plan import Plan
+        from ..engine.plan.plan import Settings
 
-        plan = Plan(
+        made = Settings(
             ops,
             block.vars,
             feeds,
@@ -217,11 +227,8 @@ class Executor:
             min(blas.cores(), most or sys.maxsize),
             shards.wanted(os.environ.get("FLUIDLITE_SHARDS", "")),
         )
-        plan.program = program  # keeps the ids in the key from being used again
-        self._plans[key] = plan
-        if len(self._plans) > _PLANS_KEPT:
-            self._plans.popitem(last=False)
-        return plan
+        made.program = program
+        return made
 
     def infer_from_dataset(self, *args, **kwargs):
         """Raises RuntimeError: Fluid's file-based datasets are not part of fluidlite."""

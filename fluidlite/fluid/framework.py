@@ -152,7 +152,7 @@ class Variable:
             None if shape is None else _checked_shape(shape, self.name), None if dtype is None else var_type(dtype)
         )
         self.lod_level = lod_level or 0
-        self.persistable = bool(persistable)
+        self._persistable = bool(persistable)
         self.stop_gradient = stop_gradient
         self.error_clip = error_clip
         self.is_data = is_data
@@ -160,6 +160,17 @@ class Variable:
         self.belong_to_optimizer = belong_to_optimizer
         self.op = None
         self.stored = None
+
+    @property
+    def persistable(self):
+        """Whether the value outlives a run (bool); may be set at any time."""
+        return self._persistable
+
+    @persistable.setter
+    def persistable(self, wanted):
+        if wanted != self._persistable:
+            self._persistable = bool(wanted)
+            self.block.program._changed()
 
     @property
     def shape(self):

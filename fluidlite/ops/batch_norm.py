@@ -105,7 +105,7 @@ def batch_norm_stages(inputs, outputs, attrs):
         in_place = (statistics["MeanOut"], statistics["VarianceOut"]) == (moving["Mean"], moving["Variance"])
         first = [("@moving_statistics", moving, saved if in_place else statistics, attrs)]
     else:
-        measured = {slot: [outputs["Y"][0] + "@" + slot] for slot in ("Means", "Squares", "Counts")}
+        measured = {slot: [outputs["Y"][0].derived(slot)] for slot in ("Means", "Squares", "Counts")}
         momentum = {"MomentumTensor": inputs.get("MomentumTensor", [])}
         first = [
             ("@measure", {"X": inputs["X"]}, measured, attrs),
@@ -222,7 +222,7 @@ def fold_into_convolution(convolution, normalization, specs):
     (name,) = convolution.outputs["Output"]
     known = {slot: normalization.inputs[slot] for slot in ("Scale", "Bias", "SavedMean", "SavedVariance")}
     known["Filter"], known["ConvBias"] = convolution.inputs["Filter"], convolution.inputs.get("Bias", [])
-    folded = {"FilterOut": [name + "@FILTER"], "BiasOut": [name + "@BIAS"]}
+    folded = {"FilterOut": [name.derived("filter")], "BiasOut": [name.derived("bias")]}
     inputs = {"Input": convolution.inputs["Input"], "Filter": folded["FilterOut"], "Bias": folded["BiasOut"]}
     together = (convolution.definition.type, inputs, {"Output": normalization.outputs["Y"]}, convolution.attrs)
     return [("@fold", known, folded, {}), together]
@@ -276,7 +276,7 @@ def batch_norm_grad_stages(inputs, outputs, attrs):
     """
     sums = {}
     for slot in ("Scale@GRAD", "Bias@GRAD"):
-        sums[slot] = outputs[slot] if _is_wanted(outputs, slot) else [f"{inputs['Y@GRAD'][0]}@{slot}"]
+        sums[slot] = outputs[slot] if _is_wanted(outputs, slot) else [inputs["Y@GRAD"][0].derived(slot)]
     read = {slot: inputs[slot] for slot in ("X", "Y@GRAD", "SavedMean", "SavedVariance")}
     stages = [("@batch_norm_sums", read, sums, attrs)]
     if _is_wanted(outputs, "X@GRAD"):

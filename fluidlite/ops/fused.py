@@ -22,7 +22,7 @@ def in_line(source, target, *stages):
     made = []
     stages = [stage for stage in stages if stage is not None]
     for number, (type, read, others, written, attrs) in enumerate(stages, 1):
-        result = target if number == len(stages) else [f"{target[0]}@{number}"]
+        result = target if number == len(stages) else [target[0].derived(str(number))]
         made.append((type, {read: source, **others}, {written: result}, attrs))
         source = result
     return made
@@ -81,7 +81,7 @@ def fc_stages(inputs, outputs, attrs):
     w, out = inputs["W"], outputs["Out"]
     first = []
     if attrs["padding_weights"]:
-        cut = [out[0] + "@W"]
+        cut = [out[0].derived("weights")]
         first = [("slice", {"Input": w}, {"Out": cut}, {"axes": [0, 1], "starts": [0, 0], "ends": [-4, -4]})]
         w = cut
     bias, activation = inputs.get("Bias"), attrs["activation_type"]
@@ -119,7 +119,9 @@ repeated_fc = operator(
 def repeated_fc_stages(inputs, outputs, attrs):
     """X = relu(X W + Bias) for each W and Bias in turn"""
     source, made = inputs["X"], []
-    between = outputs.get("ReluOut") or [f"{outputs['Out'][0]}@{number}" for number in range(len(inputs["W"]) - 1)]
+    between = outputs.get("ReluOut") or [
+        outputs["Out"][0].derived(str(number)) for number in range(len(inputs["W"]) - 1)
+    ]
     for w, bias, out in zip(inputs["W"], inputs["Bias"], [*between, *outputs["Out"]], strict=True):
         layer = {"Input": source, "W": [w], "Bias": [bias]}
         settings = {"in_num_col_dims": 1, "padding_weights": False, "activation_type": "relu"}
@@ -190,7 +192,7 @@ fused_elementwise = operator(
 def fused_elementwise_stages(inputs, outputs, attrs):
     """Out = f(g(X, Y)) or f(X, g(Y)), for the functions f and g that `functor_list` names."""
     outer, inner = attrs["functor_list"]
-    between = outputs.get("IntermediateOut") or [outputs["Out"][0] + "@1"]
+    between = outputs.get("IntermediateOut") or [outputs["Out"][0].derived("1")]
     settings = {name: {"axis": attrs["axis"]} for name in _BINARY} | {"scale": {"scale": attrs["scale"]}}
     if outer in _BINARY:
         first, second = {"X": inputs["Y"]}, {"X": inputs["X"], "Y": between}

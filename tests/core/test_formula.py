@@ -8,7 +8,6 @@ import subprocess
 
 import numpy as np
 import pytest
-from fluidlite.ops.pointwise import _PRELUDE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -40,6 +39,7 @@ from fluidlite.core.formula import (
     where,
 )
 from fluidlite.core.numpy_program import Program, program
+from fluidlite.ops.cuda.pointwise import _PRELUDE
 
 X, Y, Z, Out, dOut = map(symbol, ("X", "Y", "Z", "Out", "dOut"))
 RNG = np.random.default_rng(0)

@@ -189,7 +189,7 @@ class Gpu:
     def feeds(self, specs):
         if len(self.retired) > _MOST_RETIRED:
             self.settle()
-        return Staging(self, list(specs.values()))
+        return Staging(self, specs)
 
     def checks(self):
         return Checks(self.flaws)

@@ -1,11 +1,6 @@
-"""Binding: giving every kernel of a plan the arrays that it works on.
-
-Variables live in lanes: one for each shard of the batch, and one for what exists once.  Memory is handed out in the
-order in which steps run, and taken back behind the last step that needs it; each thread has a pool of its own.
-"""
+"""Binding: giving every kernel of a plan the arrays that it works on."""
 
 from functools import partial
-from itertools import accumulate
 
 import numpy as np
 
@@ -14,64 +9,17 @@ from ...core.spec import EMPTY, LOGICAL, STORED
 from ..memory import OutOfMemory
 from . import shards
 from .context import Context, Setting
-from .flat import Group, group_updates
-from .layout import batch_last
-from .passes import constant
+from .flat import Group, gradient_slot
+from .placement import ARENA, KEPT, POOL, SCOPE, SHARED, Placement
 from .steps import argument, blamed
 from .task import Bound, Task, is_large, part, stretches
 
 
-class _Storage:
-    """Memory that one or more variables (views of each other) live in; `last` is the last step that needs it."""
-
-    __slots__ = ("block", "last", "listed")
-
-    def __init__(self, last, block):
-        self.last = last
-        self.block = block
-        self.listed = False
-
-
-class _Lane:
-    """Where the kernels of one shard, or those that run once for the whole batch, find their arrays.
-
-    Attributes:
-        thread: the thread that runs them.
-        part: (first row, rows, rows of the whole batch).
-        specs: variable name -> Spec.
-        last: variable name -> number of the last step that needs its memory.
-    """
-
-    def __init__(self, number, thread, pool, part, specs, last):
-        self.number = number
-        self.thread = thread
-        self.pool = pool
-        self.part = part
-        self.specs = specs
-        self.last = last
-        self.arrays, self.storages, self.ends = {}, {}, {}
-
-    def adopt(self, name, array, storage):
-        """Let a variable live in `storage`, at least until its last use."""
-        self.arrays[name] = array
-        self.storages[name] = storage
-        if self.last[name] > storage.last or not storage.listed:
-            storage.last = max(storage.last, self.last[name])
-            storage.listed = True
-            self.ends.setdefault(storage.last, []).append(storage)
-
-    def finish(self, number):
-        """Give up what step `number` was the last to need."""
-        for storage in self.ends.pop(number, ()):
-            if storage.last == number:
-                self.pool.free(storage.block)
-
-
-def bound(plan, specs, steps):
+def bound(*arguments):
     """Bind the steps of a plan; see Binder."""
     binder = Binder.__new__(Binder)
     try:
-        binder.__init__(plan, specs, steps)
+        binder.__init__(*arguments)
         return binder.bind()
     except MemoryError:
         # Who handles the error and tries something smaller needs the memory, which its traceback would keep.
@@ -83,49 +31,64 @@ class Binder:
     """The work of `Plan.bind`: everything that is forgotten once the kernels are bound.
 
     Args:
-        plan: the Plan.
-        specs: variable name -> Spec.
-        steps: what to bind.
+        plan: the Plan, which has the settings.
+        region, inference: see `Lowering.infer`.
+        schedule (Schedule): the order of the steps.
+        lane_specs: rows of a shard -> Value -> Spec.
+        counts: the rows of each shard, or None.
+        threads: how many are used.
     """
 
-    def __init__(self, plan, specs, steps):
-        self.plan = plan
-        self.specs = specs
-        self.is_persistable = plan._is_persistable
-        self.device = plan._memory.device
+    def __init__(self, plan, region, inference, schedule, lane_specs, counts, threads):
+        self.plan, self.region, self.schedule, self.threads = plan, region, schedule, threads
+        self.specs = inference.specs
+        self.memory, self.device, self.scope = plan.memory, plan.memory.device, plan.scope
         self.xp = self.device.xp
-        self.bound = {}  # persistable variable -> its tensor, and the array that the plan first uses for it
+        self.bound = {}  # persistable Value -> its tensor, and the array that the plan first uses for it
+        self.arenas = {}  # Group -> the array of its gradients
+        self.phases = []
         try:
-            self.feeds = self.device.feeds(plan._feeds)
+            self.feeds = self.device.feeds([self.specs[value] for value in region.inputs])
         except MemoryError as error:
-            feeds = ", ".join(f"{name} {list(spec.shape)}" for name, spec in plan._feeds.items())
+            feeds = ", ".join(f"{value.name} {list(self.specs[value].shape)}" for value in region.inputs)
             raise OutOfMemory(f"{error}\n  for the feeds {feeds}") from error
         self.checks = self.device.checks()
-        self.setting = Setting(self.device, plan._seed, plan.scope, self.feeds, self.checks)
-        self.phases = []
-        self.layout(steps)
-        self.once_steps, self.once = [], set()
-        if "once" in plan._enabled:
-            self.take_once()
-        self.lanes_and_lives()
+        self.setting = Setting(self.device, plan.seed, plan.scope, self.feeds, self.checks)
+        self.pools = self.memory.pools(threads)
+        self.placement = Placement(schedule, self.specs, lane_specs, counts, self.pools, plan.enabled)
+        self.whole, self.lanes = self.placement.whole, self.placement.lanes
+        self.begin()
+
+    def begin(self):
+        """Let the pools have what the Values need at most."""
+        for thread, pool in enumerate(self.pools):
+            lanes = [lane for lane in self.lanes if lane.thread == thread] + [self.whole] * (thread == 0)
+            needs = [self.placement.needs(lane, self.region.inputs) for lane in lanes]
+            try:
+                pool.begin(sum(size for size, _, _ in needs))
+            except MemoryError as error:
+                size, step, largest = needs[0]
+                message = (
+                    f"{error}\n  the Program needs most, {size / 1e6:,.1f} MB, at the operator named below; the largest"
+                )
+                raise blamed(OutOfMemory(f"{message} variables then are {', '.join(largest)}"), step.op) from error
 
     def bind(self):
         """Bind all kernels; returns what a replay needs (Bound)."""
         self.feed_lanes()
         once = self.task()
-        for step in self.once_steps:
+        for step in self.schedule.once:
             self.bind_step(self.whole, once, -1, step)
         number = 0
-        for of_rows, steps in self.order:
+        for of_rows, steps in self.schedule.order:
             if of_rows:
                 self.bind_rows(number, steps)
             else:
                 self.bind_whole(number, steps)
             number += len(steps)
-        fetches = self.device.fetches([self.fetch(name) for name in self.plan._wanted])
-        for name, (tensor, _) in self.bound.items():
-            tensor.array = self.whole.arrays[name]
-        written = [*self.plan._feeds, *(name for _, steps in self.order for step in steps for name in step.writes)]
+        fetches = self.device.fetches([self.fetch(value) for value in self.region.outputs])
+        for value, (tensor, _) in self.bound.items():
+            tensor.array = self.whole.arrays[value]
         ending = self.task()
         for step in fetches.steps:
             ending.add(step)
@@ -136,148 +99,34 @@ class Binder:
             self.feeds,
             fetches,
             list(self.bound.values()),
-            any(map(self.is_persistable, written)),
+            any(value.persistable for value in (*self.region.inputs, *self.region.made)),
             self.threads,
             self.checks,
-            self.device.replay(phases, self.plan._memory),
+            self.device.replay(phases, self.memory),
         )
 
     def task(self, thread=0):
         return Task(thread, self.device.settle)
-
-    def layout(self, steps):
-        """Decide on shards, on the order of the steps, on groups of them, and on how variables are stored."""
-        plan = self.plan
-        persistable = [name for name in self.specs if self.is_persistable(name)]
-        self.stored_batch_last = batch_last(steps, self.specs, persistable) if "batch_last" in plan._enabled else set()
-        self.counts = None
-        if "shards" in plan._enabled:
-            self.counts, self.threads = shards.choose(steps, self.specs, plan._feeds, plan._threads, plan._shards)
-        if self.counts is None:
-            self.threads = 1
-            self.rows, self.row_slots = set(), {}
-            self.stacks = shards.single_stacks(steps)
-            self.order = [(False, steps)]
-        else:
-            batch = sum(self.counts)
-            cut = shards.Cut(steps, self.specs, plan._feeds, batch, self.counts, self.is_persistable)
-            cut.wanted(plan._wanted)
-            self.rows, self.row_slots, self.stacks, self.rows_specs = cut.rows, cut.of_rows, cut.stacks, cut.specs
-            self.order = shards.schedule(cut, self.is_persistable)
-        if "flat" in plan._enabled:
-            self.order = group_updates(
-                self.order, self.specs, plan.scope, self.device, self.is_persistable, plan._wanted
-            )
-        self.gradients = {}  # name of a gradient, or of its parts -> its group, and its number there
-        for _, steps in self.order:
-            for group in steps:
-                if isinstance(group, Group):
-                    for number, name in enumerate(group.gradients):
-                        self.gradients[group.parts.get(name, name)] = group, number
-
-    def take_once(self):
-        """Take out of the order the steps that need not run every time."""
-        steps = [step for _, steps in self.order for step in steps]
-        found = set(constant(steps, self.is_persistable, self.plan._feeds, self.gradients))
-        self.once_steps = [step for step in steps if step in found]
-        self.once = {name for step in found for name in step.writes}
-        self.order = [(of_rows, [step for step in steps if step not in found]) for of_rows, steps in self.order]
-
-    def lanes_and_lives(self):
-        """Make the lanes, and find out which step is the last to need each variable."""
-        plan = self.plan
-        last, last_whole = dict.fromkeys(plan._feeds, -1), dict.fromkeys(plan._feeds, -1)
-        number = 0
-        for of_rows, steps in self.order:
-            end = number + len(steps) - 1
-            for step in steps:
-                names = list(step.writes)
-                if isinstance(step, Group):
-                    names += step.reads
-                else:
-                    names += [
-                        n for slot, read in step.inputs.items() if slot not in step.definition.shape_only for n in read
-                    ]
-                last.update(dict.fromkeys(names, number))
-                # Other lanes may need a whole variable until the end of the phase.
-                last_whole.update(dict.fromkeys(names, end if of_rows else number))
-                number += 1
-        wanted = dict.fromkeys(plan._wanted, number)
-        last.update(wanted)
-        last_whole.update(wanted)
-        pools = plan._memory.pools(self.threads)
-        self.whole = _Lane(0, 0, pools[0], (0, 1, 1), self.specs, last_whole)
-        self.lanes = []
-        if self.counts is not None:
-            batch, first = sum(self.counts), 0
-            for lane, rows in enumerate(self.counts):
-                thread = lane % self.threads
-                self.lanes.append(_Lane(lane, thread, pools[thread], (first, rows, batch), self.rows_specs[rows], last))
-                first += rows
-        for thread, pool in enumerate(pools):
-            lanes = [lane for lane in self.lanes if lane.thread == thread] + [self.whole] * (thread == 0)
-            needs = [self.expected(lane) for lane in lanes]
-            try:
-                pool.begin(sum(size for size, _, _ in needs))
-            except MemoryError as error:
-                size, step, largest = needs[0]
-                message = (
-                    f"{error}\n  the Program needs most, {size / 1e6:,.1f} MB, at the operator named below; the largest"
-                )
-                raise blamed(OutOfMemory(f"{message} variables then are {', '.join(largest)}"), step.op) from error
-
-    def expected(self, lane):
-        """The most memory that a lane's variables need at one time, scratch and sharing aside.
-
-        Returns:
-            (bytes, the step at that time, the names of the largest variables then)
-        """
-        total = sum(len(steps) for _, steps in self.order)
-        changes = [0] * (total + 2)
-        first = dict.fromkeys(self.plan._feeds, 0)
-        number = 0
-        for _, steps in self.order:
-            for step in steps:
-                for name in step.writes:
-                    first.setdefault(name, number)
-                number += 1
-        lives = []
-        for name, start in first.items():
-            if not self.is_persistable(name) and (name in self.rows) == (lane is not self.whole):
-                spec = lane.specs.get(name) or self.specs.get(name.removesuffix(shards.PARTS))
-                size = spec.size * spec.dtype.itemsize * self.stacks.get(name, 1)
-                end = lane.last.get(name, start)
-                changes[start] += size
-                changes[end + 1] -= size
-                lives.append((size, start, end, name))
-        sizes = list(accumulate(changes))
-        peak = max(range(len(sizes)), key=sizes.__getitem__)
-        steps = [step for _, steps in self.order for step in steps]
-        largest = sorted((life for life in lives if life[1] <= peak <= life[2]), reverse=True)[:4]
-        return sizes[peak], steps[min(peak, total - 1)] if steps else None, [name for *_, name in largest]
 
     def feed_lanes(self):
         """Bind the copies of the feeds; they are the first thing that a lane does."""
         fed, copy = self.feeds.fed, self.xp.copyto
         self.fed_tasks = {lane.number: [] for lane in self.lanes}
         task = self.task()
-        for position, (name, spec) in enumerate(self.plan._feeds.items()):
+        for position, value in enumerate(self.region.inputs):
+            spec = self.specs[value]
             if self.feeds.arrays is not None:
-                if self.is_persistable(name):
-                    task.add(partial(copy, self.persistable(name, spec), self.feeds.arrays[position]))
+                if value.persistable:
+                    task.add(partial(copy, self.persistable(value, spec), self.feeds.arrays[position]))
                 else:
-                    self.whole.arrays[name] = self.feeds.arrays[position]
+                    self.whole.arrays[value] = self.feeds.arrays[position]
                 continue
-            if name not in self.rows:
-                target = (
-                    self.persistable(name, spec)
-                    if self.is_persistable(name)
-                    else self.allocate(self.whole, name, spec, -1)
-                )
+            if value not in self.schedule.rows:
+                target = self.persistable(value, spec) if value.persistable else self.own(self.whole, value, spec)
                 task.add(lambda position=position, target=target: copy(target, fed[position], casting="unsafe"))
                 continue
             for lane in self.lanes:
-                target = self.allocate(lane, name, lane.specs[name], -1)
+                target = self.own(lane, value, lane.specs[value])
                 first, rows, _ = lane.part
 
                 def copy_rows(position=position, target=target, first=first, stop=first + rows):
@@ -287,13 +136,13 @@ class Binder:
         if task.steps:
             self.phases.append([task])
 
+    def own(self, lane, value, spec):
+        """The array of a fed Value."""
+        return self.array_at(lane, value, self.placement.allocate(lane, value, spec, -1))
+
     def bind_rows(self, number, steps):
         """Bind the steps of a phase in every lane."""
-        for step in steps:
-            for slot, names in step.outputs.items():
-                for position, name in enumerate(names):
-                    if name in self.stacks:
-                        self.allocate(self.whole, name, step.specs[slot][position], number)
+        self.placement.stack(number, steps)
         tasks = [self.task(thread) for thread in range(self.threads)]
         for lane in self.lanes:
             task = tasks[lane.thread]
@@ -304,7 +153,8 @@ class Binder:
                 lane.finish(number + offset)
             self.end_chain(lane, task)
         self.phases.append([task for task in tasks if task.steps])
-        self.finish_whole(number, number + len(steps))
+        for offset in range(len(steps)):
+            self.whole.finish(number + offset)
 
     def bind_whole(self, number, steps):
         """Bind the steps that run once."""
@@ -315,74 +165,70 @@ class Binder:
                 task = self.bind_group(task, number, step)
             else:
                 self.bind_step(self.whole, task, number, step)
-            self.finish_whole(number, number + 1)
+            self.whole.finish(number)
             for lane in self.lanes:
                 lane.finish(number)
             number += 1
         self.end_chain(self.whole, task)
         self.phases = [[task for task in tasks if task.steps] for tasks in self.phases]
 
-    def finish_whole(self, start, stop):
-        for number in range(start, stop):
-            self.whole.finish(number)
-
-    def allocate(self, lane, name, spec, number):
-        """Give a variable memory of its own until its last use."""
-        if name in self.gradients:
-            return self.allocate_gradient(name, spec)
-        if name in self.once:
-            # Pools are for one plan at a time.
-            array = lane.arrays[name] = self.xp.empty(spec.shape, spec.dtype)
-            return array
-        shape = spec.shape
-        if name in self.stacks:
-            shape = (self.stacks[name], *shape)
-        if name.removesuffix(shards.JOINED) in self.stored_batch_last:
-            array, block = lane.pool.array([shape[axis] for axis in STORED], spec.dtype)
-            array = array.transpose(LOGICAL)
-        else:
-            array, block = lane.pool.array(shape, spec.dtype)
-        lane.adopt(name, array, _Storage(max(lane.last[name], number), block))
+    def array_at(self, lane, value, place):
+        """The array of a Value at its place."""
+        kind = place.kind
+        if kind is SHARED:
+            array = lane.arrays[place.source]
+            if array.shape != place.shape:
+                array = array.reshape(place.shape)
+        elif kind is POOL:
+            if value in self.schedule.stacks and value in self.whole.arrays:
+                return self.whole.arrays[value]
+            if place.batch_last:
+                shape = [place.shape[axis] for axis in STORED]
+                array = lane.pool.view(place.storage.block, shape, place.dtype).transpose(LOGICAL)
+            else:
+                array = lane.pool.view(place.storage.block, place.shape, place.dtype)
+        elif kind is KEPT:
+            array = self.xp.empty(place.shape, place.dtype)
+        elif kind is ARENA:
+            group, number = self.schedule.gradients[value]
+            gradients = self.arena(group, place.dtype)
+            offset, size = group.offsets[number], group.sizes[number]
+            array = gradients[:, offset : offset + size].reshape(-1, *place.shape)
+            array = array if value in self.schedule.stacks else array[0]
+        lane.arrays[value] = array
         return array
 
-    def allocate_gradient(self, name, spec):
-        """The place of a gradient in the arena of its group, or of its parts."""
-        group, number = self.gradients[name]
-        if group.gradient is None:
+    def arena(self, group, dtype):
+        """The gradients of a group: (shards, size) where there are parts; the first row is for sums."""
+        array = self.arenas.get(group)
+        if array is None:
+            block = self.placement.arena(group).block
             shape = (len(self.lanes) if group.parts else 1, group.size)
-            group.gradient, block = self.whole.pool.array(shape, spec.dtype)
-            group.storage = _Storage(self.whole.last[name], block)
-        offset = group.offsets[number]
-        array = group.gradient[:, offset : offset + spec.size].reshape(-1, *spec.shape)
-        array = array if name in self.stacks else array[0]
-        self.whole.adopt(name, array, group.storage)
+            array = self.arenas[group] = self.whole.pool.view(block, shape, dtype)
         return array
 
-    def array(self, lane, name, is_rows=True):
+    def array(self, lane, value, is_rows=True):
         """The array of an input, in a lane."""
-        array = lane.arrays.get(name)
+        array = lane.arrays.get(value)
         if array is not None:
             return array
-        whole = self.whole.arrays.get(name)
-        if whole is None and name not in self.rows:
-            tensor = self.plan.scope.var(name).get_tensor()
-            whole = self.whole.arrays[name] = self.device.hold(tensor)
-            self.bound[name] = tensor, whole
+        whole = self.whole.arrays.get(value)
+        if whole is None and value not in self.schedule.rows:
+            tensor = self.scope.var(value.name).get_tensor()
+            whole = self.whole.arrays[value] = self.device.hold(tensor)
+            self.bound[value] = tensor, whole
         if lane is self.whole or not is_rows:
             return whole
         first, rows, _ = lane.part
         return whole[first : first + rows]
 
-    def shape_of(self, lane, name, is_rows=True):
+    def shape_of(self, lane, value, is_rows=True):
         """An array of zeros in the shape of an input."""
-        spec = lane.specs.get(name) or self.specs[name]
+        spec = lane.specs.get(value) or self.specs[value]
         shape = spec.shape
-        if lane is not self.whole and is_rows and name not in lane.specs:
+        if lane is not self.whole and is_rows and value not in lane.specs:
             shape = (lane.part[1], *shape[1:])
         return np.broadcast_to(np.zeros((), spec.dtype), shape)
-
-    def context(self, lane, step):
-        return Context(self.setting, step.attrs, lane.pool, step.index, lane.part, step.op)
 
     def bind_step(self, lane, task, number, step):
         try:
@@ -391,38 +237,20 @@ class Binder:
             raise blamed(error, step.op) from error
 
     def bind_kernel(self, lane, task, number, step):
-        definition = step.definition
         if self.may_be_cut(step):
             # In a chain a step still works on its last stretch while the next one has written its first.
             lane.pool.hold()
         else:
             self.end_chain(lane, task)
-        if definition.view and self.bind_view(lane, number, step):
+        inputs = self.inputs(lane, step)
+        places = self.placement.place(lane, number, step)
+        if places is None:
+            self.bind_view(lane, step)
             return
-        context = self.context(lane, step)
-        taken, copies = [], []
-        arguments = []
-        slots = self.row_slots.get(step, ())
-        for slot in definition.inputs:
-            names = step.inputs.get(slot.name, ())
-            array = self.shape_of if slot.name in definition.shape_only else self.array
-            arrays = [None if n == EMPTY else array(lane, n, slot.name in slots) for n in names]
-            if lane is self.whole and definition is shards.join:
-                arrays = [piece.arrays[names[0]] for piece in self.lanes]
-            arguments.append(argument(slot, arrays))
-        for slot in definition.outputs:
-            arrays = []
-            for position, name in enumerate(step.outputs.get(slot.name, ())):
-                if name == EMPTY:
-                    arrays.append(None)
-                    continue
-                spec = step.specs[slot.name][position] if lane is self.whole else lane.specs.get(name)
-                source = self.matching_input(step, slot.name, position)
-                arrays.append(self.output(lane, number, step, name, spec, source, context, taken, copies))
-            arguments.append(argument(slot, arrays))
-        cut = None
-        if not copies and self.may_be_cut(step):
-            cut = stretches(arguments)
+        context = Context(self.setting, step.attrs, lane.pool, step.index, lane.part, step.op)
+        outputs, copies = self.outputs(lane, step, places, context)
+        arguments = inputs + outputs
+        cut = stretches(arguments) if not copies and self.may_be_cut(step) else None
         if cut is None:
             task.add(*self.call(step, context, arguments))
             for copy in copies:
@@ -433,7 +261,55 @@ class Binder:
                 steps.append(self.call(step, context, [part(argument, shape, index) for argument in arguments])[0])
                 context.release_scratch()
             task.add_stretches(steps, step.op, (shape, arguments[-1].strides))
-        context.release_scratch()
+        context.close()
+
+    def inputs(self, lane, step):
+        """What the step's kernel gets for its input slots."""
+        definition = step.definition
+        rows = self.schedule.row_slots.get(step, ())
+        arguments = []
+        for slot in definition.inputs:
+            values = step.inputs.get(slot.name, ())
+            find = self.shape_of if slot.name in definition.shape_only else self.array
+            if find == self.array and lane is self.whole and not self.schedule.rows.isdisjoint(values):
+                # Who reads rows as a whole gets a list of the pieces.
+                arguments.append([piece.arrays[value] for value in values for piece in self.lanes])
+                continue
+            arrays = [None if value is EMPTY else find(lane, value, slot.name in rows) for value in values]
+            arguments.append(argument(slot, arrays))
+        return arguments
+
+    def outputs(self, lane, step, places, context):
+        """What the step's kernel gets for its output slots, and what is to be done behind it (list of functions)."""
+        found, copies, number = {}, [], 0
+        for slot, values in step.outputs.items():
+            arrays = found[slot] = []
+            source = step.definition.inplace.get(slot)
+            for position, value in enumerate(values):
+                place = places[number]
+                number += 1
+                if place is None:
+                    arrays.append(None)
+                elif place.kind is SCOPE:
+                    sources = step.inputs.get(source, ())
+                    overwrites = position < len(sources) and sources[position] is value
+                    arrays.append(self.written(value, place, step.reads.count(value) > overwrites, context, copies))
+                elif value in self.schedule.stacks:
+                    arrays.append(self.array_at(self.whole, value, place)[lane.number])
+                else:
+                    arrays.append(self.array_at(lane, value, place))
+        return [argument(slot, found.get(slot.name, ())) for slot in step.definition.outputs], copies
+
+    def written(self, value, place, is_read, context, copies):
+        """Where a step writes a persistable Value that it also reads, or not; appends to `copies` what comes then."""
+        old = self.whole.arrays.get(value)
+        array = self.persistable(value, place)
+        if array is old and is_read:
+            # The kernel reads the old value while it writes the new one.
+            scratch = context.scratch(place.shape, place.dtype)
+            copies.append(partial(self.xp.copyto, array, scratch))
+            return scratch
+        return array
 
     def end_chain(self, lane, task):
         """Let no later step join the chain, and its memory be used again: the one without the other is not safe."""
@@ -442,7 +318,7 @@ class Binder:
 
     def may_be_cut(self, step):
         """Whether a step may run over stretches of its arrays, in a chain with those beside it."""
-        if not step.definition.pointwise or "chains" not in self.plan._enabled:
+        if not step.definition.pointwise or "chains" not in self.plan.enabled:
             return False
         spec = self.specs.get(step.writes[0]) if step.writes else None
         return spec is not None and is_large(spec.size * spec.dtype.itemsize)
@@ -459,107 +335,55 @@ class Binder:
         else:
             function = partial(definition.kernel, context, *arguments)
         # What the kernel does on the host would not be part of a GPU's graph.
-        return function, step.op, definition.random or definition.side_effect
+        return function, step.op, definition.random
 
-    def matching_input(self, step, slot, position):
-        """The input whose memory the operator's definition lets an output take over, or None."""
-        names = step.inputs.get(step.definition.inplace.get(slot), ())
-        return names[position] if position < len(names) else None
-
-    def output(self, lane, number, step, name, spec, source, context, taken, copies):
-        """The array that a step writes `name` to; appends to `copies` what is to be done after it."""
-        if self.is_persistable(name):
-            old = self.whole.arrays.get(name)
-            array = self.persistable(name, spec)
-            if array is old and step.reads.count(name) > (name == source):
-                # The kernel reads the old value while it writes the new one.
-                scratch = context.scratch(spec.shape, spec.dtype)
-                copies.append(partial(self.xp.copyto, array, scratch))
-                return scratch
-            return array
-        if name in self.stacks:
-            array = self.whole.arrays.get(name)
-            if array is None:
-                array = self.allocate(self.whole, name, spec, number)
-            return array[lane.number]
-        if name not in self.gradients and source is not None and "in_place" in self.plan._enabled:
-            free = self.free_to_take(lane, source, number, step, taken)
-            if free and self.alike(lane, source, name, spec):
-                taken.append(lane.storages[source])
-                lane.adopt(name, lane.arrays[source], lane.storages[source])
-                return lane.arrays[name]
-        return self.allocate(lane, name, spec, number)
-
-    def persistable(self, name, spec):
-        """The array of a persistable variable that is written: that in the scope if it fits, else a new one."""
-        tensor = self.plan.scope.var(name).get_tensor()
-        array = self.whole.arrays.get(name)
+    def persistable(self, value, spec):
+        """The array of a persistable Value that is written: that in the scope if it fits, else a new one."""
+        tensor = self.scope.var(value.name).get_tensor()
+        array = self.whole.arrays.get(value)
         if array is None:
             array = self.device.hold(tensor)
         if array is None or array.shape != spec.shape or array.dtype != spec.dtype:
             array = self.xp.zeros(spec.shape, spec.dtype)
-        self.whole.arrays[name] = array
-        self.bound.setdefault(name, (tensor, array))
+        self.whole.arrays[value] = array
+        self.bound.setdefault(value, (tensor, array))
         return array
 
-    def free_to_take(self, lane, source, number, step, taken):
-        """Whether the step is the last that needs the memory of its input `source`, and needs it only there."""
-        storage = lane.storages.get(source)
-        if storage is None or storage.last != number or storage in taken or source in self.gradients:
-            return False
-        return sum(lane.storages.get(name) is storage for name in step.reads) == 1
-
-    def alike(self, lane, source, name, spec):
-        array = lane.arrays[source]
-        same_storage = (source in self.stored_batch_last) == (name in self.stored_batch_last)
-        return array.shape == spec.shape and array.dtype == spec.dtype and same_storage
-
-    def bind_view(self, lane, number, step):
-        """Let the output be the input's memory in another shape; returns False where that cannot be."""
-        ((slot, source_slot),) = step.definition.view.items()
-        (source,), (name,) = step.inputs[source_slot], step.outputs[slot]
-        array = self.array(lane, source)
-        if not array.flags.c_contiguous or source not in lane.storages or self.is_persistable(name):
-            return False
-        if name in self.gradients or name in self.stacks:
-            return False
-        lane.adopt(name, array.reshape(lane.specs[name].shape), lane.storages[source])
-        for other, names in step.outputs.items():
-            for extra in names:
-                if other != slot and extra != EMPTY:
-                    self.allocate(lane, extra, lane.specs[extra], number)
-        return True
+    def bind_view(self, lane, step):
+        """Let the step's output be its input's memory in another shape."""
+        for value in step.writes:
+            self.array_at(lane, value, lane.places[value])
 
     def bind_group(self, task, number, group):
         """Bind the operators of a group as one, in pieces that all threads share; returns the task of what follows."""
         definition, attrs = group.definition, group.members[0].attrs
         tasks = [self.task(thread) for thread in range(self.threads)]
-        pools = self.plan._memory.pools(self.threads)
+        gradients = self.arena(group, self.specs[group.gradients[0]].dtype)
         pieces = group.pieces(self.threads) if self.device.in_pieces else [slice(0, group.size)]
         pieces = [(place * self.threads // len(pieces), piece) for place, piece in enumerate(pieces)]
         for thread, piece in pieces:
             members, counts = group.members_in(piece)
-            context = Context(self.setting, attrs, pools[thread], group.index, op=group.op)
+            context = Context(self.setting, attrs, self.pools[thread], group.index, op=group.op)
             context.counts = counts
             for stretch in group.additions_in(piece):
-                parts = group.gradient[:, stretch]
+                parts = gradients[:, stretch]
                 tasks[thread].add(partial(shards.add_up.kernel, context, parts, parts[0]), group.op)
-            tasks[thread].add(self.bind_members(context, group, piece, members), group.op)
-            context.release_scratch()
+            tasks[thread].add(self.bind_members(context, group, gradients, piece, members), group.op)
+            context.close()
         if not definition.packed:
             ending = None
         else:
             # What every piece reads is written after all of them, by a run over no elements at all.
-            context = Context(self.setting, attrs, pools[0], group.index, op=group.op)
+            context = Context(self.setting, attrs, self.pools[0], group.index, op=group.op)
             context.counts = [0] * len(group.members)
-            ending = self.bind_members(context, group, slice(0, 0), slice(None))
-            context.release_scratch()
+            ending = self.bind_members(context, group, gradients, slice(0, 0), slice(None))
+            context.close()
         for slot in group.arenas:
             for member in group.members:
-                name = member.inputs[slot][0]
-                tensor = self.plan.scope.var(name).get_tensor()
-                self.whole.arrays[name] = tensor.array
-                self.bound[name] = tensor, tensor.array
+                value = member.inputs[slot][0]
+                tensor = self.scope.var(value.name).get_tensor()
+                self.whole.arrays[value] = tensor.array
+                self.bound[value] = tensor, tensor.array
         if len(tasks) > 1 and len(pieces) > 1:
             self.phases.append([task for task in tasks if task.steps])
             task = self.task()
@@ -572,14 +396,12 @@ class Binder:
             task.add(ending, group.op)
         return task
 
-    def bind_members(self, context, group, piece, members):
+    def bind_members(self, context, group, gradients, piece, members):
         definition, first = group.definition, group.members[0]
         ending = piece.start == piece.stop
-        arrays = {}
-        for slot in definition.flat:
-            arrays[slot] = (group.gradient[0] if slot == "Grad" else group.arenas[slot].array)[piece]
-        for slot in definition.packed:
-            arrays[slot] = group.arenas[slot].array[members]
+        arrays = {slot: arena.array[piece] for slot, arena in group.arenas.items() if slot in definition.flat}
+        arrays |= {slot: arena.array[members] for slot, arena in group.arenas.items() if slot in definition.packed}
+        arrays[gradient_slot(definition)] = gradients[0][piece]
         arguments = []
         for slot in definition.inputs:
             array = arrays.get(slot.name)
@@ -595,11 +417,11 @@ class Binder:
         form = definition.forms.get(self.device.form)
         return form and form(context, *arguments) or definition.kernel(context, *arguments)
 
-    def fetch(self, name):
-        """A function that returns the value of a variable as an array of the caller's own."""
-        if name in self.rows:
-            pieces = [lane.arrays[name] for lane in self.lanes]
-            spec = self.specs[name]
+    def fetch(self, value):
+        """A function that returns a Value as an array of the caller's own."""
+        if value in self.schedule.rows:
+            pieces = [lane.arrays[value] for lane in self.lanes]
+            spec = self.specs[value]
             context = Context(self.setting, {})
 
             def joined():
@@ -608,4 +430,4 @@ class Binder:
                 return out
 
             return joined
-        return self.device.fetch(self.array(self.whole, name))
+        return self.device.fetch(self.array(self.whole, value))

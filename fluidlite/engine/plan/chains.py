@@ -33,7 +33,7 @@ def forward_copies(steps, usage):
             (name,), source = step.outputs[slot], step.inputs[source_slot][place]
             readers = usage.read_by(name)
             # An update operator that shares the arena of its gradients with others needs one of its own.
-            if readers is None or usage.is_persistable(source) or any(one.definition.flat for one in readers):
+            if readers is None or source.persistable or any(one.definition.flat for one in readers):
                 continue
             renamed[name] = renamed.get(source, source)
             outputs[slot] = [EMPTY]
@@ -63,7 +63,7 @@ def _wanted(step, usage):
 def _formula(step, usage):
     """The Formula of a step, or None."""
     definition = step.definition
-    if definition.formula is None or definition.random or definition.side_effect:
+    if definition.formula is None or definition.random:
         return None
     if any(EMPTY in names for names in step.inputs.values()):
         return None
@@ -145,7 +145,7 @@ class Fusion:
 
     def _connect(self):
         """Find out which nodes must run before which."""
-        maker, readers, effect = {}, {}, None
+        maker, readers = {}, {}
         for number, node in enumerate(self.nodes):
             for name in node.values:
                 node.sources[name] = maker.get(name)
@@ -158,10 +158,6 @@ class Fusion:
                 if name in maker:
                     node.before.add(maker[name])
                 maker[name] = number
-            if node.step.definition.side_effect:
-                if effect is not None:
-                    node.before.add(effect)
-                effect = number
             node.before.discard(number)
 
     def _place(self, number):
@@ -325,7 +321,7 @@ class Fusion:
         return inputs, {name: outputs[name] for name in [*pairs, *(n for n in outputs if n not in pairs)]}
 
     def _may_replace(self, name, source, laid, members):
-        if name == source or self.usage.is_persistable(source) or self.usage.is_persistable(name):
+        if name == source or source.persistable or name.persistable:
             return name == source
         maker = next(self.nodes[one].sources[source] for one in members if source in self.nodes[one].sources)
         last = set(members).issuperset(self.readers[source, maker]) and self.usage.read_by(source) is not None
@@ -335,9 +331,7 @@ class Fusion:
 def _with_outputs(step, slots):
     """The step with only some of its outputs."""
     outputs = {slot: names if slot in slots else [EMPTY] * len(names) for slot, names in step.outputs.items()}
-    made = step.like(step.definition.type, step.inputs, outputs, step.attrs)
-    made.specs = step.specs
-    return made
+    return step.like(step.definition.type, step.inputs, outputs, step.attrs)
 
 
 def _reads(node):

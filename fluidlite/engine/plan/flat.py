@@ -20,46 +20,56 @@ _LEAST = 8192
 _ALIGNMENT = 16
 
 
+def gradient_slot(definition):
+    """The one of the `flat` slots that an update rule only reads: the gradients."""
+    (slot,) = definition.flat.difference(definition.inplace.values())
+    return slot
+
+
 class Group:
     """Update steps that run as one; takes a step's place in a plan.
 
     Attributes:
         members: the steps.
         offsets: where in the arena each member lies; `size` is the arena's.
-        gradients: names of the members' gradients.
-        parts: gradient -> name of its parts, one for each shard, where the group is to add them up.
-        arenas: slot -> Arena of persistable variables.
-        gradient, storage: while a plan is bound, the arena of gradients: (shards, size) where there are parts; the
-            first row is for sums.
+        gradients: the members' gradients.
+        parts: gradient -> its parts, one for each shard, where the group is to add them up.
+        arenas: slot -> Arena of persistable Values.
     """
 
     def __init__(self, members, specs):
         self.members = members
         self.op, self.index, self.definition = members[0].op, members[0].index, members[0].definition
+        slot = gradient_slot(self.definition)
+        self.gradients = [member.inputs[slot][0] for member in members]
+        self.sizes = [specs[gradient].size for gradient in self.gradients]
         self.offsets, self.size = [], 0
-        for member in members:
+        for size in self.sizes:
             self.offsets.append(self.size)
-            self.size += -(-specs[member.inputs["Param"][0]].size // _ALIGNMENT) * _ALIGNMENT
-        self.sizes = [specs[member.inputs["Param"][0]].size for member in members]
-        self.gradients = [member.inputs["Grad"][0] for member in members]
+            self.size += -(-size // _ALIGNMENT) * _ALIGNMENT
         self.parts = {}
-        self.gradient = self.storage = None
-        self.reads = [name for member in members for name in member.reads]
-        self.writes = [name for member in members for name in member.writes]
+        self.reads = [value for member in members for value in member.reads]
+        self.writes = [value for member in members for value in member.writes]
+
+    def read_values(self):
+        """The Values of which it reads more than the shape."""
+        return self.reads
 
     def absorb(self, additions):
         """Do what the steps `additions` (gradient -> step) would: add up the parts of gradients."""
-        self.parts = {name: step.reads[0] for name, step in additions.items()}
-        self.reads = [self.parts.get(name, name) for name in self.reads]
+        self.parts = {value: step.reads[0] for value, step in additions.items()}
+        self.reads = [self.parts.get(value, value) for value in self.reads]
 
     def claim(self, scope, device):
         """Lay the members' persistable variables out in arenas; False where one of them lies in another arena."""
         definition = self.definition
         self.arenas = {}
-        wanted = [(slot, self.offsets, self.size) for slot in definition.flat if slot != "Grad"]
+        if scope is None:
+            return True  # for who only wants to know
+        wanted = [(slot, self.offsets, self.size) for slot in definition.flat - {gradient_slot(definition)}]
         wanted += [(slot, range(len(self.members)), len(self.members)) for slot in definition.packed]
         for slot, offsets, size in wanted:
-            names = [member.inputs[slot][0] for member in self.members]
+            names = [member.inputs[slot][0].name for member in self.members]
             try:
                 arena = Arena.of([scope.var(name).get_tensor() for name in names], offsets, size, device)
             except MemoryError as error:
@@ -95,7 +105,7 @@ class Group:
         return slice(inside[0], inside[-1] + 1), counts
 
 
-def group_updates(order, specs, scope, device, is_persistable, wanted):
+def group_updates(order, specs, scope, device, wanted):
     """Put groups in the place of the update steps of a schedule; each runs where its last member did.
 
     Args:
@@ -103,15 +113,12 @@ def group_updates(order, specs, scope, device, is_persistable, wanted):
         device: where the plan runs.
     """
     taken = set()
-    order = [
-        (of_rows, steps if of_rows else _grouped(steps, specs, scope, device, is_persistable, taken))
-        for of_rows, steps in order
-    ]
+    order = [(of_rows, steps if of_rows else _grouped(steps, specs, scope, device, taken)) for of_rows, steps in order]
     groups = [step for _, steps in order for step in steps if isinstance(step, Group)]
     if not groups:
         return order
     steps = [step for _, steps in order for step in steps]
-    readers = Counter(name for step in steps for name in step.reads)
+    readers = Counter(value for step in steps for value in step.reads)
     additions = {step.writes[0]: step for step in steps if step.definition is add_up}
     gone = set()
     for group in groups:
@@ -121,18 +128,18 @@ def group_updates(order, specs, scope, device, is_persistable, wanted):
     return [(of_rows, [step for step in steps if step not in gone]) for of_rows, steps in order]
 
 
-def _grouped(steps, specs, scope, device, is_persistable, taken):
+def _grouped(steps, specs, scope, device, taken):
     """The whole steps of one phase, with groups in the place of update steps.
 
     A gradient has its place in the arena of one group; those in `taken` have one, and the new ones are added.
     """
-    alike = {}
+    found = {}
     for number, step in enumerate(steps):
-        key = _key(step, specs, is_persistable)
+        key = alike(step, specs)
         if key is not None:
-            alike.setdefault(key, []).append(number)
+            found.setdefault(key, []).append(number)
     made, gone = {}, set()
-    for numbers in alike.values():
+    for numbers in found.values():
         if _may_move(steps, numbers):
             group = Group([steps[number] for number in numbers], specs)
             if taken.isdisjoint(group.gradients) and group.claim(scope, device):
@@ -142,19 +149,23 @@ def _grouped(steps, specs, scope, device, is_persistable, taken):
     return [made.get(number, step) for number, step in enumerate(steps) if number in made or number not in gone]
 
 
-def _key(step, specs, is_persistable):
+def alike(step, specs):
     """What steps that can run as one have in common; None for a step that cannot."""
     definition = step.definition
     if not definition.flat:
         return None
     for slot in definition.flat | definition.packed:
-        names = step.inputs.get(slot, ())
-        if len(names) != 1 or is_persistable(names[0]) == (slot == "Grad"):
+        values = step.inputs.get(slot, ())
+        if len(values) != 1 or values[0].persistable == (slot == gradient_slot(definition)):
             return None
     for slot, source in definition.inplace.items():
         if step.outputs.get(slot) != step.inputs[source]:
             return None
-    shared = {slot: names for slot, names in step.inputs.items() if slot not in definition.flat | definition.packed}
+    shared = {
+        slot: [id(value) for value in values]
+        for slot, values in step.inputs.items()
+        if slot not in definition.flat | definition.packed
+    }
     dtypes = [specs[step.inputs[slot][0]].dtype for slot in sorted(definition.flat)]
     # A Program's operator has attributes, too, that no kernel reads: the names of its variables among them.
     attrs = {name: step.attrs[name] for name in definition.attrs}

@@ -6,15 +6,15 @@ such a buffer.  Elementwise operators work on any strides and are fastest when a
 """
 
 
-def batch_last(steps, specs, fixed):
-    """Names of the variables to store batch-last.
+def batch_last(steps, specs):
+    """The Values to store batch-last.
 
     Args:
         steps: the plan's steps, in the order of execution.
-        specs: variable name -> Spec.
-        fixed: names of variables that must stay C-contiguous (persistables).
+        specs: Value -> Spec.
     """
-    candidates = {name for name, spec in specs.items() if len(spec.shape) == 4} - set(fixed)
+    # Persistable ones must stay C-contiguous.
+    candidates = {value for value, spec in specs.items() if len(spec.shape) == 4 and not value.persistable}
     chosen, groups_of = set(), {}
     for step in steps:
         definition, attrs = step.definition, step.op.attrs

@@ -1,10 +1,12 @@
 """What a plan does to its steps before it binds them: one function for each idea, in one list.
 
 None of them is ever visible in the Program, each can be switched off by its name (`enabled`), and none changes a result
-by more than rounding.  A function gets the steps in order and a `Usage` of their variables, and returns other steps.
+by more than rounding.  A function gets the steps in order and a `Usage` of their Values, and returns other steps.
 """
 
+from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 from ...core.fusions import fusions
 from ...core.spec import EMPTY, GRAD
@@ -17,45 +19,40 @@ _OTHERS = ("prune", "batch_last", "in_place", "shards", "flat", "once", "chains"
 
 
 class Usage:
-    """Who reads and who makes the variables of some steps.
+    """Who reads and who makes the Values of some steps.
 
     Attributes:
-        specs: variable name -> Spec.
-        readers: variable name -> steps that read it, the shape included.
-        maker: variable name -> the step that writes it.
-        is_persistable: whether a variable of a name is persistable.
+        specs: Value -> Spec.
+        readers: Value -> steps that read it, the shape included.
+        maker: Value -> the step that writes it.
     """
 
-    def __init__(self, steps, specs, is_persistable, wanted):
+    def __init__(self, steps, specs, wanted):
         self.specs = specs
         self.readers, self.maker = {}, {}
         self._wanted = set(wanted)
-        self.is_persistable = is_persistable
         self._numbers = {step: number for number, step in enumerate(steps)}
-        self._writers = {}  # persistable variable -> numbers of the steps that write it
+        self._writers = {}  # persistable Value -> numbers of the steps that write it
         for number, step in enumerate(steps):
-            for name in dict.fromkeys(step.reads):
-                self.readers.setdefault(name, []).append(step)
-            self.maker.update(dict.fromkeys(step.writes, step))
-            for name in filter(is_persistable, step.writes):
-                self._writers.setdefault(name, []).append(number)
+            for value in dict.fromkeys(step.reads):
+                self.readers.setdefault(value, []).append(step)
+            for value in step.writes:
+                self.maker[value] = step
+                if value.persistable:
+                    self._writers.setdefault(value, []).append(number)
 
-    def read_by(self, name):
-        """The steps that read a variable, or None if it is also of interest to others."""
-        if name in self._wanted or self.is_persistable(name):
+    def read_by(self, value):
+        """The steps that read a Value, or None if it is also of interest to others."""
+        if value in self._wanted or value.persistable:
             return None
-        return self.readers.get(name, [])
+        return self.readers.get(value, [])
 
-    def reader_of_values(self, name):
-        """The one step that reads more of a variable than its shape; None if there are several, or others."""
-        readers = self.read_by(name)
+    def reader_of_values(self, value):
+        """The one step that reads more of a Value than its shape; None if there are several, or others."""
+        readers = self.read_by(value)
         if readers is None:
             return None
-        real = [
-            step
-            for step in readers
-            if any(name in names for slot, names in step.inputs.items() if slot not in step.definition.shape_only)
-        ]
+        real = [step for step in readers if value in step.read_values()]
         return real[0] if len(real) == 1 else None
 
     def next_reader(self, step, slot, type):
@@ -68,40 +65,33 @@ class Usage:
     def reads_before(self, step, until):
         """Whether something that a step makes is read before the step `until` runs."""
         last = self._numbers[until]
-        return any(self._numbers[reader] < last for name in step.writes for reader in self.readers.get(name, ()))
+        return any(self._numbers[reader] < last for value in step.writes for reader in self.readers.get(value, ()))
 
-    def is_of_use(self, name, but):
-        """Whether values of a variable are of interest to anybody but a step."""
-        readers = self.read_by(name)
-        return readers is None or any(
-            name in names
-            for step in readers
-            if step is not but
-            for slot, names in step.inputs.items()
-            if slot not in step.definition.shape_only
-        )
+    def is_of_use(self, value, but):
+        """Whether more of a Value than its shape is of interest to anybody but a step."""
+        readers = self.read_by(value)
+        return readers is None or any(value in step.read_values() for step in readers if step is not but)
 
     def may_wait(self, step, until):
         """Whether the step reads the same values if it runs right before the step `until`."""
         first, last = self._numbers[step], self._numbers[until]
-        return not any(first <= number < last for name in step.reads for number in self._writers.get(name, ()))
+        return not any(first <= number < last for value in step.reads for number in self._writers.get(value, ()))
 
     def spec(self, step, slot):
         return self.specs[step.inputs[slot][0]]
 
 
-def prune(steps, is_persistable, wanted):
-    """Keep the steps that a wanted value, a persistable variable or a side effect depends on."""
+def prune(steps, wanted):
+    """Keep the steps that a wanted Value or a persistable one depends on."""
     needed, kept = set(wanted), []
     for step in reversed(steps):
-        persistable = any(is_persistable(name) for name in step.writes)
-        if step.definition.side_effect or persistable or not needed.isdisjoint(step.writes):
+        if any(value.persistable for value in step.writes) or not needed.isdisjoint(step.writes):
             kept.append(step)
             needed.update(step.reads)
     return kept[::-1]
 
 
-def stages(steps, usage):
+def decompose(steps, usage):
     """Operators that declare stages become them."""
     result = []
     for step in steps:
@@ -126,11 +116,11 @@ def fuse(steps, usage, within="fuse"):
                 continue
             if second.inputs[fusion.read] != step.outputs[fusion.made] or not usage.may_wait(step, second):
                 continue
-            if usage.reads_before(step, second) or any(map(usage.is_persistable, step.writes)):
+            if usage.reads_before(step, second) or any(value.persistable for value in step.writes):
                 continue
             made = fusion.make(step, second, usage.spec)
-            written = {name for one in made or () for names in one[2].values() for name in names}
-            if made is not None and not any(usage.is_of_use(name, second) for name in {*step.writes} - written):
+            written = {value for one in made or () for names in one[2].values() for value in names}
+            if made is not None and not any(usage.is_of_use(value, second) for value in {*step.writes} - written):
                 parents = {step.definition.type: step}
                 parent = step if fusion.is_first else second
                 replaced[second] = [parents.get(one[0], parent).like(*one) for one in made]
@@ -153,13 +143,13 @@ def select_first(steps, usage):
 def _reordered(selection, usage):
     """Step -> steps in its place, for a selection and the monotone functions before it; None if it must stay."""
     chain = []
-    name = selection.inputs["X"][0]
+    value = _source(selection)
     while True:
-        maker = usage.maker.get(name)
+        maker = usage.maker.get(value)
         if maker is None or not _is_monotone(maker, usage) or not usage.may_wait(maker, selection):
             break
         chain.insert(0, maker)
-        name = maker.inputs["X"][0]
+        value = _source(maker)
     # As few functions as leave a gradient in one piece.
     while chain:
         backward = _backward_of(selection, chain, usage)
@@ -168,28 +158,62 @@ def _reordered(selection, usage):
         chain.pop(0)
     if not chain:
         return None
-    before = [chain[0].inputs["X"][0]]
-    after = [name + "@CHOSEN" for name in before] + [step.outputs["Out"][0] + "@CHOSEN" for step in chain[:-1]]
-    after.append(selection.outputs["Out"][0])
-    renamed = dict(zip([before[0]] + [step.outputs["Out"][0] for step in chain], after, strict=True))
-    forward = [_with(selection, {"X": before, "Out": [after[0]]})]
+    before = _source(chain[0])
+    # What was made in this order, and what is made instead.
+    made = [before, *map(_result, chain)]
+    after = [value.derived("chosen") for value in made[:-1]] + [_result(selection)]
+    chosen = dict(zip(made, after, strict=True))
+    forward = [_with(selection, before, after[0])]
     for step, x, out in zip(chain, after, after[1:], strict=False):
-        forward.append(_with(step, {"X": [x], "Out": [out]}))
+        forward.append(_with(step, x, out))
     moved = {step: [] for step in chain}
     moved[selection] = forward
     if backward:
         first, *others = backward
-        slope = first.inputs["Out" + GRAD]
+        slope = _slope_of_result(first)
         steps = []
         for step in others:
-            made = step.outputs["X" + GRAD][0] + "@CHOSEN"
-            known = {slot: [renamed[names[0]]] for slot, names in step.inputs.items() if slot in ("X", "Out")}
-            steps.append(_with(step, {**known, "Out" + GRAD: slope, "X" + GRAD: [made]}))
-            slope = [made]
-        last = {"X": before, "Out": [after[0]], "Out" + GRAD: slope, "X" + GRAD: others[-1].outputs["X" + GRAD]}
+            inputs = {slot: [chosen.get(value, value) for value in names] for slot, names in step.inputs.items()}
+            inner = _slope_of_source(step).derived("chosen")
+            steps.append(_replaced(step, {**inputs, **_gradient_slots(step, slope)}, inner))
+            slope = inner
         moved.update({step: [] for step in others})
-        moved[first] = [*steps, _with(first, last)]
+        inputs = {
+            slot: [_result_of(value, selection, before, after) for value in names]
+            for slot, names in first.inputs.items()
+        }
+        last = _replaced(first, {**inputs, **_gradient_slots(first, slope)}, _slope_of_source(backward[-1]))
+        moved[first] = [*steps, last]
     return moved
+
+
+def _result_of(value, selection, before, after):
+    """A Value that the gradient of a selection reads, where the selection runs first."""
+    if value is _source(selection):
+        return before
+    return after[0] if value is _result(selection) else value
+
+
+def _source(step):
+    """What a function of one tensor works on: its first input."""
+    return step.inputs[step.definition.inputs[0].name][0]
+
+
+def _result(step):
+    return step.outputs[step.definition.outputs[0].name][0]
+
+
+def _gradient_slots(step, slope):
+    """The slot of a gradient step that reads the gradient of the result, with another Value in it."""
+    return {step.definition.gradient_of.outputs[0].name + GRAD: [slope]}
+
+
+def _slope_of_result(step):
+    return step.inputs[step.definition.gradient_of.outputs[0].name + GRAD][0]
+
+
+def _slope_of_source(step):
+    return step.outputs[step.definition.gradient_of.inputs[0].name + GRAD][0]
 
 
 def _is_monotone(step, usage):
@@ -199,26 +223,29 @@ def _is_monotone(step, usage):
     return monotone(step.attrs, {slot: usage.specs[names[0]] for slot, names in step.inputs.items() if names})
 
 
-def _with(step, names):
-    """The step with other variables in some of its slots."""
-    inputs = {slot: names.get(slot, old) for slot, old in step.inputs.items()}
-    outputs = {slot: names.get(slot, old) for slot, old in step.outputs.items()}
+def _with(step, source, result):
+    """The step with another first input and output."""
+    inputs = {**step.inputs, step.definition.inputs[0].name: [source]}
+    outputs = {**step.outputs, step.definition.outputs[0].name: [result]}
+    return step.like(step.definition.type, inputs, outputs, step.attrs)
+
+
+def _replaced(step, inputs, slope):
+    """The gradient step with other inputs, and with another Value for the gradient of the first input."""
+    outputs = {**step.outputs, step.definition.gradient_of.inputs[0].name + GRAD: [slope]}
     return step.like(step.definition.type, inputs, outputs, step.attrs)
 
 
 def _backward_of(selection, chain, usage):
     """The gradient steps of the selection and of the chain, from the last to the first; [] if there are none.
 
-    None if one of the variables between them is of interest to any other step.
+    None if one of the Values between them is of interest to any other step.
     """
     forward = [*chain, selection]
     backward = []
     for step in reversed(forward):
-        name = step.inputs["X"][0]
-        gradients = [s for s in usage.readers.get(name, []) if _is_gradient(s, step)]
-        gradients += [
-            s for s in usage.readers.get(step.outputs["Out"][0], []) if _is_gradient(s, step) and s not in gradients
-        ]
+        near = [*usage.readers.get(_source(step), ()), *usage.readers.get(_result(step), ())]
+        gradients = [one for one in dict.fromkeys(near) if _is_gradient(one, step)]
         if len(gradients) > 1:
             return None
         backward += gradients
@@ -226,14 +253,14 @@ def _backward_of(selection, chain, usage):
         return None
     known = {*forward, *backward}
     for step in forward[1:]:
-        readers = usage.read_by(step.inputs["X"][0])
+        readers = usage.read_by(_source(step))
         if readers is None or not known.issuperset(readers):
             return None
     for step, following in zip(backward, backward[1:], strict=False):
-        made = step.outputs["X" + GRAD][0]
-        if usage.read_by(made) != [following] or following.inputs["Out" + GRAD] != [made]:
+        made = _slope_of_source(step)
+        if usage.read_by(made) != [following] or _slope_of_result(following) is not made:
             return None
-    if backward and backward[-1].outputs["X" + GRAD][0] == EMPTY:
+    if backward and _slope_of_source(backward[-1]) is EMPTY:
         return None
     return backward
 
@@ -246,29 +273,34 @@ def _is_gradient(step, forward):
     )
 
 
-def rewrite(steps, inference, is_persistable, wanted, enabled):
-    """Apply the rewrites that are `enabled`, and those that have no name."""
-    for name, function in REWRITES:
-        if name is None or name in enabled:
+def rewrite(steps, inference, wanted, enabled):
+    """Apply the rewrites that are `enabled`, and those that have no name.
+
+    Returns:
+        (the steps, whether they hold for other sizes of the batch)
+    """
+    general = True
+    for one in REWRITES:
+        if one.name is None or one.name in enabled:
             before = None
             while before is not steps:
                 before = steps
-                steps = function(steps, Usage(steps, inference.specs, is_persistable, wanted))
+                steps = one.function(steps, Usage(steps, inference.specs, wanted))
                 inference.run(steps)
-    return steps
+                general = general and (steps is before or not one.fixes_shapes)
+    return steps, general
 
 
-def constant(steps, is_persistable, fed=(), others=()):
+def constant(steps, fed=(), others=()):
     """The steps whose results stay the same until somebody changes a parameter, less those that write `others`."""
-    written = {name for step in steps for name in step.writes if is_persistable(name)}.union(fed)
+    written = {value for step in steps for value in step.writes if value.persistable}.union(fed)
     found, known = [], set()
     for step in steps:
         definition = step.definition
-        fixed = not (definition.random or definition.side_effect or definition.stacks or definition.flat)
-        if (
-            fixed
-            and not any(is_persistable(name) or name in others for name in step.writes)
-            and all(name in known or (is_persistable(name) and name not in written) for name in step.reads)
+        if definition.random or definition.stacks or definition.flat:
+            continue
+        if all(value in known or (value.persistable and value not in written) for value in step.reads) and not any(
+            value.persistable or value in others for value in step.writes
         ):
             found.append(step)
             known.update(step.writes)
@@ -279,7 +311,7 @@ def fuse_pointwise(steps, usage):
     """Chains of operators that work element by element become one operator each."""
     from . import chains  # CUDA C, which the first GPU loads
 
-    return chains.fuse_pointwise(steps, usage, constant(steps, usage.is_persistable))
+    return chains.fuse_pointwise(steps, usage, constant(steps))
 
 
 def forward_copies(steps, usage):
@@ -289,16 +321,29 @@ def forward_copies(steps, usage):
     return chains.forward_copies(steps, usage)
 
 
+class Rewrite(NamedTuple):
+    """A function that gets the steps in order and their Usage, and returns other steps, or the same list.
+
+    Attributes:
+        name (str): by which it is switched off; None if it must run.
+        fixes_shapes (bool): what it makes holds for the shapes alone that it was made for.
+    """
+
+    name: str | None
+    function: Callable
+    fixes_shapes: bool = False
+
+
 REWRITES = [
-    (None, stages),
-    ("select_first", select_first),
-    ("fuse", fuse),
-    ("fuse_launches", partial(fuse, within="fuse_launches")),
-    ("fuse_pointwise", forward_copies),
-    ("fuse_pointwise", fuse_pointwise),
+    Rewrite(None, decompose),
+    Rewrite("select_first", select_first),
+    Rewrite("fuse", fuse),
+    Rewrite("fuse_launches", partial(fuse, within="fuse_launches")),
+    Rewrite("fuse_pointwise", forward_copies),
+    Rewrite("fuse_pointwise", fuse_pointwise, fixes_shapes=True),
 ]
 
-ALL = frozenset([*_OTHERS, *(name for name, _ in REWRITES if name)])
+ALL = frozenset([*_OTHERS, *(one.name for one in REWRITES if one.name)])
 
 
 def enabled(switches):

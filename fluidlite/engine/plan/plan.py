@@ -1,30 +1,35 @@
 """Plans: Programs prepared for feeds of given shapes, to be replayed.
 
-A plan is a list of functions without arguments, each bound to the arrays it works on.  Preparing one takes the
-operators of a block, drops those whose results nobody wants, infers every shape from the feeds (`steps`), rewrites what
-can be had faster (`passes`), cuts the batch into shards that run at the same time (`shards`), decides how each variable
-is stored and how long its memory is needed, and binds the kernels (`binding`).  Replaying it copies the feeds in, calls
-the functions in order, and copies the fetches out.
+A plan is a list of functions without arguments, each bound to the arrays it works on.  Preparing one takes four steps:
+
+    lower       once for a Program and the ranks and data types of its feeds: the operators of a block become the steps
+                of a region, those whose results nobody wants are dropped, the others rewritten into what can be had
+                faster (`lowering`, `passes`)
+    schedule    once for a number of shards into which the batch is cut: the steps in phases (`shards`, `schedule`)
+    place       for given shapes (`inference`): where each Value lies, and for how long (`placement`)
+    bind        kernels to arrays (`binding`)
+
+Replaying it copies the feeds in, calls the functions in order, and copies the fetches out.
 """
 
+from typing import NamedTuple
+
 from ..tensors import changes
-from . import passes
+from . import passes, shards
 from .binding import bound
-from .steps import Inference, versioned
+from .inference import Inference
+from .lowering import Lowering, Region
+from .schedule import Schedule
 
 
-class Plan:
-    """One block of operators, prepared for feeds of given shapes and for given fetches.
+class Settings:
+    """What the plans of one Program for feeds of the same ranks and data types have in common.
 
     Args:
-        ops: the operators, in order: objects with `type`, `inputs`, `outputs`, `attrs` and `describe()`.
-        variables: name -> an object with `persistable` and `spec`.
-        feeds: name -> Spec of the fed array.
-        fetches: names to return.
-        scope: holds the persistable variables.
+        ops, variables, fetches, scope, enabled: see `Lowering`.
+        feeds: name -> Spec of a fed array, the first that is met.
         memory: where arrays come from (`fluidlite.engine.memory.Memory`).
         seed: of random operators that have none of their own.
-        enabled: names of the passes to use (`fluidlite.engine.plan.passes`).
         threads: how many may be used.
         shards: into how many shards to cut the batch; None to choose by the size of the work.
     """
@@ -32,27 +37,73 @@ class Plan:
     def __init__(
         self, ops, variables, feeds, fetches, scope, memory, seed=0, enabled=passes.ALL, threads=1, shards=None
     ):
-        self.scope = scope
-        self.fetches = list(fetches)
-        self._variables = variables
-        self._feeds = dict(feeds)
-        self._memory = memory
-        self._device = memory.device
-        self._seed = seed
-        self._enabled = self._device.passes(enabled)
-        self._threads = threads
-        self._shards = shards
-        steps, newest = versioned(ops, variables, feeds)
-        self._wanted = [newest.get(name, name) for name in self.fetches]
-        self._ops = passes.prune(steps, self._is_persistable, self._wanted) if "prune" in enabled else steps
-        self.random = any(step.definition.random and not step.attrs.get("is_test") for step in self._ops)
+        self.scope, self.memory, self.seed = scope, memory, seed
+        self.enabled = memory.device.passes(enabled)
+        self._threads, self._shards = threads, shards
+        self._lowering = Lowering(ops, variables, feeds, fetches, scope, self.enabled)
+        self._schedules = {}  # number of shards -> Schedule
+
+    def prepared(self, feeds):
+        """All that there is to know before kernels are bound.
+
+        Args:
+            feeds: the Specs of the fed arrays, in order.
+        Returns:
+            Prepared
+        Raises:
+            EnforceNotMet: an operator does not fit its inputs, or a variable has no value.
+        """
+        region, inference = self._lowering.infer(feeds)
+        counts, threads = None, 1
+        if "shards" in self.enabled:
+            counts, threads = shards.choose(region, inference.specs, self._threads, self._shards)
+        schedule = self._schedules.get(len(counts or ()))
+        if schedule is not None and schedule.region is region and schedule.claim(self.scope, self.memory.device):
+            lane_specs = schedule.specs_of_lanes(inference, counts)
+            if lane_specs is not None:
+                return Prepared(region, inference, schedule, lane_specs, counts, threads)
+        schedule = Schedule(region, inference, counts, self.enabled, self.scope, self.memory.device)
+        self._schedules[len(counts or ())] = schedule
+        return Prepared(region, inference, schedule, schedule.specs_of_lanes(inference, counts), counts, threads)
+
+
+class Prepared(NamedTuple):
+    """What is known of a plan before kernels are bound.
+
+    Attributes:
+        region (Region): the steps.
+        inference (Inference): what is known of their Values.
+        schedule (Schedule): their order.
+        lane_specs: rows of a shard -> Value -> Spec.
+        counts: the rows of each shard, or None.
+        threads (int): how many are used.
+    """
+
+    region: Region
+    inference: Inference
+    schedule: Schedule
+    lane_specs: dict
+    counts: list | None
+    threads: int
+
+
+class Plan:
+    """A Program prepared for feeds of given shapes.
+
+    Args:
+        settings (Settings): what it has in common with plans for other shapes.
+        feeds: the Specs of the fed arrays, in order.
+    """
+
+    def __init__(self, settings, feeds):
+        self.settings = settings
+        self.scope, self.memory, self.seed = settings.scope, settings.memory, settings.seed
+        self.enabled = settings.enabled
+        self._feeds = list(feeds)
+        self._device = self.memory.device
         self._bound = None
         self._ran = False
-        memory.serve(self)
-
-    def _is_persistable(self, name):
-        variable = self._variables.get(name)
-        return variable is not None and variable.persistable
+        self.memory.serve(self)
 
     @property
     def threads(self):
@@ -80,20 +131,15 @@ class Plan:
 
     def bind(self):
         """Bind every kernel to its arrays; done for the first run, and again when a parameter's array was replaced."""
-        inference = Inference(self._variables, self._feeds, self.scope)
-        for step in self._ops:
-            step.specs = None  # of the time before a persistable variable got another shape
-        inference.run(self._ops)
-        steps = passes.rewrite(self._ops, inference, self._is_persistable, self._wanted, self._enabled)
-        for name in self._wanted:
-            inference.spec(name)
         self._bound = None
-        try:
-            with self._device.active():
-                self._bound = bound(self, inference.specs, steps)
-        except MemoryError:
-            self._memory.clear()
-            raise
+        with self._device.active():
+            prepared = self.settings.prepared(self._feeds)
+            self.random = prepared.region.random
+            try:
+                self._bound = bound(self, *prepared)
+            except MemoryError:
+                self.memory.clear()
+                raise
         self._seen = None  # the state of `changes` for which the steps that need not run every time have run
 
     def run(self, feeds, on_device=False):
@@ -111,7 +157,7 @@ class Plan:
         if self._bound is None or self._bound.is_outdated():
             self.bind()
         bound = self._bound
-        with self._device.running(self._memory, bound.threads):
+        with self._device.running(self.memory, bound.threads):
             bound.feeds.put(feeds, self.scope.step)
             try:
                 if self._seen != changes.count:

@@ -5,15 +5,14 @@ each shard; what it computes exists as *rows*, a piece in each shard.  Sums over
 parameters, exist as *parts*: one addend from each shard, to be added up where they are first needed.  All other
 operators run once, on whole tensors; where they need rows, the pieces are joined.
 
-`cut` finds out which is which; `schedule` orders the steps so that shards meet as seldom as possible.
+`Cut` finds out which is which; `in_phases` orders the steps so that shards meet as seldom as possible.
 """
 
 from collections import Counter
 
-from ...core import operators
 from ...core.errors import EnforceNotMet
 from ...core.operators import operator
-from ...core.spec import EMPTY
+from ...core.spec import EMPTY, Spec
 from ...core.traits import Batch
 from .steps import Step
 
@@ -29,8 +28,6 @@ _WORTH_A_STEP = 16_000
 _TILE = 3 << 20
 _LEAST_ROWS = 16
 _FEW = 1024
-
-PARTS, JOINED = "@PARTS", "@JOINED"
 
 
 @operator("@add_up", inputs="Parts", outputs="Out", infer=lambda attrs, parts: parts, batch=Batch(stacks="Parts"))
@@ -51,33 +48,32 @@ def join(ctx, pieces, out):
         first += len(piece)
 
 
-def choose(steps, specs, feeds, threads, wanted=None):
+def choose(region, specs, threads, wanted=None):
     """How to cut the batch: (rows of each shard, number of threads), or (None, 1) to leave it whole.
 
     Args:
-        steps, specs: of the plan.
-        feeds: name -> Spec.
+        region, specs: of the plan.
         threads: how many threads there are.
         wanted: number of shards; None to choose by the size of the work.
     """
-    firsts = Counter(spec.shape[0] for spec in feeds.values() if spec.shape)
+    firsts = Counter(specs[value].shape[0] for value in region.inputs if specs[value].shape)
     batch = firsts.most_common(1)[0][0] if firsts else 1
     if batch < 2:
         return None, 1
     if wanted is None:
-        rows = [specs[name] for step in steps for name in step.writes if specs[name].shape[:1] == (batch,)]
-        work = sum(spec.size for spec in rows)
-        threads = threads if work >= max(_WORTH_A_THREAD, _WORTH_A_STEP * len(rows)) else 1
+        # Equal Specs are one object (see Inference).
+        counts = Counter(map(id, map(specs.__getitem__, region.made)))
+        rows = [
+            (spec, counts[id(spec)])
+            for spec in {id(spec): spec for spec in map(specs.__getitem__, region.made)}.values()
+        ]
+        rows = [(spec, count) for spec, count in rows if spec.shape[:1] == (batch,)]
+        work = sum(spec.size * count for spec, count in rows)
+        enough = work >= max(_WORTH_A_THREAD, _WORTH_A_STEP * sum(count for _, count in rows))
+        threads = threads if enough else 1
         wanted = max(threads, 1)
-        sums = sum(
-            specs[name].size
-            for step in steps
-            for slot in step.definition.sums
-            for name in step.outputs.get(slot, ())
-            if name in specs
-        )
-        if sums < _FEW:
-            largest = max((spec.size * spec.dtype.itemsize for spec in rows), default=0)
+        if sum(specs[value].size for value in region.sums) < _FEW:
+            largest = max((spec.size * spec.dtype.itemsize for spec, _ in rows), default=0)
             wanted *= max(1, min(round(largest / wanted / _TILE), batch // wanted // _LEAST_ROWS))
     wanted = min(wanted, batch)
     return (sizes(batch, wanted), min(threads, wanted)) if wanted > 1 else (None, 1)
@@ -104,33 +100,59 @@ def sizes(batch, shards):
 class Cut:
     """The steps of a plan, for a batch in shards.
 
+    Args:
+        steps: the steps.
+        inference: what is known of their Values, for the whole batch.
+        feeds: the Values that are fed.
+        counts: the rows of each shard.
+
     Attributes:
         steps: with the joins and additions that whole operators need.
         of_rows: those to run in each shard -> their slots that hold rows.
-        rows: names of the variables that have a piece in each shard.
-        stacks: name -> how many values, one of each shard, lie in it along a first dimension.
-        specs: number of rows -> name -> Spec, of variables in a shard of that size.
+        rows: the Values that have a piece in each shard.
+        stacks: Value -> how many values, one of each shard, lie in it along a first dimension.
+        joined: rows -> the Value that holds those of all shards.
     """
 
-    def __init__(self, steps, specs, feeds, batch, counts, is_persistable):
+    def __init__(self, steps, inference, feeds, counts):
         self.steps, self.of_rows, self.stacks = [], {}, {}
         self._shards = len(counts)
-        self.rows = {name for name, spec in feeds.items() if spec.shape[:1] == (batch,) and not is_persistable(name)}
-        self._batch = batch
-        self._whole = specs
-        self._is_persistable = is_persistable
-        self.specs = {
-            count: {name: _with_rows(feeds[name], count) for name in self.rows} for count in sorted(set(counts))
+        self._batch = sum(counts)
+        self._inference = inference
+        self._whole = inference.specs
+        self.rows = {
+            value for value in feeds if self._whole[value].shape[:1] == (self._batch,) and not value.persistable
         }
-        self._parts, self._joined = {}, {}  # sums -> the step that makes their parts; rows -> whole tensors
+        self._fed = list(self.rows)
+        self.specs = self._fed_specs(counts)
+        self._parts, self.joined = {}, {}  # sums -> (the step that makes their parts, the parts); rows -> whole tensors
+        self._sums = {}  # parts -> what they are added up to
         for step in steps:
             self._add(step)
 
-    def wanted(self, names):
-        """Make the fetched `names` available; those in `rows` are left in their pieces."""
-        for name in names:
-            if name in self._parts:
-                self._add_up(name)
+    def _fed_specs(self, counts):
+        """Number of rows -> Value -> Spec, of what is known of a shard of that size."""
+        one = self._inference.one
+        return {n: {value: one(_with_rows(self._whole[value], n)) for value in self._fed} for n in sorted(set(counts))}
+
+    def specs_for(self, inference, counts):
+        """Number of rows -> Value -> Spec, of the Values in shards of another batch; None if it is cut otherwise."""
+        self._inference, self._whole, self._batch = inference, inference.specs, sum(counts)
+        for part, value in self._sums.items():
+            self._whole[part] = self._whole[value]
+        for value, joined in self.joined.items():
+            self._whole[joined] = self._whole[value]
+        if any(self._whole[value].shape[:1] != (self._batch,) for value in self._fed):
+            return None
+        self.specs = self._fed_specs(counts)
+        fits = all(self._infer(step, slots) for step, slots in self.of_rows.items())
+        return self.specs if fits else None
+
+    def wanted(self, values):
+        """Make the fetched `values` available; those in `rows` are left in their pieces."""
+        for value in values:
+            if value in self._parts:
+                self._add_up(value)
 
     def _add(self, step):
         definition = step.definition
@@ -138,123 +160,128 @@ class Cut:
         if slots is None or not self._infer(step, slots):
             self._add_whole(step)
             return
-        for name in step.reads:
-            if name in self._parts:
-                self._add_up(name)
+        for value in step.reads:
+            if value in self._parts:
+                self._add_up(value)
         outputs = {}
-        for slot, names in step.outputs.items():
-            made = [name for name in names if name != EMPTY]
+        for slot, values in step.outputs.items():
+            made = [value for value in values if value is not EMPTY]
             if slot in slots:
                 self.rows.update(made)
             elif slot in definition.stacks:
                 self.stacks.update(dict.fromkeys(made, self._shards))
             else:
-                self._parts.update(dict.fromkeys(made, step))
-                names = [name if name == EMPTY else name + PARTS for name in names]
-                self.stacks.update({name + PARTS: self._shards for name in made})
-            outputs[slot] = names
+                parts = {value: self._part_of(value, step) for value in made}
+                values = [parts.get(value, value) for value in values]
+            outputs[slot] = values
         cut = Step(step.op, step.index, definition, step.attrs, step.inputs, outputs)
-        cut.specs = step.specs
         self.steps.append(cut)
         self.of_rows[cut] = slots
+
+    def _part_of(self, value, step):
+        """What holds the addends of a sum that a step makes."""
+        part = value.derived("parts")
+        self._parts[value] = step, part
+        self._sums[part] = value
+        self.stacks[part] = self._shards
+        for specs in (self._whole, *self.specs.values()):
+            specs[part] = specs[value]
+        return part
 
     def _row_slots(self, step):
         """The slots of the step that hold rows, or None where it cannot run in shards, or need not."""
         definition = step.definition
-        if not any(name in self.rows for name in step.reads):
+        if self.rows.isdisjoint(step.reads):
             return None
         shapes = {}
-        for slot, names in (*step.inputs.items(), *step.outputs.items()):
-            found = [self._whole[name].shape for name in names if name != EMPTY]
+        for slot, values in (*step.inputs.items(), *step.outputs.items()):
+            found = [self._whole[value].shape for value in values if value is not EMPTY]
             if found:
                 shapes[slot] = found
         slots = definition.row_slots(step.attrs, shapes)
         if slots is None:
             return None
-        for slot, names in step.inputs.items():
-            if slot not in slots and slot not in definition.shape_only and not self.rows.isdisjoint(names):
+        for slot, values in step.inputs.items():
+            if slot not in slots and slot not in definition.shape_only and not self.rows.isdisjoint(values):
                 return None
-        for slot, names in step.outputs.items():
+        for slot, values in step.outputs.items():
             known = slot in slots or slot in definition.sums or slot in definition.stacks
-            if not known or any(self._is_persistable(name) for name in names):
+            if not known or any(value is not EMPTY and value.persistable for value in values):
                 return None
         return slots
 
     def _infer(self, step, slots):
         """Infer the step in shards of each size; False where the results are not the rows that they should be."""
         for count, specs in self.specs.items():
-            inputs = {}
-            for slot, names in step.inputs.items():
-                inputs[slot] = []
-                for name in names:
-                    if name == EMPTY:
+            given = []
+            for slot, values in step.inputs.items():
+                for value in values:
+                    if value is EMPTY:
                         continue
-                    spec = self._whole[name]
-                    if name in self.rows:
-                        spec = specs[name]
-                    elif slot in slots:
+                    if value in self.rows:
+                        given.append(specs[value])
+                        continue
+                    spec = self._whole[value]
+                    if slot in slots:
                         if spec.shape[0] != self._batch:
                             return False
-                        spec = _with_rows(spec, count)
-                    inputs[slot].append(spec)
+                        spec = self._inference.one(_with_rows(spec, count))
+                    given.append(spec)
             try:
-                found = operators.infer_specs(step.definition, step.attrs, inputs)
+                made = self._inference.made(step, given)
             except EnforceNotMet:
                 return False
-            for slot, names in step.outputs.items():
-                for name, spec in zip(names, found[slot], strict=False):
-                    if name == EMPTY:
+            made = iter(made)
+            for slot, values in step.outputs.items():
+                for value in values:
+                    if value is EMPTY:
                         continue
-                    whole = self._whole[name]
-                    if slot in slots and whole.size:
-                        wanted = _with_rows(whole, count)._replace(value=None)
-                        if whole.shape[0] != self._batch or spec != wanted:
-                            return False
-                    if slot not in slots and spec.shape != whole.shape:
+                    spec, whole = next(made), self._whole[value]
+                    if slot not in slots:
+                        fits = spec.shape == whole.shape
+                    else:
+                        rows = _with_rows(whole, count)
+                        fits = not whole.size or (whole.shape[0] == self._batch and spec[:2] == rows[:2])
+                    if not fits:
                         return False
-                    specs[name] = spec
+                    specs[value] = spec
         return True
 
     def _add_whole(self, step):
         inputs = {}
-        for slot, names in step.inputs.items():
-            inputs[slot] = list(names)
-            for position, name in enumerate(names):
-                if name in self._parts:
-                    self._add_up(name)
-                elif name in self.rows and slot not in step.definition.shape_only:
-                    inputs[slot][position] = self._join(name, step)
+        for slot, values in step.inputs.items():
+            inputs[slot] = list(values)
+            for position, value in enumerate(values):
+                if value in self._parts:
+                    self._add_up(value)
+                elif value in self.rows and slot not in step.definition.shape_only:
+                    inputs[slot][position] = self._join(value, step)
         whole = Step(step.op, step.index, step.definition, step.attrs, inputs, step.outputs)
-        whole.specs = step.specs
         self.steps.append(whole)
         self.stacks.update(single_stacks([whole]))
 
-    def _add_up(self, name):
-        self._insert(self._parts.pop(name), "@add_up", {"Parts": [name + PARTS]}, name, self._whole[name])
+    def _add_up(self, value):
+        step, part = self._parts.pop(value)
+        self.steps.append(step.like("@add_up", {"Parts": [part]}, {"Out": [value]}, {}))
 
-    def _join(self, name, reader):
-        if name not in self._joined:
-            self._joined[name] = name + JOINED
-            self._whole[name + JOINED] = self._whole[name]
-            self._insert(reader, "@join", {"Pieces": [name]}, name + JOINED, self._whole[name])
-        return self._joined[name]
-
-    def _insert(self, neighbour, type, inputs, output, spec):
-        step = neighbour.like(type, inputs, {"Out": [output]}, {})
-        step.specs = {"Out": [spec]}
-        self.steps.append(step)
+    def _join(self, value, reader):
+        if value not in self.joined:
+            joined = self.joined[value] = value.derived("joined")
+            self._whole[joined] = self._whole[value]
+            self.steps.append(reader.like("@join", {"Pieces": [value]}, {"Out": [joined]}, {}))
+        return self.joined[value]
 
 
 def single_stacks(steps):
-    """The stacks that steps for the whole batch make (name -> 1)."""
-    return {name: 1 for step in steps for slot in step.definition.stacks for name in step.outputs.get(slot, ())}
+    """The stacks that steps for the whole batch make (Value -> 1)."""
+    return {value: 1 for step in steps for slot in step.definition.stacks for value in step.outputs.get(slot, ())}
 
 
 def _with_rows(spec, count):
-    return spec._replace(shape=(count, *spec.shape[1:]))
+    return Spec((count, *spec.shape[1:]), spec.dtype)
 
 
-def schedule(cut, is_persistable):
+def in_phases(cut):
     """The steps in an order in which the shards meet as seldom as possible, as a list of (of_rows, steps).
 
     Whole steps run as early as the phase allows; steps that write a persistable variable keep their place after those
@@ -262,24 +289,24 @@ def schedule(cut, is_persistable):
     """
     updates = _postponed(cut)
     phases = {(0, False): []}  # the feeds are copied in before anything of the batch can run
-    level = {}  # variable -> (phase, is of rows) in which it is made
-    touched = {}  # persistable variable -> the last place in which it was read or written
+    level = {}  # Value -> (phase, is of rows) in which it is made
+    touched = {}  # persistable Value -> the last place in which it was read or written
     for step in cut.steps:
         if step in updates:
             continue
         of_rows = step in cut.of_rows
         place = (0, True) if of_rows else (-1, False)
-        before = [level[name] for name in step.reads if name in level]
-        before += [(0, True) for name in step.reads if name in cut.rows and name not in level]
-        before += [touched[name] for name in step.writes if name in touched]
+        before = [level[value] for value in step.reads if value in level]
+        before += [(0, True) for value in step.reads if value in cut.rows and value not in level]
+        before += [touched[value] for value in step.writes if value in touched]
         for phase, was_of_rows in before:
             # Within a phase the rows come first, then what is whole.
             place = max(place, (phase + (of_rows and not was_of_rows), of_rows), key=lambda found: found[0])
-        for name in step.writes:
-            level[name] = place
-        for name in (*step.reads, *step.writes):
-            if is_persistable(name):
-                touched[name] = max(touched.get(name, place), place, key=lambda found: (found[0], not found[1]))
+        for value in step.writes:
+            level[value] = place
+        for value in (*step.reads, *step.writes):
+            if value.persistable:
+                touched[value] = max(touched.get(value, place), place, key=lambda found: (found[0], not found[1]))
         phases.setdefault((place[0], not of_rows), []).append(step)
     if updates:
         phases.setdefault((max(phases)[0], True), []).extend(step for step in cut.steps if step in updates)

@@ -1,0 +1,164 @@
+"""The shapes and data types of everything that a plan computes."""
+
+import numpy as np
+
+from ...core import operators
+from ...core.errors import EnforceNotMet
+from ...core.spec import EMPTY, Spec
+from ..memory import Pool
+from .context import Context, Setting
+from .steps import argument
+
+# Elements of a tensor that may be a shape.
+_SMALL = 64
+
+
+class Inference:
+    """Finds out concrete shapes and data types, and small values that are known before the plan runs.
+
+    Equal Specs without a value are one object here, and what a step infers is looked up by those objects: most steps of
+    a large Program are like others.
+
+    Args:
+        variables: name -> an object with `persistable` and `spec`.
+        feeds: Value -> Spec of the fed array.
+        scope: holds the persistable variables; None to believe what is declared.
+
+    Attributes:
+        specs: Value -> Spec, of all that was met.
+    """
+
+    def __init__(self, variables, feeds, scope):
+        self._variables = variables
+        self._scope = scope
+        self._known = {}  # (shape, dtype) -> Spec
+        self._found = {}  # (kind of a step, ids of its inputs' Specs) -> its outputs' Specs
+        self._done = set()
+        self.specs = {value: self.one(spec) for value, spec in feeds.items()}
+
+    def one(self, spec):
+        """The Spec that stands for all that are equal to it."""
+        if spec is None or spec.value is not None:
+            return spec
+        return self._known.setdefault((spec.shape, spec.dtype), spec)
+
+    def run(self, steps):
+        """Infer the outputs of those steps, in order, for which that was not done; raises EnforceNotMet."""
+        specs, found, done = self.specs, self._found, self._done
+        for step in steps:
+            if step in done:
+                continue
+            done.add(step)
+            given = [specs.get(value) or self.spec(value, step) for value in step.reads]
+            made = found.get((step.kind, *map(id, given))) or self._inferred(step, given)
+            for value, spec in zip(step.writes, made, strict=True):
+                if spec is not None:
+                    specs[value] = spec
+
+    def made(self, step, given):
+        """What a step makes of inputs of given Specs, in the order of its `reads`: a Spec for each of its `writes`.
+
+        Raises:
+            EnforceNotMet: they do not fit; the message does not name the operator.
+        """
+        key = (step.kind, *map(id, given))
+        made = self._found.get(key)
+        if made is None:
+            _, found = self._by_slots(step, given)
+            made = self._keep(key, given, [self.one(spec) for spec in _in_order(step, found)])
+        return made
+
+    def _keep(self, key, given, made):
+        # A known value is of one step alone.
+        if not any(spec is not None and spec.value is not None for spec in (*given, *made)):
+            self._found[key] = made
+        return made
+
+    def _by_slots(self, step, given):
+        """The Specs of a step's inputs, and of its outputs: slot -> list of them."""
+        specs = iter(given)
+        inputs = {slot: [next(specs) for value in names if value is not EMPTY] for slot, names in step.inputs.items()}
+        return inputs, operators.infer_specs(step.definition, step.attrs, inputs)
+
+    def _inferred(self, step, given):
+        try:
+            inputs, found = self._by_slots(step, given)
+        except EnforceNotMet as error:
+            raise EnforceNotMet(f"{error}\n{step.op.describe()}") from None
+        made = _in_order(step, found)
+        for value, spec in zip(step.writes, made, strict=True):
+            if spec is not None and min(spec.shape, default=0) < 0:
+                raise EnforceNotMet(
+                    f"the shape {list(spec.shape)} of {value.name} depends on values that are known only while the "
+                    f"program runs\n{step.op.describe()}"
+                )
+        known = self._constants(step, inputs, found) if step.definition.constant else {}
+        made = [
+            spec._replace(value=known[value]) if value in known else self.one(spec)
+            for value, spec in zip(step.writes, made, strict=True)
+        ]
+        return self._keep((step.kind, *map(id, given)), given, made)
+
+    def _constants(self, step, inputs, found):
+        """The small outputs (Value -> array) that follow from the program and the shapes of the feeds."""
+        definition = step.definition
+        if not all(
+            spec.value is not None
+            for slot, specs in inputs.items()
+            if slot not in definition.shape_only
+            for spec in specs
+        ):
+            return {}
+        outputs = [(slot, spec) for slot in definition.outputs for spec in found[slot.name]]
+        if any(spec.size > _SMALL for _, spec in outputs):
+            return {}
+        arguments = []
+        for slot in definition.inputs:
+            arrays = [
+                np.broadcast_to(np.zeros((), spec.dtype), spec.shape) if spec.value is None else spec.value
+                for spec in inputs.get(slot.name, ())
+            ]
+            arguments.append(argument(slot, arrays))
+        results = [np.empty(spec.shape, spec.dtype) for _, spec in outputs]
+        call = definition.kernel(Context(Setting(), step.attrs, Pool()), *arguments, *results)
+        if definition.bind:
+            call()
+        names = [step.outputs[slot.name][0] for slot, _ in outputs]
+        return dict(zip(names, results, strict=True))
+
+    def spec(self, value, step=None):
+        """The Spec of a Value that is fed, was computed, or has a value in the scope; else EnforceNotMet."""
+        spec = self.specs.get(value)
+        if spec is None:
+            try:
+                spec = self.specs[value] = self.one(self._outside(value))
+            except EnforceNotMet as error:
+                raise EnforceNotMet(f"{error}\n{step.op.describe()}" if step else str(error)) from None
+        return spec
+
+    def _outside(self, value):
+        variable = self._variables.get(value.name)
+        if variable is None:
+            raise EnforceNotMet(f"the variable {value.name!r} is not part of the program")
+        if not value.persistable:
+            wanted = f"it has shape {list(variable.spec.shape)} and dtype {variable.spec.dtype}"
+            raise EnforceNotMet(f"the variable {value.name!r} is not fed and no operator computes it before; {wanted}")
+        if self._scope is None:
+            return variable.spec
+        found = self._scope.find_var(value.name)
+        array = found.get_tensor().array if found is not None else None
+        if array is None:
+            raise EnforceNotMet(
+                f"the variable {value.name!r} has no value in this scope; run the startup program "
+                "(exe.run(fluid.default_startup_program())) once the network and its optimizer are built, or load it"
+            )
+        return Spec(array.shape, array.dtype)
+
+
+def _in_order(step, found):
+    """The Specs of slots (slot -> list) in the order of a step's `writes`; None where there is none."""
+    made = []
+    for slot, values in step.outputs.items():
+        specs = found.get(slot, ())
+        made += [specs[n] if n < len(specs) else None for n, value in enumerate(values) if value is not EMPTY]
+    return made
