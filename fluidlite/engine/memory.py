@@ -143,6 +143,7 @@ class Memory:
         self.device = device
         self._pools = []
         self._plans = weakref.WeakSet()
+        self._deeper = None
         self.extra = device.extra(self)
 
     def pools(self, count):
@@ -154,7 +155,14 @@ class Memory:
     @property
     def capacity(self):
         """Bytes held in pools."""
-        return sum(pool.capacity for pool in self._pools)
+        return sum(pool.capacity for pool in self._pools) + (self._deeper.capacity if self._deeper else 0)
+
+    @property
+    def deeper(self):
+        """The memory of plans that run in the midst of those that are laid out here."""
+        if self._deeper is None:
+            self._deeper = Memory(self.device)
+        return self._deeper
 
     def serve(self, plan):
         """Let a plan be laid out here."""
@@ -167,3 +175,5 @@ class Memory:
         for pool in self._pools:
             pool.chunks.clear()
             pool.begin()
+        if self._deeper is not None:
+            self._deeper.clear()

@@ -2,6 +2,8 @@
 
 from contextlib import suppress
 
+import numpy as np
+
 from ...core.errors import EnforceNotMet
 from . import passes
 from .inference import Inference
@@ -96,17 +98,16 @@ class Lowering:
 
     def _fits(self, specs):
         """Whether Specs differ from those that the region was made for as those of two batches do."""
+        if any(specs[value].shape[1:] != self._specs[value].shape[1:] for value in self.inputs):
+            return False
         there, back = {}, {}
         for value, new in specs.items():
             old = self._specs.get(value)
             if old is None or there.setdefault(id(old), new) is not new or back.setdefault(id(new), old) is not old:
                 return False
-            if old is not new and (
-                old.value is not None
-                or new.value is not None
-                or old.dtype != new.dtype
-                or len(old.shape) != len(new.shape)
-                or old.shape[1:] != new.shape[1:]
-            ):
-                return False
-        return True
+        return all(
+            old.dtype == new.dtype
+            and len(old.shape) == len(new.shape)
+            and (old.value is new.value or np.array_equal(old.value, new.value))
+            for new, old in zip(there.values(), back.values(), strict=True)
+        )

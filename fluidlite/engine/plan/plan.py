@@ -93,9 +93,12 @@ class Plan:
     Args:
         settings (Settings): what it has in common with plans for other shapes.
         feeds: the Specs of the fed arrays, in order.
+        given: arrays to which the plan is bound in the place of copies of what is fed, for a plan that runs in the midst
+            of another one; it has no shards.
     """
 
-    def __init__(self, settings, feeds):
+    def __init__(self, settings, feeds, given=None):
+        self.given = given
         self.settings = settings
         self.scope, self.memory, self.seed = settings.scope, settings.memory, settings.seed
         self.enabled = settings.enabled
@@ -141,6 +144,23 @@ class Plan:
                 self.memory.clear()
                 raise
         self._seen = None  # the state of `changes` for which the steps that need not run every time have run
+
+    def replay(self):
+        """Run once, in the midst of another plan, on what lies in the `given` arrays.
+
+        Returns:
+            list of arrays, in the order of the fetches; the next run writes to them
+        """
+        if self._bound is None or self._bound.is_outdated():
+            self.bind()
+        if self._seen != changes.count:
+            count = changes.count
+            self._bound.once()
+            self._seen = count
+        self._bound.replay()
+        if self._bound.writes:
+            self._seen = changes.note(self._seen)
+        return self._bound.results
 
     def run(self, feeds, on_device=False):
         """Run once.

@@ -34,6 +34,7 @@ class Bound(NamedTuple):
         threads: how many it uses.
         checks: what kernels refer to that note bad values.
         replay: the function that runs all phases.
+        results: the wanted arrays themselves, of a plan that runs in the midst of another one.
     """
 
     phases: list
@@ -45,6 +46,7 @@ class Bound(NamedTuple):
     threads: int
     checks: Any
     replay: Callable
+    results: list
 
     def is_outdated(self):
         """Whether a tensor has got another array since."""
