@@ -93,8 +93,8 @@ class Plan:
     Args:
         settings (Settings): what it has in common with plans for other shapes.
         feeds: the Specs of the fed arrays, in order.
-        given: arrays to which the plan is bound in the place of copies of what is fed, for a plan that runs in the midst
-            of another one; it has no shards.
+        given: arrays to which the plan is bound in the place of copies of what is fed, for a plan that runs in the
+            midst of another one; it has no shards.
     """
 
     def __init__(self, settings, feeds, given=None):
