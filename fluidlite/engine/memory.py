@@ -106,6 +106,11 @@ class Pool:
         block = self.take(math.prod(shape) * dtype.itemsize)
         return self.view(block, shape, dtype), block
 
+    @property
+    def is_held(self):
+        """Whether `hold` is in force."""
+        return self._held is not None
+
     def hold(self):
         """Hand out nothing that is freed from now on, until `let_go`."""
         if self._held is None:

@@ -47,6 +47,8 @@ class Binder:
         self.bound = {}  # persistable Value -> its tensor, and the array that the plan first uses for it
         self.arenas = {}  # Group -> the array of its gradients
         self.phases = []
+        found = {id(spec): spec for spec in self.specs.values()}.values()
+        self.has_chains = "chains" in plan.enabled and any(is_large(spec.size * spec.dtype.itemsize) for spec in found)
         try:
             self.feeds = self.device.feeds([self.specs[value] for value in region.inputs])
         except MemoryError as error:
@@ -63,15 +65,18 @@ class Binder:
         """Let the pools have what the Values need at most."""
         for thread, pool in enumerate(self.pools):
             lanes = [lane for lane in self.lanes if lane.thread == thread] + [self.whole] * (thread == 0)
-            needs = [self.placement.needs(lane, self.region.inputs) for lane in lanes]
+            needs = [self.placement.needs(lane) for lane in lanes]
             try:
-                pool.begin(sum(size for size, _, _ in needs))
+                pool.begin(sum(size for size, _ in needs))
             except MemoryError as error:
-                size, step, largest = needs[0]
+                size, number = needs[0]
+                names = ", ".join(self.placement.largest(lanes[0], number))
+                steps = [step for _, steps in self.schedule.order for step in steps]
                 message = (
-                    f"{error}\n  the Program needs most, {size / 1e6:,.1f} MB, at the operator named below; the largest"
+                    f"{error}\n  the Program needs most, {size / 1e6:,.1f} MB, at the operator named below; the largest "
+                    f"variables then are {names}"
                 )
-                raise blamed(OutOfMemory(f"{message} variables then are {', '.join(largest)}"), step.op) from error
+                raise blamed(OutOfMemory(message), steps[min(number, len(steps) - 1)].op) from error
 
     def bind(self):
         """Bind all kernels; returns what a replay needs (Bound)."""
@@ -246,10 +251,11 @@ class Binder:
             raise blamed(error, step.op) from error
 
     def bind_kernel(self, lane, task, number, step):
-        if self.may_be_cut(step):
+        may_be_cut = self.has_chains and step.definition.pointwise and self.may_be_cut(step)
+        if may_be_cut:
             # In a chain a step still works on its last stretch while the next one has written its first.
             lane.pool.hold()
-        else:
+        elif lane.pool.is_held:
             self.end_chain(lane, task)
         inputs = self.inputs(lane, step)
         places = self.placement.place(lane, number, step)
@@ -259,7 +265,7 @@ class Binder:
         context = Context(self.setting, step.attrs, lane.pool, step.index, lane.part, step.op)
         outputs, copies = self.outputs(lane, step, places, context)
         arguments = inputs + outputs
-        cut = stretches(arguments) if not copies and self.may_be_cut(step) else None
+        cut = stretches(arguments) if may_be_cut and not copies else None
         if cut is None:
             task.add(*self.call(step, context, arguments))
             for copy in copies:
@@ -274,19 +280,27 @@ class Binder:
 
     def inputs(self, lane, step):
         """What the step's kernel gets for its input slots."""
-        definition = step.definition
-        rows = self.schedule.row_slots.get(step, ())
+        near, shape_only = lane.arrays, step.definition.shape_only
         arguments = []
-        for slot in definition.inputs:
+        for slot in step.definition.inputs:
             values = step.inputs.get(slot.name, ())
-            find = self.shape_of if slot.name in definition.shape_only else self.array
-            if find == self.array and lane is self.whole and not self.schedule.rows.isdisjoint(values):
-                # Who reads rows as a whole gets a list of the pieces.
-                arguments.append([piece.arrays[value] for value in values for piece in self.lanes])
-                continue
-            arrays = [None if value is EMPTY else find(lane, value, slot.name in rows) for value in values]
-            arguments.append(argument(slot, arrays))
+            array = None
+            if len(values) == 1 and not slot.many and slot.name not in shape_only:
+                array = near.get(values[0])
+            arguments.append(self.input(lane, step, slot, values) if array is None else array)
         return arguments
+
+    def input(self, lane, step, slot, values):
+        """What the step's kernel gets for one of its input slots."""
+        has_rows = slot.name in self.schedule.row_slots.get(step, ())
+        if slot.name in step.definition.shape_only:
+            arrays = [None if value is EMPTY else self.shape_of(lane, value, has_rows) for value in values]
+        elif lane is self.whole and self.lanes and not self.schedule.rows.isdisjoint(values):
+            # Who reads rows as a whole gets a list of the pieces.
+            arrays = [piece.arrays[value] for value in values for piece in self.lanes]
+        else:
+            arrays = [None if value is EMPTY else self.array(lane, value, has_rows) for value in values]
+        return argument(slot, arrays)
 
     def outputs(self, lane, step, places, context):
         """What the step's kernel gets for its output slots, and what is to be done behind it (list of functions)."""
@@ -327,8 +341,6 @@ class Binder:
 
     def may_be_cut(self, step):
         """Whether a step may run over stretches of its arrays, in a chain with those beside it."""
-        if not step.definition.pointwise or "chains" not in self.plan.enabled:
-            return False
         spec = self.specs.get(step.writes[0]) if step.writes else None
         return spec is not None and is_large(spec.size * spec.dtype.itemsize)
 

@@ -110,7 +110,8 @@ class Context:
 
     def close(self):
         """Release the scratch buffers and give out no more: the kernel is bound."""
-        self.release_scratch()
+        if self._blocks:
+            self.release_scratch()
         self._pool = None
 
     def generator(self, seed=0, every_step=False, skip=0):

@@ -50,7 +50,9 @@ class Inference:
                 continue
             done.add(step)
             given = [specs.get(value) or self.spec(value, step) for value in step.reads]
-            made = found.get((step.kind, *map(id, given))) or self._inferred(step, given)
+            made = found.get((step.kind, *map(id, given)))
+            if made is None:
+                made = self._inferred(step, given)
             for value, spec in zip(step.writes, made, strict=True):
                 if spec is not None:
                     specs[value] = spec

@@ -4,6 +4,7 @@ Values live in lanes: one for each shard of the batch, and one for what exists o
 in which steps run, and taken back behind the last step that needs it; each thread has a pool of its own.
 """
 
+from heapq import nlargest
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -179,35 +180,34 @@ class Placement:
                 places.append(place or self.allocate(lane, value, spec, number))
         return places
 
-    def needs(self, lane, inputs):
+    def needs(self, lane):
         """The most memory that a lane's Values need at one time, scratch and sharing aside.
 
         Returns:
-            (bytes, the step at that time, the names of the largest variables then)
+            (bytes, the number of the step at that time)
         """
-        schedule = self.schedule
-        changes = [0] * (schedule.steps + 2)
-        first = dict.fromkeys(inputs, 0)
-        number = 0
-        for _, steps in schedule.order:
-            for step in steps:
-                for value in step.writes:
-                    first.setdefault(value, number)
-                number += 1
-        lives, is_shard = [], lane is not self.whole
-        for value, start in first.items():
-            if (value in schedule.rows) == is_shard and not value.persistable:
-                spec = lane.specs.get(value) or self.specs[value]
-                size = spec.size * spec.dtype.itemsize * schedule.stacks.get(value, 1)
-                end = lane.last.get(value, start)
-                changes[start] += size
-                changes[end + 1] -= size
-                lives.append((size, start, end, value.name))
+        changes = [0] * (self.schedule.steps + 2)
+        for size, start, end, _ in self._lives(lane):
+            changes[start] += size
+            changes[end + 1] -= size
         sizes = list(accumulate(changes))
-        peak = max(range(len(sizes)), key=sizes.__getitem__)
-        steps = [step for _, steps in schedule.order for step in steps]
-        largest = sorted((life for life in lives if life[1] <= peak <= life[2]), reverse=True)[:4]
-        return sizes[peak], steps[min(peak, schedule.steps - 1)] if steps else None, [name for *_, name in largest]
+        most = max(sizes)
+        return most, sizes.index(most)
+
+    def largest(self, lane, number, count=4):
+        """The names of the largest Values of a lane at the time of a step."""
+        lives = [life for life in self._lives(lane) if life[1] <= number <= life[2]]
+        return [name for *_, name in nlargest(count, lives)]
+
+    def _lives(self, lane):
+        """The bytes of each Value of a lane, the first and the last step that need it, and its name."""
+        schedule, is_shard = self.schedule, lane is not self.whole
+        rows, stacks, last = schedule.rows, schedule.stacks, lane.last
+        for value, start in schedule.first.items():
+            if (value in rows) is is_shard and not value.persistable:
+                spec = lane.specs.get(value) or self.specs[value]
+                size = spec.size * spec.dtype.itemsize
+                yield size * stacks.get(value, 1) if stacks else size, start, last.get(value, start), value.name
 
     def allocate(self, lane, value, spec, number):
         """Give a Value a place of its own until its last use."""
@@ -261,7 +261,7 @@ class Placement:
             if sum(other is not None and other.storage is storage for other in others) > 1:
                 return None
         taken.append(storage)
-        return lane.put(value, place._replace(kind=SHARED, source=source))
+        return lane.put(value, Place(SHARED, place.shape, place.dtype, storage, place.batch_last, source))
 
     def _view(self, lane, source, value):
         """Place an output as a view of its step's input in another shape; None where that cannot be."""

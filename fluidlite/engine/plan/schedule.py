@@ -24,6 +24,8 @@ class Schedule:
         stacks: Value -> how many values, one of each shard, lie in it along a first dimension.
         batch_last: the Values that are stored batch-last.
         gradients: Value -> (the Group in whose arena it lies, its number there).
+        steps (int): how many steps there are.
+        first: Value -> number of the step that makes it, 0 if it is fed.
         last: Value -> number of the last step that needs its memory, in the lane that made it; `last_whole`: in the
             lane of what exists once, of which other lanes may need something until a phase ends.
     """
@@ -78,10 +80,13 @@ class Schedule:
     def _find_lives(self, region):
         last = dict.fromkeys(region.inputs, -1)
         last_whole = dict(last)
+        first = dict.fromkeys(region.inputs, 0)
         number = 0
         for of_rows, steps in self.order:
             end = number + len(steps) - 1
             for step in steps:
+                for value in step.writes:
+                    first.setdefault(value, number)
                 needed = (*step.writes, *step.read_values())
                 for value in needed:
                     last[value] = number
@@ -90,4 +95,4 @@ class Schedule:
         self.steps = number
         for value in region.outputs:
             last[value] = last_whole[value] = number
-        self.last, self.last_whole = last, last_whole
+        self.first, self.last, self.last_whole = first, last, last_whole
