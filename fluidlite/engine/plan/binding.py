@@ -72,10 +72,8 @@ class Binder:
                 size, number = needs[0]
                 names = ", ".join(self.placement.largest(lanes[0], number))
                 steps = [step for _, steps in self.schedule.order for step in steps]
-                message = (
-                    f"{error}\n  the Program needs most, {size / 1e6:,.1f} MB, at the operator named below; the largest "
-                    f"variables then are {names}"
-                )
+                needed = f"the Program needs most, {size / 1e6:,.1f} MB, at the operator named below"
+                message = f"{error}\n  {needed}; the largest variables then are {names}"
                 raise blamed(OutOfMemory(message), steps[min(number, len(steps) - 1)].op) from error
 
     def bind(self):
