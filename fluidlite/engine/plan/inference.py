@@ -122,10 +122,10 @@ class Inference:
             spec = spec or self._variables[value.name].spec
             old = before.get(value.name)
             if old is not None and value.name in found and old[:2] != spec[:2]:
+                was, becomes = (f"the shape {list(one.shape)} and the data type {one.dtype}" for one in (old, spec))
                 raise EnforceNotMet(
-                    f"{value.name} has the shape {list(old.shape)} and the dtype {old.dtype} before the block runs, and "
-                    f"{list(spec.shape)} and {spec.dtype} behind it; fluidlite runs blocks that leave both as they are\n"
-                    f"{step.op.describe()}"
+                    f"{value.name} has {was} before the block runs, and {becomes} behind it; fluidlite runs blocks "
+                    f"that leave both as they are\n{step.op.describe()}"
                 )
             specs.append(Spec(spec.shape, spec.dtype))
         return specs

@@ -14,6 +14,7 @@ from ...core import operators
 from ...core.regions import RegionGradient, forward_of
 from ...core.spec import EMPTY, GRAD, Spec
 from ..arrays import host
+from .steps import meant
 
 
 class Operator:
@@ -82,7 +83,9 @@ class Body:
             forward = at.get(self.pairs.get(number))
             for slot, names in op.inputs.items():
                 for place, name in enumerate(names):
-                    value = None if GRAD in name or name == EMPTY else _value_of(name, slot, place, forward, newest)
+                    if GRAD in name or name == EMPTY:
+                        continue
+                    value = newest.get(name) if forward is None else meant(name, slot, forward, newest.get)
                     if value is not None:
                         self.values[number, slot, place] = value
         read = [value for value in dict.fromkeys(self.values.values()) if value.name not in self.records]
@@ -98,16 +101,6 @@ class Body:
         self.given = [given[name] for name in self.names]
         self.specs = self.settings.infer(self.given)
         return {name: Spec(*self.specs[self.newest[name]][:2]) for name in self.results}
-
-
-def _value_of(name, slot, place, forward, newest):
-    """The Value that a gradient's operator reads under a name."""
-    if forward is not None:
-        for slots in (forward.inputs, forward.outputs):
-            for value in slots.get(slot, ()):
-                if value is not EMPTY and value.name == name:
-                    return value
-    return newest.get(name)
 
 
 def _saves(step):

@@ -5,13 +5,16 @@ from weakref import WeakValueDictionary
 from ...core import operators
 from ...core.attributes import COMMON_ATTRS
 from ...core.errors import EnforceNotMet
-from ...core.regions import Region
+from ...core.regions import Region, forward_of
 from ...core.spec import EMPTY, GRAD
 from ..memory import OutOfMemory
 from .values import Value, values
 
 # Of a step that runs a block: the slot for values that its results have before, which it may leave as they are.
 BEFORE = "@BEFORE@"
+
+# Bits of the attribute op_role.
+_BACKWARD, _OPTIMIZE = 1, 2
 
 
 class _Kind:
@@ -92,6 +95,7 @@ def read(ops, variables, feeds):
         raise EnforceNotMet(f"fluidlite has no operator {types}\n{missing[0].describe()}")
     newest, written, steps = {}, set(feeds), []
     forward = {}  # name of what a region saves -> the step that runs it
+    partners, at = _partners(ops), {}  # see `_partners`; position of an operator -> its step
 
     def value_of(name):
         if name == EMPTY:
@@ -108,7 +112,11 @@ def read(ops, variables, feeds):
             continue
         _check_slots(op, definition)
         if definition.region is None:
-            inputs = {slot: [value_of(name) for name in names] for slot, names in op.inputs.items()}
+            partner = at.get(partners.get(index))
+            inputs = {
+                slot: [value_of(name) if partner is None else meant(name, slot, partner, value_of) for name in names]
+                for slot, names in op.inputs.items()
+            }
         else:
             inputs = _inputs_of_region(op, definition.region, value_of, newest, forward)
         outputs = {}
@@ -125,9 +133,35 @@ def read(ops, variables, feeds):
             if not (slot.many or slot.optional or outputs.get(slot.name)):
                 outputs[slot.name] = [Value(f"{op.type}.{slot.name}")]
         steps.append(Step(op, index, definition, {**definition.attrs, **op.attrs}, inputs, outputs))
+        at[index] = steps[-1]
         if isinstance(definition.region, Region):
             forward[op.outputs[definition.region.saves][0]] = steps[-1]
     return steps, fed, newest
+
+
+def _partners(ops):
+    """Which operator each one of a gradient belongs to, in a block in which loops overwrite variables: positions."""
+    if not any(operators.find(op.type).region is not None for op in ops):
+        return {}
+    backward = [n for n, op in enumerate(ops) if op.attrs.get("op_role", 0) & _BACKWARD]
+    others = [n for n, op in enumerate(ops) if not op.attrs.get("op_role", 0) & (_BACKWARD | _OPTIMIZE)]
+    pairs = forward_of([ops[n] for n in backward], [ops[n] for n in others])
+    return {backward[n]: others[place] for n, place in pairs.items()}
+
+
+def meant(name, slot, forward, otherwise):
+    """The Value that a gradient's operator reads under a name: what its forward step has read or written.
+
+    Args:
+        forward (Step): of the operator whose gradient it is.
+        otherwise: gives the Value of a name that the forward step does not know.
+    """
+    if GRAD not in name:
+        for slots in (forward.inputs, forward.outputs):
+            for value in slots.get(slot, ()):
+                if value is not EMPTY and value.name == name:
+                    return value
+    return otherwise(name)
 
 
 def _inputs_of_region(op, region, value_of, newest, forward):
