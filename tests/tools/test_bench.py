@@ -45,7 +45,7 @@ def test_it_reports_steps_memory_overhead_and_the_share_of_the_sgemm_peak(tmp_pa
     assert modes == [(net, mode, 4) for net in ("softmax", "torch_lenet5") for mode in ("train", "infer")]
     for entry in report["nets"]:
         own = entry["frameworks"]["fluidlite"]
-        assert own["step_s"] > 0 and len(own["rounds_s"]) == 2 and min(own["steps"]) >= 5
+        assert own["step_s"] > 0 and len(own["rounds_s"]) == 2 and min(own["steps"]) >= 3  # however slow
         assert own["share_of_peak"] == pytest.approx(
             entry["gemm_flops"] / own["step_s"] / report["peak"]["sgemm_flops_per_s"]
         )

@@ -5,9 +5,10 @@ from functools import partial
 import numpy as np
 
 from ...core.errors import EnforceNotMet
+from ...core.regions import RegionGradient
 from ...core.spec import EMPTY, LOGICAL, STORED
 from ..memory import OutOfMemory
-from . import shards
+from . import regions, shards
 from .context import Context, Setting
 from .flat import Group, gradient_slot
 from .placement import ARENA, KEPT, POOL, SCOPE, SHARED, Placement
@@ -255,6 +256,9 @@ class Binder:
             lane.pool.hold()
         elif lane.pool.is_held:
             self.end_chain(lane, task)
+        if step.definition.region is not None:
+            self.bind_region(task, number, step)
+            return
         inputs = self.inputs(lane, step)
         places = self.placement.place(lane, number, step)
         if places is None:
@@ -275,6 +279,16 @@ class Binder:
                 context.release_scratch()
             task.add_stretches(steps, step.op, (shape, arguments[-1].strides))
         context.close()
+
+    def bind_region(self, task, number, step):
+        """Bind a step that runs a block: as a plan of its own, to the arrays of this one."""
+        body, lane = self.plan.settings.body(step), self.whole
+        before = {value: self.array(lane, value) for value in step.reads}
+        arrays = {}
+        for value, place in zip(step.writes, self.placement.place(lane, number, step), strict=True):
+            arrays[value] = self.persistable(value, place) if value.persistable else self.array_at(lane, value, place)
+        make = regions.bound_gradient if isinstance(step.definition.region, RegionGradient) else regions.bound_run
+        task.add(make(self.plan, body, before, arrays), step.op, alone=True)
 
     def inputs(self, lane, step):
         """What the step's kernel gets for its input slots."""

@@ -4,6 +4,7 @@ import numpy as np
 
 from ...core import operators
 from ...core.errors import EnforceNotMet
+from ...core.regions import RegionGradient
 from ...core.spec import EMPTY, Spec
 from ..memory import Pool
 from .context import Context, Setting
@@ -11,6 +12,8 @@ from .steps import argument
 
 # Elements of a tensor that may be a shape.
 _SMALL = 64
+# Of the record that a region keeps for its gradient, which is no array.
+_RECORD = Spec((0,), np.dtype("uint8"))
 
 
 class Inference:
@@ -23,12 +26,14 @@ class Inference:
         variables: name -> an object with `persistable` and `spec`.
         feeds: Value -> Spec of the fed array.
         scope: holds the persistable variables; None to believe what is declared.
+        bodies: a function that has the `regions.Body` of a step that runs a block.
 
     Attributes:
         specs: Value -> Spec, of all that was met.
     """
 
-    def __init__(self, variables, feeds, scope):
+    def __init__(self, variables, feeds, scope, bodies=None):
+        self._bodies = bodies
         self._variables = variables
         self._scope = scope
         self._known = {}  # (shape, dtype) -> Spec
@@ -83,6 +88,8 @@ class Inference:
         return inputs, operators.infer_specs(step.definition, step.attrs, inputs)
 
     def _inferred(self, step, given):
+        if step.definition.region is not None:
+            return [self.one(spec) for spec in self._of_region(step, given)]
         try:
             inputs, found = self._by_slots(step, given)
         except EnforceNotMet as error:
@@ -100,6 +107,28 @@ class Inference:
             for value, spec in zip(step.writes, made, strict=True)
         ]
         return self._keep((step.kind, *map(id, given)), given, made)
+
+    def _of_region(self, step, given):
+        """What a step makes that runs a block: what the block makes of its own inputs."""
+        body, known = self._bodies(step), dict(zip(step.reads, given, strict=True))
+        if isinstance(step.definition.region, RegionGradient):
+            made = body.infer(known)
+            return [made[value] for value in step.writes]
+        found = body.infer({value.name: spec for value, spec in known.items()})
+        before = {value.name: spec for value, spec in known.items()}
+        specs = []
+        for value in step.writes:
+            spec = found.get(value.name) or (_RECORD if value.name == body.saves else before.get(value.name))
+            spec = spec or self._variables[value.name].spec
+            old = before.get(value.name)
+            if old is not None and value.name in found and old[:2] != spec[:2]:
+                raise EnforceNotMet(
+                    f"{value.name} has the shape {list(old.shape)} and the dtype {old.dtype} before the block runs, and "
+                    f"{list(spec.shape)} and {spec.dtype} behind it; fluidlite runs blocks that leave both as they are\n"
+                    f"{step.op.describe()}"
+                )
+            specs.append(Spec(spec.shape, spec.dtype))
+        return specs
 
     def _constants(self, step, inputs, found):
         """The small outputs (Value -> array) that follow from the program and the shapes of the feeds."""

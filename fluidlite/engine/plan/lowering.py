@@ -52,18 +52,23 @@ class Lowering:
         fetches: names to return.
         scope: holds the persistable variables; None to believe what is declared of them.
         enabled: names of the passes to use (`fluidlite.engine.plan.passes`).
+        also: a function that names more Values that are wanted: `also(steps, name -> newest Value)`.
+        bodies: a function that has the `regions.Body` of a step that runs a block.
     Attributes:
         inputs, outputs: the Values that are fed and wanted, in order.
         region (Region): the newest; None before the first `infer`.
     """
 
-    def __init__(self, ops, variables, feeds, fetches, scope, enabled):
+    def __init__(self, ops, variables, feeds, fetches, scope, enabled, also=None, bodies=None):
+        self._bodies = bodies
         self._variables = variables
         self._scope = scope
         self._enabled = enabled
         steps, fed, newest = read(ops, variables, feeds)
         self.inputs = fed
         self.outputs = [newest.get(name) or Value(name, 0, variables[name].persistable) for name in fetches]
+        if also is not None:
+            self.outputs += also(steps, newest)
         self._steps = passes.prune(steps, self.outputs) if "prune" in enabled else steps
         self.region, self._specs, self._is_general = None, None, False
 
@@ -89,7 +94,7 @@ class Lowering:
         return self.region, self._complete(inference)
 
     def _inference(self, feeds):
-        return Inference(self._variables, dict(zip(self.inputs, feeds, strict=True)), self._scope)
+        return Inference(self._variables, dict(zip(self.inputs, feeds, strict=True)), self._scope, self._bodies)
 
     def _complete(self, inference):
         for value in self.outputs:

@@ -14,11 +14,14 @@ Replaying it copies the feeds in, calls the functions in order, and copies the f
 
 from typing import NamedTuple
 
+from ...core.errors import EnforceNotMet
+from ...core.regions import Region as RunsBlock
 from ..tensors import changes
 from . import passes, shards
 from .binding import bound
 from .inference import Inference
 from .lowering import Lowering, Region
+from .regions import Body, GradientBody, gradients_of
 from .schedule import Schedule
 
 
@@ -37,11 +40,58 @@ class Settings:
     def __init__(
         self, ops, variables, feeds, fetches, scope, memory, seed=0, enabled=passes.ALL, threads=1, shards=None
     ):
-        self.scope, self.memory, self.seed = scope, memory, seed
-        self.enabled = memory.device.passes(enabled)
+        self._set(variables, scope, memory, seed, memory.device.passes(enabled))
         self._threads, self._shards = threads, shards
-        self._lowering = Lowering(ops, variables, feeds, fetches, scope, self.enabled)
+        self._gradients = gradients_of(ops)
+        self._lowering = Lowering(ops, variables, feeds, fetches, scope, self.enabled, bodies=self.body)
+
+    def _set(self, variables, scope, memory, seed, enabled):
+        self.variables, self.scope, self.memory, self.seed, self.enabled = variables, scope, memory, seed, enabled
         self._schedules = {}  # number of shards -> Schedule
+        self._bodies = {}  # operator -> Body or GradientBody
+        self._forward = None
+
+    def inner(self, ops, variables, names, results, gradients=None, also=None, forward=None):
+        """The Settings of a block inside, which is not cut into shards.
+
+        Args:
+            ops, variables: of the block.
+            names, results: what is given to it, and what it leaves behind.
+            gradients: id of an operator that runs a block -> the operator that computes its gradient.
+            also: see `Lowering`.
+            forward (Body): of a block whose gradient this is.
+        """
+        inner = Settings.__new__(Settings)
+        inner._set(variables, self.scope, self.memory.deeper, self.seed, self.enabled - {"shards"})
+        inner._threads, inner._shards = 1, None
+        inner._gradients, inner._forward = gradients or {}, forward
+        inner._lowering = Lowering(ops, variables, names, results, self.scope, inner.enabled, also, inner.body)
+        return inner
+
+    def body(self, step):
+        """The block that a step runs, lowered once."""
+        key = id(step.op)
+        if key not in self._bodies:
+            if isinstance(step.definition.region, RunsBlock):
+                original = getattr(step.op, "original", step.op)
+                self._bodies[key] = Body(self, step, self._gradients.get(id(original)))
+            else:
+                self._bodies[key] = GradientBody(self, step, self._forward_of(step))
+        return self._bodies[key]
+
+    def _forward_of(self, step):
+        """The Body whose gradient a step computes: of this block, or of the forward block of this one."""
+        original = getattr(step.op, "original", step.op)
+        (saves,) = original.inputs[step.definition.region.of.saves]
+        for settings in (self, self._forward and self._forward.settings):
+            for body in settings._bodies.values() if settings else ():
+                if isinstance(body, Body) and body.saves == saves:
+                    return body
+        raise EnforceNotMet(f"no operator before has run the block whose gradient is asked for\n{step.op.describe()}")
+
+    def infer(self, feeds):
+        """Value -> Spec, of all that there is, for feeds of some Specs."""
+        return self._lowering.infer(feeds)[1].specs
 
     def prepared(self, feeds):
         """All that there is to know before kernels are bound.
@@ -99,6 +149,7 @@ class Plan:
 
     def __init__(self, settings, feeds, given=None):
         self.given = given
+        self.records = {}  # name -> what a region has kept for its gradient
         self.settings = settings
         self.scope, self.memory, self.seed = settings.scope, settings.memory, settings.seed
         self.enabled = settings.enabled
@@ -160,6 +211,8 @@ class Plan:
         self._bound.replay()
         if self._bound.writes:
             self._seen = changes.note(self._seen)
+        if self.random:
+            self.scope.step += 1
         return self._bound.results
 
     def run(self, feeds, on_device=False):

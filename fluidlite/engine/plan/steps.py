@@ -5,9 +5,13 @@ from weakref import WeakValueDictionary
 from ...core import operators
 from ...core.attributes import COMMON_ATTRS
 from ...core.errors import EnforceNotMet
-from ...core.spec import EMPTY
+from ...core.regions import Region
+from ...core.spec import EMPTY, GRAD
 from ..memory import OutOfMemory
 from .values import Value, values
+
+# Of a step that runs a block: the slot for values that its results have before, which it may leave as they are.
+BEFORE = "@BEFORE@"
 
 
 class _Kind:
@@ -87,6 +91,7 @@ def read(ops, variables, feeds):
         types = ", ".join(sorted({repr(op.type) for op in missing}))
         raise EnforceNotMet(f"fluidlite has no operator {types}\n{missing[0].describe()}")
     newest, written, steps = {}, set(feeds), []
+    forward = {}  # name of what a region saves -> the step that runs it
 
     def value_of(name):
         if name == EMPTY:
@@ -102,7 +107,10 @@ def read(ops, variables, feeds):
         if definition.is_left_out:
             continue
         _check_slots(op, definition)
-        inputs = {slot: [value_of(name) for name in names] for slot, names in op.inputs.items()}
+        if definition.region is None:
+            inputs = {slot: [value_of(name) for name in names] for slot, names in op.inputs.items()}
+        else:
+            inputs = _inputs_of_region(op, definition.region, value_of, newest, forward)
         outputs = {}
         for slot, names in op.outputs.items():
             made = outputs[slot] = []
@@ -117,7 +125,27 @@ def read(ops, variables, feeds):
             if not (slot.many or slot.optional or outputs.get(slot.name)):
                 outputs[slot.name] = [Value(f"{op.type}.{slot.name}")]
         steps.append(Step(op, index, definition, {**definition.attrs, **op.attrs}, inputs, outputs))
+        if isinstance(definition.region, Region):
+            forward[op.outputs[definition.region.saves][0]] = steps[-1]
     return steps, fed, newest
+
+
+def _inputs_of_region(op, region, value_of, newest, forward):
+    """The inputs of a step that runs a block: what the block captures, the condition, and the values of results before.
+
+    The gradient of one gets what the forward step captured, even if it was overwritten since.
+    """
+    if isinstance(region, Region):
+        before = [name for name in op.outputs[region.results] if name in newest or value_of(name).persistable]
+        slots = {region.condition: op.inputs[region.condition], region.captures: op.inputs.get(region.captures, ())}
+        return {slot: [value_of(name) for name in names] for slot, names in {**slots, BEFORE: before}.items()}
+    of = region.of
+    gradients = [newest[name] for name in op.inputs.get(of.results + GRAD, ()) if name in newest]
+    (saves,) = op.inputs[of.saves]
+    step = forward.get(saves)
+    captured = [value_of(name) for name in op.inputs[of.captures]] if step is None else step.inputs[of.captures]
+    saved = [value_of(saves)] if step is not None else []
+    return {of.captures: captured, of.results + GRAD: gradients, of.saves: saved}
 
 
 def _check_slots(op, definition):
