@@ -285,7 +285,8 @@ class Binder:
         body, lane = self.plan.settings.body(step), self.whole
         before = {value: self.array(lane, value) for value in step.reads}
         arrays = {}
-        for value, place in zip(step.writes, self.placement.place(lane, number, step), strict=True):
+        places = [place for place in self.placement.place(lane, number, step) if place is not None]
+        for value, place in zip(step.writes, places, strict=True):
             arrays[value] = self.persistable(value, place) if value.persistable else self.array_at(lane, value, place)
         make = regions.bound_gradient if isinstance(step.definition.region, RegionGradient) else regions.bound_run
         task.add(make(self.plan, body, before, arrays), step.op, alone=True)
