@@ -32,6 +32,9 @@ def main():
 def kept(outputs):
     """The outputs of a cell, without what differs from run to run."""
     printed = "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stdout")
+    for output in outputs:
+        if output.get("name") == "stderr":
+            raise SystemExit(output.text)  # a drawing that could not be made
     found = [nbformat.v4.new_output("stream", name="stdout", text=printed)] if printed else []
     for output in outputs:
         if "image/svg+xml" in output.get("data", {}):
