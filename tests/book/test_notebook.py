@@ -1,5 +1,6 @@
 """Notebooks, run by a real Jupyter kernel: the book's, and what Ploter shows in one."""
 
+import copy
 import os
 import re
 import shutil
@@ -13,6 +14,8 @@ pytest.importorskip("ipykernel", reason="notebooks are run in ipykernel, of the 
 pytest.importorskip("matplotlib", reason="the notebooks draw with matplotlib")
 
 BOOK = os.path.join(ROOT, "book")
+CHAPTER = os.path.join(BOOK, "how_it_works.ipynb")
+PACKAGE = ROOT / "fluidlite"
 
 
 @pytest.fixture
@@ -43,9 +46,12 @@ def pictures(cell):
     return [output.data["image/png"] for output in cell.outputs if "image/png" in output.get("data", {})]
 
 
+def text_of(cell):
+    return "".join(output.text for output in cell.get("outputs", []) if output.get("name") == "stdout")
+
+
 def printed(notebook):
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    return "".join(output.text for output in outputs if output.get("name") == "stdout")
+    return "".join(map(text_of, notebook.cells))
 
 
 def test_the_books_notebook_trains_draws_and_reads_a_three(book, execute, tmp_path):
@@ -70,6 +76,52 @@ def test_the_books_notebook_is_kept_without_outputs(book):
     nbformat.validate(book)
     for cell in book.cells:
         assert not cell.get("outputs") and cell.get("execution_count") is None
+
+
+def test_the_chapter_on_how_fluidlite_works_says_what_happens(execute):
+    kept = nbformat.read(CHAPTER, as_version=4)
+    nbformat.validate(kept)
+    run = copy.deepcopy(kept)
+    execute(run)
+    for shown, found in zip(kept.cells, run.cells, strict=True):
+        assert text_of(found) == text_of(shown), "say python tools/execute_chapter.py, and read the text anew"
+
+    text = printed(run)
+    losses = [float(number) for number in re.search(r"^loss (.*)", text, re.M)[1].split()]
+    assert losses == sorted(losses, reverse=True) and losses[-1] < losses[0] / 4
+    assert "the loss is the same: True" in text and "so are the weights:   True" in text
+    if shutil.which("dot"):
+        assert (
+            sum("image/svg+xml" in output.get("data", {}) for cell in run.cells for output in cell.get("outputs", []))
+            == 3
+        )
+
+
+def on_the_map(text):
+    """The files that the chapter's map names: in the folder that stands before them in the row, or heads the part."""
+    found, part = set(), ""
+    for row in text.splitlines():
+        folder = part
+        for bold, name in re.findall(r"(\**)`([\w/]+(?:/|\.py))`", row):
+            if name.endswith(".py"):
+                path = PACKAGE / folder / name
+                found.add(path if path.exists() else PACKAGE / name)
+            elif (PACKAGE / name).is_dir():
+                folder = name
+                part = name if bold else part
+            else:
+                assert (PACKAGE / folder / name).is_dir(), name
+                found.update((PACKAGE / folder / name).rglob("*.py"))
+    return found
+
+
+def test_every_file_stands_on_the_chapters_map_and_what_stands_there_exists():
+    _, text = nbformat.read(CHAPTER, as_version=4).cells[-1].source.split("In `fluidlite/`:")
+    found = on_the_map(text.split("Beside it")[0])
+    assert all(path.exists() for path in found), [path for path in found if not path.exists()]
+    families = {path.name for path in (PACKAGE / "ops").glob("*.py")}
+    found.update(path for path in (PACKAGE / "ops" / "cuda").glob("*.py") if path.name in families)
+    assert not {path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"} - found
 
 
 def test_ploter_redraws_in_a_notebook(execute):
