@@ -60,6 +60,8 @@ def _check_kernel(definition):
         _check_slots("shape_only", definition.shape_only, _names(definition.inputs))
     if definition.random and definition.constant:
         raise _contradiction("random", "constant")
+    if definition.dynamic and definition.bind:
+        raise _contradiction("dynamic", "bind")
 
 
 def _check_memory(definition):
@@ -173,11 +175,12 @@ def _check_attribute(name, attribute):
 
 def check_kernel(definition, kernel):
     """Raise DefinitionError if a kernel cannot be called with a context and an array for each slot."""
-    count = 1 + len(definition.inputs) + len(definition.outputs)
+    slots = definition.inputs if definition.dynamic else definition.inputs + definition.outputs
+    count = 1 + len(slots)
     code = getattr(kernel, "__code__", None)
     if kernel is None or (code is not None and code.co_argcount == count) or _takes(kernel, count):
         return
-    names = ", ".join(["ctx", *(slot.name for slot in definition.inputs + definition.outputs)])
+    names = ", ".join(["ctx", *(slot.name for slot in slots)])
     raise DefinitionError(f"its kernel {kernel!r} must take {count} arguments: {names}")
 
 

@@ -107,6 +107,7 @@ class OperatorDef:
         self.constant = kernel.constant
         self.shape_only = words(kernel.shape_only)
         self.region = kernel.region
+        self.dynamic = kernel.dynamic
         self.inplace = memory.inplace
         self.view = memory.view
         self.image = words(memory.image)

@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 
 from ..core.attributes import typed
+from ..core.dtypes import VarType, numpy_dtype
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
@@ -334,3 +335,53 @@ def crop_tensor_grad(ctx, offsets, offset_tensors, x, dout, dx):
 )
 def is_empty(ctx, x, out):
     out.fill(x.size == 0)
+
+
+def infer_where_index(attrs, condition):
+    return Spec((-1, len(condition.shape)), np.dtype(np.int64))
+
+
+@operator("where_index", "Condition!", "Out!", infer=infer_where_index, kernel=Kernel(dynamic=True))
+def where_index(ctx, condition):
+    return ctx.xp.argwhere(condition)
+
+
+def infer_unique(attrs, x):
+    if len(x.shape) != 1:
+        raise EnforceNotMet(f"X must have one dimension, got the shape {list(x.shape)}")
+    return Spec((-1,), x.dtype), Spec(x.shape, numpy_dtype(attrs["dtype"]))
+
+
+def first_occurrences(ctx, x):
+    """The different values in the order in which they first appear, where each element is, how often each is there."""
+    _, first, inverse, counts = ctx.xp.unique(x, return_index=True, return_inverse=True, return_counts=True)
+    order = ctx.xp.argsort(first)
+    rank = ctx.xp.argsort(order)
+    places = numpy_dtype(ctx.attrs["dtype"])
+    return x[first[order]], rank[inverse.reshape(-1)].astype(places), counts[order].astype(places)
+
+
+_PLACES = {"dtype": VarType.INT32}
+
+
+@operator("unique", "X!", "Out!, Index!", attributes=_PLACES, infer=infer_unique, kernel=Kernel(dynamic=True))
+def unique(ctx, x):
+    values, places, _ = first_occurrences(ctx, x)
+    return values, places
+
+
+def infer_unique_with_counts(attrs, x):
+    values, places = infer_unique(attrs, x)
+    return values, places, Spec((-1,), places.dtype)
+
+
+@operator(
+    "unique_with_counts",
+    "X!",
+    "Out!, Index!, Count!",
+    attributes=_PLACES,
+    infer=infer_unique_with_counts,
+    kernel=Kernel(dynamic=True),
+)
+def unique_with_counts(ctx, x):
+    return first_occurrences(ctx, x)

@@ -38,9 +38,11 @@ class Binder:
         lane_specs: rows of a shard -> Value -> Spec.
         counts: the rows of each shard, or None.
         threads: how many are used.
+        cut (Cut): where the plan ends before its block does, or None.
     """
 
-    def __init__(self, plan, region, inference, schedule, lane_specs, counts, threads):
+    def __init__(self, plan, region, inference, schedule, lane_specs, counts, threads, cut=None):
+        self.returns_arrays = plan.given is not None or cut is not None
         self.plan, self.region, self.schedule, self.threads = plan, region, schedule, threads
         self.specs = inference.specs
         self.memory, self.device, self.scope = plan.memory, plan.memory.device, plan.scope
@@ -91,7 +93,7 @@ class Binder:
                 self.bind_whole(number, steps)
             number += len(steps)
         results = []
-        if self.plan.given is None:
+        if not self.returns_arrays:
             fetches = self.device.fetches([self.fetch(value) for value in self.region.outputs])
         else:
             fetches = self.device.fetches([])

@@ -16,6 +16,19 @@ _SMALL = 64
 _RECORD = Spec((0,), np.dtype("uint8"))
 
 
+class DependsOnValues(EnforceNotMet):
+    """The shape of a Value is not known before a plan runs.
+
+    Attributes:
+        step (Step): makes the Value.
+    """
+
+    def __init__(self, step, value, spec):
+        shape = f"the shape {list(spec.shape)} of {value.name}"
+        super().__init__(f"{shape} depends on values that are known only while the program runs\n{step.op.describe()}")
+        self.step = step
+
+
 class Inference:
     """Finds out concrete shapes and data types, and small values that are known before the plan runs.
 
@@ -89,7 +102,13 @@ class Inference:
 
     def _inferred(self, step, given):
         if step.definition.region is not None:
-            return [self.one(spec) for spec in self._of_region(step, given)]
+            try:
+                return [self.one(spec) for spec in self._of_region(step, given)]
+            except DependsOnValues as error:
+                raise EnforceNotMet(
+                    f"{error}\nIn a block that an operator runs fluidlite needs shapes that are known before: move the "
+                    "operator out of the block"
+                ) from None
         try:
             inputs, found = self._by_slots(step, given)
         except EnforceNotMet as error:
@@ -97,10 +116,7 @@ class Inference:
         made = _in_order(step, found)
         for value, spec in zip(step.writes, made, strict=True):
             if spec is not None and min(spec.shape, default=0) < 0:
-                raise EnforceNotMet(
-                    f"the shape {list(spec.shape)} of {value.name} depends on values that are known only while the "
-                    f"program runs\n{step.op.describe()}"
-                )
+                raise DependsOnValues(step, value, spec)
         known = self._constants(step, inputs, found) if step.definition.constant else {}
         made = [
             spec._replace(value=known[value]) if value in known else self.one(spec)

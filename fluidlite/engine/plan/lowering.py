@@ -55,6 +55,7 @@ class Lowering:
         also: a function that names more Values that are wanted: `also(steps, name -> newest Value)`.
         bodies: a function that has the `regions.Body` of a step that runs a block.
     Attributes:
+        steps: as they were read, those that somebody wants.
         inputs, outputs: the Values that are fed and wanted, in order.
         region (Region): the newest; None before the first `infer`.
     """
@@ -65,12 +66,30 @@ class Lowering:
         self._scope = scope
         self._enabled = enabled
         steps, fed, newest = read(ops, variables, feeds)
-        self.inputs = fed
-        self.outputs = [newest.get(name) or Value(name, 0, variables[name].persistable) for name in fetches]
+        outputs = [newest.get(name) or Value(name, 0, variables[name].persistable) for name in fetches]
         if also is not None:
-            self.outputs += also(steps, newest)
-        self._steps = passes.prune(steps, self.outputs) if "prune" in enabled else steps
+            outputs += also(steps, newest)
+        self._begin(passes.prune(steps, outputs) if "prune" in enabled else steps, fed, outputs)
+
+    def _begin(self, steps, inputs, outputs):
+        self.steps, self.inputs, self.outputs = steps, inputs, outputs
         self.region, self._specs, self._is_general = None, None, False
+
+    def of(self, steps, inputs, outputs, bodies):
+        """The lowering of steps of the same block, as they were read."""
+        other = Lowering.__new__(Lowering)
+        other._bodies, other._variables = bodies, self._variables
+        other._scope, other._enabled = self._scope, self._enabled
+        other._begin(steps, inputs, outputs)
+        return other
+
+    def before(self, step, live, feeds):
+        """What is known of the steps before one, for feeds of some Specs: (Region, Inference), as of `infer`."""
+        number = self.steps.index(step)
+        inference = self._inference(feeds)
+        inference.run(self.steps[:number])
+        steps, _ = passes.rewrite(self.steps[:number], inference, live, self._enabled)
+        return Region(steps, self.inputs, live), inference
 
     def infer(self, feeds):
         """What is known of all Values for feeds of some Specs (in the order of `inputs`).
@@ -88,8 +107,8 @@ class Lowering:
                 if self._fits(inference.specs):
                     return self.region, self._complete(inference)
         inference = self._inference(feeds)
-        inference.run(self._steps)
-        steps, self._is_general = passes.rewrite(self._steps, inference, self.outputs, self._enabled)
+        inference.run(self.steps)
+        steps, self._is_general = passes.rewrite(self.steps, inference, self.outputs, self._enabled)
         self.region, self._specs = Region(steps, self.inputs, self.outputs), inference.specs
         return self.region, self._complete(inference)
 

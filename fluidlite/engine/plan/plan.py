@@ -19,10 +19,11 @@ from ...core.regions import Region as RunsBlock
 from ..tensors import changes
 from . import passes, shards
 from .binding import bound
-from .inference import Inference
+from .inference import DependsOnValues, Inference
 from .lowering import Lowering, Region
 from .regions import Body, GradientBody, gradients_of
 from .schedule import Schedule
+from .segments import Cut, Rest, cut, may_be_a_shape
 
 
 class Settings:
@@ -41,7 +42,7 @@ class Settings:
         self, ops, variables, feeds, fetches, scope, memory, seed=0, enabled=passes.ALL, threads=1, shards=None
     ):
         self._set(variables, scope, memory, seed, memory.device.passes(enabled))
-        self._threads, self._shards = threads, shards
+        self._threads, self._shards, self._may_be_cut = threads, shards, True
         self._gradients = gradients_of(ops)
         self._lowering = Lowering(ops, variables, feeds, fetches, scope, self.enabled, bodies=self.body)
 
@@ -50,6 +51,8 @@ class Settings:
         self._schedules = {}  # number of shards -> Schedule
         self._bodies = {}  # operator -> Body or GradientBody
         self._forward = None
+        self._cuts = {}  # step -> Cut
+        self._may_be_cut = False
 
     def inner(self, ops, variables, names, results, gradients=None, also=None, forward=None):
         """The Settings of a block inside, which is not cut into shards.
@@ -103,7 +106,10 @@ class Settings:
         Raises:
             EnforceNotMet: an operator does not fit its inputs, or a variable has no value.
         """
-        region, inference = self._lowering.infer(feeds)
+        try:
+            region, inference = self._lowering.infer(feeds)
+        except DependsOnValues as error:
+            return self._until(error.step, feeds, error)
         counts, threads = None, 1
         if "shards" in self.enabled:
             counts, threads = shards.choose(region, inference.specs, self._threads, self._shards)
@@ -116,6 +122,31 @@ class Settings:
         self._schedules[len(counts or ())] = schedule
         return Prepared(region, inference, schedule, schedule.specs_of_lanes(inference, counts), counts, threads)
 
+    def _until(self, step, feeds, error):
+        """What is known of the part of a plan before a step whose shapes depend on values."""
+        if not self._may_be_cut:
+            raise error
+        place = self._cuts.get(step)
+        if place is None:
+            place = cut(self, self._lowering.steps, self._lowering.inputs, self._lowering.outputs, step)
+            self._cuts[step] = place
+        region, inference = self._lowering.before(step, place.live, feeds)
+        if not place.is_dynamic:
+            small = [inference.spec(value) for value in step.read_values()]
+            if all(spec.value is not None for spec in small if may_be_a_shape(spec)):
+                raise error
+        schedule = Schedule(region, inference, None, self.enabled, self.scope, self.memory.device)
+        return Prepared(region, inference, schedule, {}, None, 1, place)
+
+    def rest(self, steps, inputs, outputs):
+        """The Settings of what comes behind a cut (see `segments`)."""
+        rest = Settings.__new__(Settings)
+        rest._set(self.variables, self.scope, self.memory.deeper, self.seed, self.enabled - {"shards"})
+        rest._threads, rest._shards, rest._may_be_cut = 1, None, True
+        rest._gradients, rest._forward, rest._bodies = self._gradients, self._forward, self._bodies
+        rest._lowering = self._lowering.of(steps, inputs, outputs, rest.body)
+        return rest
+
 
 class Prepared(NamedTuple):
     """What is known of a plan before kernels are bound.
@@ -127,6 +158,7 @@ class Prepared(NamedTuple):
         lane_specs: rows of a shard -> Value -> Spec.
         counts: the rows of each shard, or None.
         threads (int): how many are used.
+        cut (Cut): where the plan ends before its block does; None if it does not.
     """
 
     region: Region
@@ -135,6 +167,7 @@ class Prepared(NamedTuple):
     lane_specs: dict
     counts: list | None
     threads: int
+    cut: Cut | None = None
 
 
 class Plan:
@@ -189,6 +222,8 @@ class Plan:
         with self._device.active():
             prepared = self.settings.prepared(self._feeds)
             self.random = prepared.region.random
+            specs = prepared.inference.specs
+            self._rest = prepared.cut and Rest(self, prepared.cut, specs)
             try:
                 self._bound = bound(self, *prepared)
             except MemoryError:
@@ -213,7 +248,7 @@ class Plan:
             self._seen = changes.note(self._seen)
         if self.random:
             self.scope.step += 1
-        return self._bound.results
+        return self._bound.results if self._rest is None else self._rest(self._bound.results)
 
     def run(self, feeds, on_device=False):
         """Run once.
@@ -238,15 +273,24 @@ class Plan:
                     bound.once()
                     self._seen = count
                 bound.replay()
+                rest = self._rest and self._rest(bound.results)
             finally:
                 bound.feeds.clear()
                 if bound.writes:
                     self._seen = changes.note(self._seen)
         if self.random:
             self.scope.step += 1
-        results = bound.fetches.collect(on_device)
+        results = bound.fetches.collect(on_device) if self._rest is None else self._collected(rest, on_device)
         if not (results or self._feeds or self._ran):
             # A startup program; another plan may lay the parameters out anew and must not keep the old ones alive.
             self._bound = None
         self._ran = True
         return results
+
+    def _collected(self, arrays, on_device):
+        """Arrays as arrays of one's own."""
+        with self._device.active():
+            fetches = self._device.fetches([self._device.fetch(array) for array in arrays])
+            for step in fetches.steps:
+                step()
+        return fetches.collect(on_device)

@@ -9,6 +9,9 @@ from .checks import append, check_dtype, check_variable, check_variables, intege
 from .tensor import assign
 
 __all__ = [
+    "where",
+    "unique",
+    "unique_with_counts",
     "reshape",
     "flatten",
     "squeeze",
@@ -383,6 +386,60 @@ def gather_nd(input, index, name=None):
     check_variable("gather_nd", "input", input)
     check_dtype("gather_nd", "index", index, "i")
     return append("gather_nd", {"X": input, "Index": index}, name=name)
+
+
+def where(condition):
+    """The coordinates of the elements that are true, or not 0, row by row.
+
+    Args:
+        condition (Variable): bool, or numbers; of any shape.
+    Returns:
+        int64 Variable of shape [number of such elements, dimensions of condition], without gradient.
+    Raises:
+        TypeError: condition is no Variable.
+    """
+    check_variable("where", "condition", condition)
+    return append("where_index", {"Condition": condition}, dtype="int64")
+
+
+def unique(x, dtype="int32"):
+    """The different values of a tensor, in the order in which they first appear.
+
+    Args:
+        x (Variable): tensor of one dimension.
+        dtype (str): of the second result, int32 or int64.
+    Returns:
+        (values, places): Variables of shape [number of values] and of x's shape: the place of each element in values.
+    Raises:
+        TypeError: a wrong argument.
+        EnforceNotMet: x has another number of dimensions.
+    """
+    return _unique("unique", x, dtype)
+
+
+def unique_with_counts(x, dtype="int32"):
+    """The different values of a tensor, in the order in which they first appear, and how often each does.
+
+    Args:
+        x (Variable): tensor of one dimension.
+        dtype (str): of the second and the third result, int32 or int64.
+    Returns:
+        (values, places, counts): Variables of shape [number of values], of x's shape (the place of each element in
+        values), and of shape [number of values].
+    Raises:
+        TypeError: a wrong argument.
+        EnforceNotMet: x has another number of dimensions.
+    """
+    return _unique("unique_with_counts", x, dtype, "Count")
+
+
+def _unique(type, x, dtype, *more):
+    check_variable(type, "x", x)
+    dtype, helper = var_type(dtype), LayerHelper(type)
+    slots = {"Out": x.dtype, "Index": dtype, **dict.fromkeys(more, dtype)}
+    made = {slot: helper.create_variable_for_type_inference(kind) for slot, kind in slots.items()}
+    helper.append_op(type=type, inputs={"X": x}, outputs=made, attrs={"dtype": dtype})
+    return tuple(made.values())
 
 
 def scatter(input, index, updates, name=None, overwrite=True):
