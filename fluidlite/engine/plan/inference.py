@@ -113,7 +113,12 @@ class Inference:
             inputs, found = self._by_slots(step, given)
         except EnforceNotMet as error:
             raise EnforceNotMet(f"{error}\n{step.op.describe()}") from None
-        made = _in_order(step, found)
+        # A temporary whose description an operator leaves as it is, is like the first input.
+        first = (inputs.get(step.definition.inputs[0].name) if step.definition.inputs else None) or [None]
+        made = [
+            first[0] if spec is None and not value.persistable else spec
+            for value, spec in zip(step.writes, _in_order(step, found), strict=True)
+        ]
         for value, spec in zip(step.writes, made, strict=True):
             if spec is not None and min(spec.shape, default=0) < 0:
                 raise DependsOnValues(step, value, spec)
