@@ -200,7 +200,7 @@ def plain(value):
         return [plain(v) for v in value]
     # A float attribute is stored in single precision; a block is only named.
     value = float(f"{value:.7g}") if isinstance(value, float) else value
-    return value if isinstance(value, (bool, int, float, str)) else type(value).__name__
+    return value if isinstance(value, (bool, int, float, str)) else type(value).__name__.replace("BlockDesc", "Block")
 
 
 def dump_program(program, skip=ORIGIN_ATTRS | DEVICE_ATTRS):

@@ -9,12 +9,14 @@ from ..core.fusions import fusion
 from ..core.operators import operator
 from ..core.spec import Spec
 from ..core.traits import BOUND, About, Algebra, Batch, Memory
-from .activation import LOG_ONE_PLUS_EXP
 from .arrays.indexing import put_along_axis, refusal, take
 from .arrays.strides import in_sequence, scratch_like, sum_into
 from .reduce import axis_of, kept_shape
 
 # What Fluid puts in the place of an infinite loss.
+# log(1 + exp(x)), without overflow, in C.
+LOG_ONE_PLUS_EXP = "(larger({0}, T(0)) + log1p(exp(-fabs({0}))))"
+
 _LARGEST = 1e20
 
 

@@ -19,7 +19,8 @@ import numpy as np
 
 from ...core import operators
 from ...core.operators import operator
-from ...core.spec import GRAD, Spec
+from ...core.pointwise import Text, formula_name
+from ...core.spec import Spec
 from ...core.traits import BOUND, Batch, Memory
 from ..arrays.strides import in_sequence
 from .index import address_of
@@ -58,11 +59,6 @@ __device__ __forceinline__ unsigned divided(unsigned n, unsigned factor, unsigne
 # Bytes that a thread loads and stores at once.
 _PACK = 16
 _TOKENS = re.compile(r"[A-Za-z_]\w*|\d+\.?\d*(?:[eE][+-]?\d+)?")
-
-
-def formula_name(slot):
-    """How formulas call a slot: dOut for Out@GRAD."""
-    return "d" + slot.removesuffix(GRAD) if slot.endswith(GRAD) else slot
 
 
 class Formula(NamedTuple):
@@ -104,7 +100,7 @@ def formula_of(definition, attrs, inputs, outputs):
     if not wanted or None in wanted.values():
         return None
     constants = {name: _constant(value) for name, value in attrs.items()}
-    wanted = {slot: text.format_map(constants) for slot, text in wanted.items()}
+    wanted = {slot: text if isinstance(text, Text) else text.format_map(constants) for slot, text in wanted.items()}
 
     many = {slot.name for slot in definition.inputs if slot.many}
     slots = {}
@@ -184,10 +180,16 @@ def _assignments(member):
     names = {name: f"v{member.inputs[slot][place]}" for name, (slot, place) in formula.slots.items()}
     for slot, text in formula.texts.items():
         (number,), dtype = member.outputs[slot], member.output_specs[slot][0].dtype
-        *statements, value = _TOKENS.sub(partial(_translated, names, formula.type), text).split(";")
+        translate = partial(_named, names) if isinstance(text, Text) else partial(_translated, names, formula.type)
+        *statements, value = _TOKENS.sub(translate, text).split(";")
         before = "".join(f"{statement.strip()}; " for statement in statements)
         compute = f"typedef {type_name(formula.type)} T; {before}v{number} = {value.strip()};"
         yield f"{type_name(dtype)} v{number}; {{ {compute} }}"
+
+
+def _named(names, match):
+    """A word of C in which only the names of inputs are missing."""
+    return names.get(match[0], match[0])
 
 
 def _translated(names, type, match):
