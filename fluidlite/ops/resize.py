@@ -6,7 +6,7 @@ from ..core.attributes import typed
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
-from ..core.traits import BOUND
+from ..core.traits import BOUND, Lod
 from .arrays.geometry import LAYOUT, as_nchw, from_nchw_shape, nchw_shape
 from .arrays.windows import choosing, multiply
 from .manipulation import given, known_values
@@ -100,6 +100,7 @@ def interpolation(type, along):
             "align_mode": 1,
         },
         infer=infer_interpolation,
+        lod=Lod(of="none"),
         kernel=BOUND,
     )
     def resize(ctx, x, out_size, size_tensors, scale, out):

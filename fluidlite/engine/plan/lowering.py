@@ -1,12 +1,14 @@
 """Lowering: a block becomes a region, once for all batches of feeds that have the same ranks and data types."""
 
 from contextlib import suppress
+from functools import cached_property
 
 import numpy as np
 
 from ...core.errors import EnforceNotMet
 from . import passes
 from .inference import Inference
+from .lod import LodFlow
 from .steps import read
 from .values import Value
 
@@ -55,6 +57,7 @@ class Lowering:
     Attributes:
         inputs, outputs: the Values that are fed and wanted, in order.
         region (Region): the newest; None before the first `infer`.
+        lods (LodFlow): from where outputs have their level of detail.
     """
 
     def __init__(self, ops, variables, feeds, fetches, scope, enabled):
@@ -66,6 +69,17 @@ class Lowering:
         self.outputs = [newest.get(name) or Value(name, 0, variables[name].persistable) for name in fetches]
         self._steps = passes.prune(steps, self.outputs) if "prune" in enabled else steps
         self.region, self._specs, self._is_general = None, None, False
+
+    @cached_property
+    def lods(self):
+        return LodFlow(self._steps, self.inputs, self.outputs)
+
+    def origins(self, feeds):
+        """From where the outputs have their level of detail, for feeds of some Specs (Origins)."""
+        inference = self._inference(feeds)
+        if self.lods.by_shape:
+            inference.run(self._steps)
+        return self.lods.origins(inference.specs)
 
     def infer(self, feeds):
         """What is known of all Values for feeds of some Specs (in the order of `inputs`).
