@@ -134,12 +134,14 @@ class Lod(Group):
     of: the input slot from which all outputs take it; "none" where outputs have none; output slot -> one of these; or
         `of(attrs, shapes)` (slot -> list of shapes) that returns one of these, or else a function that computes the LoD
         of all outputs, given input slot -> list of LoDs (see `fluidlite.core.lod`).
+    read: input slots on whose LoD more than that of the outputs depends.
 
     As a rule an output takes it from the input whose memory it may take over, or else from the first one.  The gradient
     of an input takes it from that input if it reads it; otherwise that of the first input from the output's gradient.
     """
 
     of = None
+    read = ""
 
 
 class About(Group):

@@ -183,8 +183,8 @@ class Executor:
             if self._closed:
                 raise RuntimeError("this Executor is closed; make a new one")
             plan = self._plan(program, block, scope, arrays, fetches, use_prune, settings)
-            results = plan.run(arrays.values(), on_device=not return_numpy)
             levels = plan.levels(lods)
+            results = plan.run(arrays.values(), on_device=not return_numpy)
         if not return_numpy:
             return [LoDTensor(*result) for result in zip(results, levels or [()] * len(results), strict=True)]
         if levels is not None:

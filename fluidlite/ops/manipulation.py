@@ -74,7 +74,7 @@ def rows_beside_axis(*slots):
     return rows
 
 
-def reshaping(type, infer, inputs="X", attributes=None, keeps="XShape", details=None):
+def reshaping(type, infer, inputs="X", attributes=None, keeps="XShape", details=None, lod_of=if_rows_stay):
     """An operator whose Out is X in another shape, and its gradient.
 
     Fluid has most of them twice: the older operator's gradient reads X and other slots (`keeps`) to learn a shape, that
@@ -93,7 +93,7 @@ def reshaping(type, infer, inputs="X", attributes=None, keeps="XShape", details=
         infer=with_x_shape(infer) if keeps == "XShape" else infer,
         memory=Memory(view={"Out": "X"}, inplace={"Out": "X"}),
         batch=Batch(rows=rows_of_reshape),
-        lod=Lod(of=if_rows_stay),
+        lod=Lod(of=lod_of),
         about=About(details=details),
     )(kernel)
 
@@ -148,8 +148,13 @@ def infer_flatten(attrs, x):
     return Spec((size_of(x.shape[:axis]), size_of(x.shape[axis:])), x.dtype)
 
 
+def lod_of_flattened(attrs, shapes):
+    # An open number of rows stays open, but does not stay the same, if other dimensions join it.
+    return if_rows_stay(attrs, shapes) if math.prod(shapes["X"][0][1 : attrs["axis"]]) == 1 else {"Out": "none"}
+
+
 for _type, _keeps in (("flatten", "X"), ("flatten2", "XShape")):
-    reshaping(_type, infer_flatten, attributes={"axis": 1}, keeps=_keeps)
+    reshaping(_type, infer_flatten, attributes={"axis": 1}, keeps=_keeps, lod_of=lod_of_flattened)
 
 
 def infer_flatten_range(attrs, x):

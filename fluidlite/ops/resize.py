@@ -71,6 +71,11 @@ def linear(attrs, size, count, scale, dtype):
     return choosing(before, size, dtype) * (1 - share) + choosing(np.minimum(before + 1, size - 1), size, dtype) * share
 
 
+def lod_of_resized(attrs, shapes):
+    # As in Paddle, whether that makes sense or not.
+    return "X" if shapes.get("OutSize") and -1 not in shapes["Out"][0] else "none"
+
+
 def interpolation(type, along):
     """An operator that resizes images; `along` makes the matrix for one dimension."""
     # The second version goes by the factors that it is given, the first one by the sizes they lead to.
@@ -100,7 +105,7 @@ def interpolation(type, along):
             "align_mode": 1,
         },
         infer=infer_interpolation,
-        lod=Lod(of="none"),
+        lod=Lod(of=lod_of_resized),
         kernel=BOUND,
     )
     def resize(ctx, x, out_size, size_tensors, scale, out):

@@ -29,10 +29,12 @@ class LodFlow:
         for step in reversed(steps):
             changed = [(value, sources) for value, sources in _possible(step) if sources != [value]]
             lasting = [value for value, sources in changed if value.persistable and sources]
-            if lasting or any(value in needed for value, _ in changed):
+            read = step.definition.lod_read
+            if lasting or read or any(value in needed for value, _ in changed):
                 self.steps.append(step)
                 kept += lasting
                 needed.update(source for _, sources in changed for source in sources)
+                needed.update(value for slot in read for value in step.inputs.get(slot, ()))
         self.steps.reverse()
         self.kept = list(dict.fromkeys(kept))
         self.state = [value for value in needed if value.persistable and value not in fed]
@@ -86,8 +88,10 @@ def _sources(step, specs):
     """Output slot -> an input slot, None, or a function (see `fluidlite.core.traits.Lod`)."""
     definition, shapes = step.definition, {}
     if callable(definition.lod):
+        if not all(value in specs for value in (*step.reads, *step.writes)):
+            return {}
         slots = {**step.inputs, **step.outputs}
-        shapes = {slot: [specs[value].shape for value in values if value in specs] for slot, values in slots.items()}
+        shapes = {slot: [specs[one].shape for one in ones if one is not EMPTY] for slot, ones in slots.items()}
     return definition.lod_sources(step.attrs, shapes)
 
 

@@ -209,12 +209,14 @@ class Plan:
         return results
 
     def levels(self, fed):
-        """The levels of detail after a run, which is to be over; those in the scope are set.
+        """The levels of detail that the next run leaves; those in the scope are set.
 
         Args:
             fed: name of a fed variable -> its LoD, of those that have some.
         Returns:
             list of LoDs, in the order of the fetches; None where nothing has any
+        Raises:
+            EnforceNotMet: an operator refuses them.
         """
         flow = self.settings.lods
         if not (fed or flow.kept or flow.state):
