@@ -200,7 +200,10 @@ def plain(value):
         return [plain(v) for v in value]
     # A float attribute is stored in single precision; a block is only named.
     value = float(f"{value:.7g}") if isinstance(value, float) else value
-    return value if isinstance(value, (bool, int, float, str)) else type(value).__name__.replace("BlockDesc", "Block")
+    if isinstance(value, (bool, int, float, str)):
+        return value
+    # A block is described by a BlockDesc in Paddle.
+    return "BlockDesc" if type(value).__name__ == "Block" else type(value).__name__
 
 
 def dump_program(program, skip=ORIGIN_ATTRS | DEVICE_ATTRS):

@@ -123,7 +123,7 @@ class OperatorDef:
         self.selects = algebra.selects
         self.broadcasts = algebra.broadcasts
         self.lod_of = lod.of
-        self.lod_needs_same_rows = lod.same_rows
+        self.lod_read = words(lod.read)
         self.about = about
         self.flops = about.flops or (one_for_each if memory.elementwise else none)
         self.forms = {}
@@ -243,14 +243,26 @@ class OperatorDef:
     @functools.cached_property
     def lod(self):
         """Output slot -> the input slot from which it takes its level of detail, or None; or a function (see `Lod`)."""
-        of = self.lod_of
-        if callable(of):
-            return of
+        return self.lod_of if callable(self.lod_of) else self._lod_sources(self.lod_of)
+
+    def lod_sources(self, attrs, shapes):
+        """From where each output takes its level of detail, for tensors of these shapes (slot -> list).
+
+        Returns:
+            dict: output slot -> an input slot, None, or a function (see `Lod.of`)
+        """
+        if not callable(self.lod):
+            return self.lod
+        found = self.lod(attrs, shapes)
+        return {slot.name: found for slot in self.outputs} if callable(found) else self._lod_sources(found)
+
+    def _lod_sources(self, of):
         read = {slot.name: slot.name for slot in self.inputs}
         if isinstance(of, str):
             found = {slot.name: of for slot in self.outputs}
         elif self.gradient_of is None:
-            found = {slot.name: next(iter(read), None) for slot in self.outputs}
+            first = next(iter(read), None)
+            found = {slot.name: self.inplace.get(slot.name, first) for slot in self.outputs}
         else:
             slope = next((slot for slot in read if slot.endswith(GRAD)), None)
             first = self.outputs[0].name

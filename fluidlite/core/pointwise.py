@@ -75,12 +75,12 @@ class Formula:
         return compiled.bind(ctx.xp, read, made, scratch)
 
     def text(self, attrs, specs):
-        """The C of each output (see `operator`), for the Specs of what is there; None for data types that C lacks."""
+        """The C of each output (see `operator`), for the Specs of what is there; None for data types but C's floats."""
         inputs = [formula_name(slot.name) for slot in self.definition.inputs]
         found = self.traced(attrs, [name for name in inputs if name not in specs])
         wanted = {name: one for name, one in found.items() if name in specs}
         dtypes = {name: specs[name][0].dtype for name in names_of(*wanted.values())}
-        if any(dtype.name not in TYPE_NAMES for dtype in dtypes.values()):
+        if any(dtype.kind != "f" or dtype.name not in TYPE_NAMES for dtype in dtypes.values()):
             return None
         texts = {}
         for name, expression in wanted.items():

@@ -134,14 +134,17 @@ class Lod(Group):
 
         @operator("sequence_expand", "X, Y!", "Out", infer=infer_expanded, lod=Lod(of="Y"))
 
-    of: the input slot from which all outputs take it (as a rule the first); "none" where outputs have none; output slot
-        -> one of these; or `of(attrs, lods) -> output slot -> levels`, given input slot -> levels.  The gradient of an
-        input takes it from that input if it reads it; otherwise that of the first input from the output's gradient.
-    same_rows: an output takes it only if it has as many rows as what it takes it from.
+    of: the input slot from which all outputs take it; "none" where outputs have none; output slot -> one of these; or
+        `of(attrs, shapes)` (slot -> list of shapes) that returns one of these, or else a function that computes the LoD
+        of all outputs, given input slot -> list of LoDs (see `fluidlite.core.lod`).
+    read: input slots on whose LoD more than that of the outputs depends.
+
+    As a rule an output takes it from the input whose memory it may take over, or else from the first one.  The gradient
+    of an input takes it from that input if it reads it; otherwise that of the first input from the output's gradient.
     """
 
     of = None
-    same_rows = False
+    read = ""
 
 
 class About(Group):
@@ -172,6 +175,11 @@ class About(Group):
 
     def __init__(self, family="", **traits):
         super().__init__(**({"family": family} if family else {}), **traits)
+
+
+def if_rows_stay(attrs, shapes):
+    """Where Out takes its level of detail from, if it does so as long as it has as many rows as X (see `Lod.of`)."""
+    return {"Out": "X" if shapes["Out"][0][:1] == shapes["X"][0][:1] else "none"}
 
 
 # What most kernels with scratch declare, and what operators that work on each element by itself do.

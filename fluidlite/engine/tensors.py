@@ -1,10 +1,13 @@
 """Values: tensors, alone or in one flat array."""
 
+import operator
 import threading
 
 import numpy as np
 
+from ..core import lod as levels
 from ..core.dtypes import numpy_dtype, var_type
+from ..core.errors import EnforceNotMet
 from .arrays import host, is_on_gpu, is_on_host, on_gpu, shared, write
 
 
@@ -24,6 +27,14 @@ class Changes:
 
 
 changes = Changes()
+
+_NAMES_IN_C = {
+    "float32": "float",
+    "float64": "double",
+    "float16": "::paddle::platform::float16",
+    "int32": "int",
+    "bool": "bool",
+}
 
 
 class LoDTensor:
@@ -90,27 +101,83 @@ class LoDTensor:
         return [list(level) for level in self._lod]
 
     def set_lod(self, lod):
-        """Set sequence boundaries from offsets, e.g. [[0, 2, 5]]."""
-        for level in lod:
-            if not level or level[0] != 0 or any(b < a for a, b in zip(level, level[1:], strict=False)):
-                raise ValueError(f"the offsets of a LoD level start at 0 and do not fall, got {list(level)}")
-        self._lod = [list(level) for level in lod]
+        """Set sequence boundaries from offsets, e.g. [[0, 2, 5]].
+
+        Raises:
+            TypeError: lod is not a list of lists of integers.
+            EnforceNotMet: the offsets do not fit each other, or the rows.
+        """
+        lod = _levels(lod, "offsets")
+        if not levels.is_valid(lod, self._rows()):
+            raise EnforceNotMet(
+                f"the LoD {lod} does not fit a tensor of shape {self.shape()}: offsets rise from 0 to the number of "
+                "sequences in the next level, those of the last level to the number of rows"
+            )
+        self._lod = lod
+
+    def keep_lod(self, lod):
+        """Set sequence boundaries as operators pass them on: they need not fit the rows."""
+        self._lod = lod
 
     def recursive_sequence_lengths(self):
         """Sequence lengths, e.g. [[2, 3]] for the offsets [[0, 2, 5]]."""
-        return [[b - a for a, b in zip(level, level[1:], strict=False)] for level in self._lod]
+        return levels.lengths(self._lod)
 
-    def set_recursive_sequence_lengths(self, lengths):
-        """Set sequence boundaries from lengths, e.g. [[2, 3]]."""
-        self.set_lod([[0, *np.cumsum(level).tolist()] for level in lengths])
+    def set_recursive_sequence_lengths(self, recursive_sequence_lengths):
+        """Set sequence boundaries from lengths, e.g. [[2, 3]].
+
+        Raises:
+            TypeError: the argument is not a list of lists of integers, none of them negative.
+            EnforceNotMet: the lengths do not fit each other, or the rows.
+        """
+        lengths = _levels(recursive_sequence_lengths, "lengths")
+        lod = levels.offsets(lengths)
+        if not levels.is_valid(lod, self._rows()):
+            raise EnforceNotMet(
+                f"the sequence lengths {lengths} do not fit a tensor of shape {self.shape()}: those of a level add up "
+                "to the number of sequences in the next level, those of the last level to the number of rows"
+            )
+        self._lod = lod
 
     def has_valid_recursive_sequence_lengths(self):
         """Whether each level's last offset is the number of pieces in the next level (the rows of the array, last)."""
-        sizes = [len(level) - 1 for level in self._lod[1:]] + self.shape()[:1]
-        return all(level[-1] == size for level, size in zip(self._lod, sizes, strict=False))
+        return levels.ends(self._lod, self._rows())
+
+    def _rows(self):
+        return None if self.array is None else (*self.array.shape, 0)[0]
+
+    def __str__(self):
+        if self.array is None:
+            return repr(self)
+        values = host(self.array).ravel()
+        if values.dtype.kind in "bui":
+            values = values.astype(np.int64)
+        lines = {
+            "lod": "{" + "".join("{" + ", ".join(map(str, level)) + "}" for level in self._lod) + "}",
+            "dim": ", ".join(map(str, self.array.shape)),
+            "layout": "NCHW",
+            "dtype": _NAMES_IN_C.get(self.array.dtype.name, f"{self.array.dtype.name}_t"),
+            "data": "["
+            + " ".join(f"{value:.6g}" if values.dtype.kind == "f" else str(value) for value in values)
+            + "]",
+        }
+        return "".join(f"\t{name}: {text}\n" for name, text in lines.items())
 
     def __repr__(self):
         return f"LoDTensor(shape={self.shape()}, lod={self._lod}, array={self.array!r})"
+
+
+def _levels(numbers, what):
+    """Levels of LoD as lists of int."""
+    try:
+        if any(isinstance(level, str) for level in numbers):
+            raise TypeError
+        found = [[operator.index(number) for number in level] for level in numbers]
+    except TypeError:
+        found = [[-1]]
+    if any(number < 0 for level in found for number in level):
+        raise TypeError(f"the {what} of sequences are lists of integers, one list for each level, got {numbers!r}")
+    return found
 
 
 class Arena:

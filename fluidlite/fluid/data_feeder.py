@@ -1,8 +1,7 @@
-"""Turns minibatches, lists of samples, into arrays to feed; and the type checks that layers share."""
+"""Turns minibatches, lists of samples, into tensors to feed; and the type checks that layers share."""
 
-import math
 import os
-from itertools import accumulate, chain
+from itertools import chain
 
 import numpy as np
 
@@ -55,53 +54,45 @@ def check_variable_and_dtype(input, input_name, expected_dtype, op_name, extra_m
 
 
 class _Field:
-    """One variable to feed: makes an array of its dtype and shape from the values that the samples hold for it."""
+    """One variable to feed: makes a LoDTensor of its dtype from the values that the samples hold for it."""
 
     def __init__(self, variable):
         self.name = variable.name
         self.dtype = numpy_dtype(variable.dtype)
         self.shape = variable.shape
-        self.rest = variable.shape[1:]
         self.lod_level = variable.lod_level
 
     def convert(self, values):
-        """Values of all samples -> array, or a LoDTensor for a variable of sequences."""
-        if not self.lod_level:
-            return self._array(values)
-        lod = []
+        """Values of all samples -> LoDTensor, whose LoD tells the samples apart if they are sequences."""
+        lengths = []
         for _ in range(self.lod_level):
             try:
-                lengths = [len(value) for value in values]
+                lengths.append([len(value) for value in values])
             except TypeError:
-                raise ValueError(
+                raise TypeError(
                     f"the variable {self.name!r} has lod_level {self.lod_level}: each sample must hold a "
                     f"list of values (nested {self.lod_level} deep), but there is {_first_without_length(values)!r}"
                 ) from None
-            lod.append(list(accumulate(lengths, initial=0)))
             values = list(chain.from_iterable(values))
-        return LoDTensor(self._array(values), lod)
+        tensor = LoDTensor(self._array(values))
+        if lengths:
+            tensor.set_recursive_sequence_lengths(lengths)
+        return tensor
 
     def _array(self, values):
-        count = len(values)
-        if not count:
-            return np.zeros([0, *(max(size, 0) for size in self.rest)], self.dtype)
+        if not len(values):
+            return np.zeros([0, *(max(size, 0) for size in self.shape[1:])], self.dtype)
         array = self._stacked(values)
-        if array.shape[1:] == self.rest:
+        if array.ndim == len(self.shape) or self.shape.count(-1) > 1:
             return array
-        if -1 not in self.rest and array.size == count * math.prod(self.rest):
-            return array.reshape(count, *self.rest)
-        fits = array.ndim == len(self.shape) and all(
-            want in (-1, got) for want, got in zip(self.rest, array.shape[1:], strict=True)
-        )
-        if fits:
-            return array
-        if array.shape == (1, *self.shape):
-            # The variable has no batch dimension: the only sample is the whole value.
-            return array[0]
-        raise ValueError(
-            f"the samples for the variable {self.name!r} have the shape {list(array.shape[1:])}, "
-            f"but its shape is {list(self.shape)} (-1: any size), so each sample must have the shape {list(self.rest)}"
-        )
+        # A sample may hold several rows, or all elements in a row.
+        try:
+            return array.reshape(self.shape)
+        except ValueError:
+            raise ValueError(
+                f"the samples for the variable {self.name!r} make an array of the shape {list(array.shape)}, which "
+                f"does not take the shape {list(self.shape)} (-1: any size)"
+            ) from None
 
     def _stacked(self, values):
         """One array with a row for each value."""
@@ -179,9 +170,11 @@ class DataFeeder:
 
         Args:
             iterable: of samples, each a tuple or list with one field for each variable: a number, a (nested) list or an
-                array, of the variable's shape without the batch dimension, or of as many elements.
+                array.  What they make together is reshaped to the variable's shape if it has another number of
+                dimensions.  If the variable has a lod_level, a field is a sequence, of sequences at the second level,
+                and the LoD tells where those of the samples begin.
         Returns:
-            dict: variable name -> array of the variable's dtype and shape, or LoDTensor where lod_level is not 0.
+            dict: variable name -> LoDTensor of the variable's dtype.
         Raises:
             TypeError, ValueError: a sample does not fit; the message names variable, sample and shapes.
         """

@@ -9,6 +9,8 @@ from functools import partial
 
 import numpy as np
 
+from ..core.errors import EnforceNotMet
+from ..core.lod import joined
 from ..core.spec import Spec
 from ..engine.arrays import is_on_gpu, on_gpu
 from ..engine.places import CPUPlace
@@ -157,7 +159,9 @@ class Executor:
         Raises:
             TypeError: an argument of the wrong type.
             ValueError: a fed array of the wrong shape or dtype.
-            EnforceNotMet: a variable has no value, or an operator refuses its input (a ValueError, too).
+            EnforceNotMet: a variable has no value, an operator refuses its input, or a fed LoD does not fit its rows
+                (a ValueError, too).
+            RuntimeError: a list is fed to a variable with a lod_level, or what is fetched as NumPy array has a LoD.
             EOFException: a data loader with iterable=False has no more batches.
         """
         program = framework.default_main_program() if program is None else program
@@ -173,15 +177,22 @@ class Executor:
         block = program.global_block()
         if program._loaders:
             feed = _with_loaded(feed, program._loaders)
-        arrays = {} if feed is None else _fed_arrays(feed, block)
+        arrays, lods = ({}, {}) if feed is None else _fed_arrays(feed, block)
         fetches = tuple(_fetch_names(fetch_list))
         with self._lock:
             if self._closed:
                 raise RuntimeError("this Executor is closed; make a new one")
             plan = self._plan(program, block, scope, arrays, fetches, use_prune, settings)
+            levels = plan.levels(lods)
             results = plan.run(arrays.values(), on_device=not return_numpy)
         if not return_numpy:
-            return [LoDTensor(array) for array in results]
+            return [LoDTensor(*result) for result in zip(results, levels or [()] * len(results), strict=True)]
+        if levels is not None:
+            name, lod = next((name, lod) for name, lod in zip(fetches, levels, strict=True) if lod)
+            raise RuntimeError(
+                f"the fetched variable {name!r} has the LoD {lod!r:.80}, which a NumPy array cannot keep; "
+                "with return_numpy=False you get LoDTensors"
+            )
         if not return_merged:
             return [array[np.newaxis] for array in results]
         return [array.view(FetchedArray) if array.ndim else array for array in results]
@@ -260,12 +271,12 @@ def _with_loaded(feed, loaders):
 
 
 def _fed_arrays(feed, block):
-    """The feed as name -> array, without the names that the program does not know."""
+    """The feed without the names that the program does not know: name -> array, and name -> LoD where there is one."""
     if isinstance(feed, (list, tuple)):
         feed = _joined(feed)
     if not isinstance(feed, dict):
         raise TypeError(f"feed must be a dict from variable names to arrays, got {described(feed)}")
-    arrays = {}
+    arrays, lods = {}, {}
     for name, value in feed.items():
         if not isinstance(name, str):
             hint = f"; write {name.name!r}" if isinstance(name, Variable) else ""
@@ -280,7 +291,14 @@ def _fed_arrays(feed, block):
             arrays[name] = value
         else:
             arrays[name] = _as_array(variable, value)
-    return arrays
+            if isinstance(value, LoDTensor) and (lod := value.lod()):
+                if not value.has_valid_recursive_sequence_lengths():
+                    raise EnforceNotMet(
+                        f"the tensor fed to {name!r} has the LoD {lod!r:.80}, which does not fit its shape "
+                        f"{value.shape()}"
+                    )
+                lods[name] = lod
+    return arrays, lods
 
 
 def _joined(feeds):
@@ -291,7 +309,13 @@ def _joined(feeds):
         )
     if len(feeds) == 1:
         return feeds[0]
-    return {name: np.concatenate([np.asarray(part[name]) for part in feeds]) for name in feeds[0]}
+    return {name: _behind_each_other([part[name] for part in feeds]) for name in feeds[0]}
+
+
+def _behind_each_other(parts):
+    array = np.concatenate([np.asarray(part) for part in parts])
+    lods = [part.lod() for part in parts if isinstance(part, LoDTensor)]
+    return LoDTensor(array, joined(lods)) if any(lods) and len(lods) == len(parts) else array
 
 
 def _as_array(variable, value):
@@ -303,6 +327,11 @@ def _as_array(variable, value):
         return value
     if is_on_gpu(value):
         return on_gpu(value)
+    if variable.lod_level and isinstance(value, list):
+        raise RuntimeError(
+            f"a list is fed to {variable.name!r}, which has lod_level {variable.lod_level}: it does not say where its "
+            "sequences begin; feed a LoDTensor, as fluid.create_lod_tensor makes them, with the LoD, or an array"
+        )
     wanted = variable.spec.dtype
     try:
         array = np.asarray(value)

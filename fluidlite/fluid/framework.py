@@ -437,7 +437,8 @@ class Operator:
             slot: [variable.spec for name in names if (variable := find(name)) is not None]
             for slot, names in self.inputs.items()
         }
-        specs = operators.infer_specs(operators.find(self.type), self.attrs, inputs)
+        definition = operators.find(self.type)
+        specs = operators.infer_specs(definition, self.attrs, inputs)
         for slot, found in specs.items():
             names = self.outputs.get(slot, ())
             if len(names) > len(found):
@@ -448,6 +449,31 @@ class Operator:
                 variable = variable_named(name)
                 if not isinstance(variable, Parameter):
                     variable._describe(tuple(spec.shape), var_type(spec.dtype))
+        if definition.gradient_of is None and definition.region is None:
+            self._infer_lod_levels(definition, inputs, specs)
+
+    def _infer_lod_levels(self, definition, inputs, outputs):
+        """Set how many levels of detail the outputs have."""
+        find = self.block._find_var_recursive
+        levels = {
+            slot: [variable.lod_level for name in names if (variable := find(name)) is not None]
+            for slot, names in self.inputs.items()
+        }
+        if not any(any(found) for found in levels.values()):
+            return
+        shapes = {
+            slot: [spec.shape for spec in specs if spec is not None] for slot, specs in (inputs | outputs).items()
+        }
+        for slot, source in definition.lod_sources(self.attrs, shapes).items():
+            if callable(source):
+                level = len(source({name: [[[0]] * count for count in counts] for name, counts in levels.items()}))
+            elif levels.get(source):
+                level = levels[source][0]
+            else:
+                continue
+            for name in self.outputs.get(slot, ()):
+                if name != EMPTY:
+                    self.block._var_recursive(name).lod_level = level
 
     def describe(self):
         """The operator with its variables' shapes, and the user's line: the tail of every error message."""

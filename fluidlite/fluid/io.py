@@ -739,4 +739,4 @@ def _assign(values):
         array, lod = values.pop(name)  # so that each is in memory only a moment twice
         value = global_scope().var(name).get_tensor()
         value.set(array)
-        value.set_lod(lod)
+        value.keep_lod(lod)

@@ -3,33 +3,41 @@
 import numpy as np
 
 from ..engine.tensors import LoDTensor
+from .messages import described
 
 __all__ = ["create_lod_tensor", "create_random_int_lodtensor"]
 
 
 def create_lod_tensor(data, recursive_seq_lens, place):
-    """A LoDTensor from an array, a LoDTensor, or a list of sequences of integers.
+    """A LoDTensor from an array, a LoDTensor, or a list of sequences.
 
     Args:
-        data: an array [rows, ...]; or a list of lists of int, which are stacked to [rows, 1] int64.
+        data: an array [rows, ...]; a LoDTensor, whose values get other lengths; or a list of sequences, lists of
+            numbers or rows, which are stacked to [rows, 1, ...].
         recursive_seq_lens (list of lists of int): lengths of the sequences, for each level.
-        place: kept for Fluid's scripts.
+        place: where it is to lie.
     Returns:
         LoDTensor.
     Raises:
-        ValueError: the lengths do not fit the rows.
+        TypeError: data is nothing of these, or the lengths are no lists of integers.
+        AssertionError: the lists have other lengths.
+        EnforceNotMet: the lengths do not fit the rows of the array.
     """
+    if isinstance(data, LoDTensor):
+        return create_lod_tensor(np.array(data), recursive_seq_lens, place)
     if isinstance(data, list):
         lengths = [len(sequence) for sequence in data]
         if [lengths] != recursive_seq_lens:
-            raise ValueError(
+            raise AssertionError(
                 f"the sequences have the lengths {[lengths]}, but recursive_seq_lens is {recursive_seq_lens}"
             )
-        data = np.concatenate([np.asarray(sequence, np.int64) for sequence in data]).reshape(-1, 1)
-    tensor = LoDTensor(np.asarray(data))
+        data = np.concatenate([np.asarray(sequence) for sequence in data])
+        data = data.reshape(len(data), 1, *data.shape[1:])
+    elif not isinstance(data, np.ndarray):
+        raise TypeError(f"data must be a LoDTensor, an array or a list of sequences, got {described(data)}")
+    tensor = LoDTensor()
+    tensor.set(data, place)
     tensor.set_recursive_sequence_lengths(recursive_seq_lens)
-    if not tensor.has_valid_recursive_sequence_lengths():
-        raise ValueError(f"the lengths {recursive_seq_lens} do not fit the shape {tensor.shape()}")
     return tensor
 
 

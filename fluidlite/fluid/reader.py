@@ -17,8 +17,8 @@ __all__ = ["PyReader", "DataLoader"]
 class _Loader:
     """What DataLoader.from_generator returns and PyReader is.
 
-    Iterating yields, for each step, a list with one feed for each place: a dict from variable names to arrays, or with
-    `return_list` a list of arrays in the order of `feed_list`.
+    Iterating yields, for each step, a list with one feed for each place: a dict from variable names to LoDTensors, or
+    with `return_list` a list of LoDTensors in the order of `feed_list`.
 
     A loader with iterable=False is not iterated over: between `start()` and `reset()` it feeds the Program of its
     variables, and the copies made of that afterwards, at every run that is not given their values, and at its end
@@ -116,8 +116,8 @@ class _Loader:
                 f"set_batch_generator: a batch must be a list of {len(names)} arrays, for {names}, but the generator "
                 f"yielded {found}; for lists of samples use set_sample_list_generator"
             )
-        arrays = [item if isinstance(item, LoDTensor) else np.asarray(item) for item in batch]
-        return dict(zip(names, arrays, strict=True))
+        tensors = [item if isinstance(item, LoDTensor) else LoDTensor(np.asarray(item)) for item in batch]
+        return dict(zip(names, tensors, strict=True))
 
     def __call__(self):
         return iter(self)
@@ -186,13 +186,10 @@ class _Loader:
 
 
 def _uploaded(feed, place):
-    """The feed with its arrays as LoDTensors on the GPU, if the place is one; else as it is."""
+    """The feed with its values on the GPU, if the place is one; else as it is."""
     if not isinstance(place, CUDAPlace):
         return feed
-    return {
-        name: LoDTensor(place.device.copy(host(getattr(value, "array", value))), getattr(value, "_lod", None))
-        for name, value in feed.items()
-    }
+    return {name: LoDTensor(place.device.copy(host(value.array)), value.lod()) for name, value in feed.items()}
 
 
 def _grouped(items, size, drop_last):
@@ -283,7 +280,7 @@ class DataLoader:
             use_double_buffer (bool): where a place is a GPU, have batches copied there ahead of their step, too, and
                 yield them as LoDTensors.
             iterable (bool): False for a loader that feeds the Program by itself, between start() and reset().
-            return_list (bool): yield lists of arrays instead of dicts; without effect unless iterable.
+            return_list (bool): yield lists of LoDTensors instead of dicts; without effect unless iterable.
             use_multiprocess (bool): without effect; the generator runs in a thread.
             drop_last (bool): with several places, leave out batches at the end that do not go round.
         Returns:
@@ -307,7 +304,7 @@ class PyReader(_Loader):
         capacity (int): how many batches to keep ready.
         use_double_buffer (bool): where a place is a GPU, have batches copied there ahead of their step, too.
         iterable (bool): False for a loader that feeds the Program by itself, between start() and reset().
-        return_list (bool): yield lists of arrays instead of dicts.
+        return_list (bool): yield lists of LoDTensors instead of dicts.
     Raises:
         TypeError, ValueError: a wrong argument.
     """

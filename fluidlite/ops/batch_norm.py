@@ -13,7 +13,7 @@ from ..core.errors import EnforceNotMet
 from ..core.fusions import fusion
 from ..core.operators import one_for_each, operator
 from ..core.spec import EMPTY, STORED, Spec
-from ..core.traits import BOUND, About, Algebra, Batch, Memory
+from ..core.traits import BOUND, About, Algebra, Batch, Lod, Memory
 from .arrays.geometry import LAYOUT
 from .arrays.strides import in_sequence, sum_into
 
@@ -364,6 +364,8 @@ def _make_gradient(make, inputs, outputs, attrs):
     return [(type, {**inputs, **moving}, outputs, attrs)]
 
 
+_MOVING = {"MeanOut": "Mean", "VarianceOut": "Variance"}
+
 # On one device, normalizing over the batches of all devices is the same.  What cuDNN keeps in ReserveSpace is not used.
 for _type in ("batch_norm", "sync_batch_norm"):
     _definition = operator(
@@ -372,6 +374,7 @@ for _type in ("batch_norm", "sync_batch_norm"):
         outputs="Y, MeanOut!, VarianceOut!, SavedMean!, SavedVariance!, ReserveSpace?!",
         attributes=_ATTRS | MKLDNN,
         infer=_infer,
+        lod=Lod(of={"SavedMean": "none", "SavedVariance": "none", "ReserveSpace": "none"} | _MOVING),
         # With known statistics: a factor and a shift.
         about=About(
             "batch normalization",

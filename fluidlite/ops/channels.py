@@ -6,7 +6,7 @@ from ..core.attributes import MKLDNN, later, only, typed
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
-from ..core.traits import BOUND, ELEMENTWISE, Batch, Memory
+from ..core.traits import BOUND, ELEMENTWISE, Batch, Lod, Memory
 from .arrays.geometry import as_nchw, is_channels_last
 from .arrays.indexing import put_along_axis
 from .arrays.strides import in_sequence, scratch_like, sum_into
@@ -43,6 +43,7 @@ def grouped(array, groups):
     infer=infer_shuffle_channel,
     kernel=BOUND,
     batch=Batch(rows="X Out"),
+    lod=Lod(of="none"),
 )
 def shuffle_channel(ctx, x, out):
     """The first channels of all groups, then the second ones of all, and so on."""
@@ -81,6 +82,7 @@ def blocks_of(small, large, factor):
     infer=infer_pixel_shuffle,
     kernel=BOUND,
     batch=Batch(rows="X Out"),
+    lod=Lod(of="none"),
 )
 def pixel_shuffle(ctx, x, out):
     """Channels become the pixels of larger images (Shi et al., https://arxiv.org/abs/1609.05158)."""
@@ -247,6 +249,7 @@ def members(ctx, x):
     infer=infer_maxout,
     kernel=BOUND,
     batch=Batch(rows="X Out"),
+    lod=Lod(of="none"),
 )
 def maxout(ctx, x, out):
     """The largest of each `groups` neighbouring channels (Goodfellow et al., https://arxiv.org/abs/1302.4389)."""
@@ -298,6 +301,7 @@ def add_neighbours(ctx, source, target):
     infer=infer_lrn,
     kernel=BOUND,
     batch=Batch(rows="X Out MidOut"),
+    lod=Lod(of={"MidOut": "none"}),
 )
 def lrn(ctx, x, out, middle):
     """MidOut = k + alpha * (sum of the squares of n neighbouring channels), Out = X / MidOut^beta."""

@@ -10,7 +10,7 @@ from ..core.attributes import LIBRARIES, ignored, only
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
-from ..core.traits import BOUND, About, Batch, Memory
+from ..core.traits import BOUND, About, Batch, Lod, Memory
 from .arrays.geometry import LAYOUT, ConvGeometry, as_nchw, from_nchw_shape, nchw_shape, resolve_padding
 from .arrays.strides import in_sequence, sum_into
 from .conv import choose, details_of_conv
@@ -112,6 +112,7 @@ for _type in ("conv2d_transpose", "depthwise_conv2d_transpose"):
         kernel=BOUND,
         memory=Memory(image="Input Output"),
         batch=Batch(rows="Input Output"),
+        lod=Lod(of="none"),
         about=About("convolution", flops=flops_of_conv_transpose, details=details_of_conv),
     )(conv_transpose)
     _gradient = _definition.gradient(

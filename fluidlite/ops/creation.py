@@ -10,7 +10,7 @@ from ..core.dtypes import VALUE_LISTS, numpy_dtype
 from ..core.errors import EnforceNotMet
 from ..core.operators import none, operator
 from ..core.spec import Spec
-from ..core.traits import BOUND, ELEMENTWISE, About, Batch, Kernel
+from ..core.traits import BOUND, ELEMENTWISE, About, Batch, Kernel, Lod
 from .arrays.indexing import refusal
 from .manipulation import given, known_values
 
@@ -42,6 +42,7 @@ def number_of(value, dtype):
     infer=lambda attrs, value, *shapes: infer_given_shape(attrs, *shapes),
     formula=constant_formula,
     kernel=Kernel(constant=True),
+    lod=Lod(of="none"),
 )
 def fill_constant(ctx, value, shape_tensor, shape_tensors, out):
     if value is None:
@@ -78,6 +79,17 @@ def infer_batch_size_like(attrs, like):
 BATCH_SIZE_LIKE = {"shape": [], "input_dim_idx": 0, "output_dim_idx": 0, "dtype": 5}
 
 
+def refuse_sequences(lods):
+    """Fluid counts sequences, where there are some, in the place of rows."""
+    for lod in lods["Input"]:
+        if lod and len(lod[-1]) - 1 != lod[-1][-1]:
+            raise EnforceNotMet(
+                f"Input has the LoD {lod!r:.80}, so that the batch size would be the number of its sequences, "
+                f"{len(lod[-1]) - 1}; shapes that depend on a LoD are not supported"
+            )
+    return []
+
+
 @operator(
     "fill_constant_batch_size_like",
     inputs="Input!",
@@ -86,6 +98,7 @@ BATCH_SIZE_LIKE = {"shape": [], "input_dim_idx": 0, "output_dim_idx": 0, "dtype"
     infer=infer_batch_size_like,
     formula=constant_formula,
     kernel=Kernel(shape_only="Input"),
+    lod=Lod(of=lambda attrs, shapes: "none" if attrs["input_dim_idx"] else refuse_sequences, read="Input"),
 )
 def fill_constant_batch_size_like(ctx, like, out):
     out.fill(constant(ctx.attrs, out.dtype))
@@ -162,7 +175,7 @@ def infer_range(attrs, start, end, step):
     return Spec((max(math.ceil((limit - first) / distance), 0),), start.dtype)
 
 
-@operator("range", inputs="Start!, End!, Step!", outputs="Out!", infer=infer_range, kernel=BOUND)
+@operator("range", inputs="Start!, End!, Step!", outputs="Out!", infer=infer_range, kernel=BOUND, lod=Lod(of="none"))
 def range_op(ctx, start, end, step, out):
     xp = ctx.xp
     counted = xp.arange(out.size, dtype=out.dtype)
@@ -179,7 +192,9 @@ def infer_linspace(attrs, start, stop, num):
     return Spec((-1 if count is None else int(count[0]),), start.dtype)
 
 
-@operator("linspace", inputs="Start!, Stop!, Num!", outputs="Out!", infer=infer_linspace, kernel=BOUND)
+@operator(
+    "linspace", inputs="Start!, Stop!, Num!", outputs="Out!", infer=infer_linspace, kernel=BOUND, lod=Lod(of="none")
+)
 def linspace(ctx, start, stop, num, out):
     xp = ctx.xp
     counted = xp.arange(out.size, dtype=np.float64)
@@ -200,7 +215,7 @@ def infer_diag(attrs, diagonal):
     return Spec(diagonal.shape * 2, diagonal.dtype)
 
 
-@operator("diag", inputs="Diagonal!", outputs="Out!", infer=infer_diag)
+@operator("diag", inputs="Diagonal!", outputs="Out!", infer=infer_diag, lod=Lod(of="none"))
 def diag(ctx, diagonal, out):
     out.fill(0)
     out.reshape(-1)[:: len(diagonal) + 1] = diagonal

@@ -8,7 +8,7 @@ import numpy as np
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
-from ..core.traits import BOUND, ELEMENTWISE, About, Kernel
+from ..core.traits import BOUND, ELEMENTWISE, About, Kernel, Lod
 
 # A block of the generator is four words of 64 bits, or sixteen draws of so many levels.
 _WORDS, DRAWS, LEVELS = 4, 16, 1 << 16
@@ -50,6 +50,7 @@ def _details(attrs, shapes):
     infer=_infer_dropout,
     kernel=Kernel(bind=True, random=True),
     memory=ELEMENTWISE,
+    lod=Lod(of={"Mask": "none"}),
     about=About(details=_details),
 )
 def dropout(ctx, x, seed, out, mask):

@@ -6,7 +6,7 @@ from ..core.attributes import ignored, only, typed
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
-from ..core.traits import BOUND, About
+from ..core.traits import BOUND, About, Lod
 from .arrays.indexing import fill_rows, index_check
 
 _ATTRS = {
@@ -89,6 +89,7 @@ for _type, _infer in (("lookup_table", infer_lookup), ("lookup_table_v2", infer_
         attributes=_ATTRS | ({"grad_inplace": ignored(False)} if _type == "lookup_table" else {}),
         infer=_infer,
         kernel=BOUND,
+        lod=Lod(of="Ids"),
         about=About(plain="embedding"),
     )(lookup)
     _definition.gradient("Ids", shapes="W", infer=lambda attrs, ids, w, dout: w)(lookup_grad)

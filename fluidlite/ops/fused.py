@@ -6,7 +6,7 @@ from ..core.attributes import MKLDNN, ignored, only, typed
 from ..core.errors import EnforceNotMet
 from ..core.operators import one_for_each, operator
 from ..core.spec import Spec
-from ..core.traits import About
+from ..core.traits import About, Lod
 from .conv import CONV_ATTRS, details_of_conv, flops_of_conv, infer_conv
 from .elementwise import broadcast_shape
 from .linalg import size_of
@@ -111,6 +111,7 @@ repeated_fc = operator(
     inputs="X, W*, Bias*",
     outputs="ReluOut*, Out",
     infer=infer_repeated_fc,
+    lod=Lod(of={"ReluOut": "none"}),
     about=About(main="Out", flops=flops_of_repeated_fc),
 )(None)
 

@@ -7,7 +7,7 @@ instance normalization (Ulyanov et al., https://arxiv.org/abs/1607.08022).
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
-from ..core.traits import BOUND, About, Batch
+from ..core.traits import BOUND, About, Batch, Lod
 from .arrays.geometry import LAYOUT, is_channels_last
 from .layer_norm import flops_of_normalization
 
@@ -119,6 +119,7 @@ def infer_group_norm(attrs, x, scale, bias):
     infer=infer_group_norm,
     kernel=BOUND,
     batch=Batch(rows="X Y Mean Variance"),
+    lod=Lod(of={"Mean": "none", "Variance": "none"}),
     about=About(flops=flops_of_normalization),
 )
 def group_norm(ctx, x, scale, bias, y, mean, variance):
@@ -170,6 +171,7 @@ def infer_instance_norm(attrs, x, scale, bias):
     attributes={"epsilon": 1e-5},
     infer=infer_instance_norm,
     kernel=BOUND,
+    lod=Lod(of={"SavedMean": "none", "SavedVariance": "none"}),
     about=About(flops=flops_of_normalization),
 )
 def instance_norm(ctx, x, scale, bias, y, mean, inverse):

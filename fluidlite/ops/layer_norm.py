@@ -5,7 +5,7 @@ import math
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
-from ..core.traits import BOUND, About, Batch
+from ..core.traits import BOUND, About, Batch, Lod
 from .arrays.strides import sum_into
 from .linalg import size_of
 
@@ -44,6 +44,7 @@ def flops_of_normalization(attrs, shapes):
     infer=infer_layer_norm,
     kernel=BOUND,
     batch=Batch(rows="X Y Mean Variance"),
+    lod=Lod(of={"Mean": "none", "Variance": "none"}),
     about=About(flops=flops_of_normalization),
 )
 def layer_norm(ctx, x, scale, bias, y, mean, variance):

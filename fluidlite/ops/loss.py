@@ -8,7 +8,7 @@ from ..core.errors import EnforceNotMet
 from ..core.fusions import fusion
 from ..core.operators import operator
 from ..core.spec import Spec
-from ..core.traits import BOUND, About, Algebra, Batch, Memory
+from ..core.traits import BOUND, About, Algebra, Batch, Lod, Memory
 from .arrays.indexing import put_along_axis, refusal, take
 from .arrays.strides import in_sequence, scratch_like, sum_into
 from .reduce import axis_of, kept_shape
@@ -181,6 +181,7 @@ def infer_cross_entropy2(attrs, x, label):
     infer=infer_cross_entropy2,
     kernel=BOUND,
     batch=Batch(rows="X Label Y XShape MatchX"),
+    lod=Lod(of={"MatchX": "none"}),
     about=About(plain="cross entropy"),
 )
 def cross_entropy2(ctx, x, label, y, x_shape, match):
@@ -426,6 +427,7 @@ def log_loss_grad(ctx, p, label, dloss, dp):
     },
     kernel=BOUND,
     batch=Batch(rows="X Y Residual Out"),
+    lod=Lod(of={"Residual": "none"}),
 )
 def huber_loss(ctx, x, y, residual, out):
     xp, delta = ctx.xp, ctx.attrs["delta"]
@@ -476,6 +478,7 @@ def infer_smooth_l1(attrs, x, y, inside, outside):
     infer=infer_smooth_l1,
     kernel=BOUND,
     batch=Batch(rows="X Y InsideWeight OutsideWeight Diff Out"),
+    lod=Lod(of="none"),
 )
 def smooth_l1_loss(ctx, x, y, inside, outside, diff, out):
     xp, sigma2 = ctx.xp, ctx.attrs["sigma"] ** 2
@@ -571,6 +574,7 @@ def infer_kldiv(attrs, x, target):
     attributes={"reduction": "mean"},
     infer=infer_kldiv,
     kernel=BOUND,
+    lod=Lod(of="none"),
 )
 def kldiv_loss(ctx, x, target, loss):
     xp = ctx.xp  # Target * (log(Target) - X), 0 where Target is not positive
@@ -609,6 +613,7 @@ def kldiv_loss_grad(ctx, target, x, dloss, dx):
         "Activated": "T((X2 - X1) * Label + {margin} > 0)",
         "Out": "larger((X2 - X1) * Label + {margin}, 0.0)",
     },
+    lod=Lod(of="none"),
 )
 def margin_rank_loss(ctx, x1, x2, label, activated, out):
     xp = ctx.xp  # Out = max(0, margin - Label * (X1 - X2))
@@ -639,6 +644,7 @@ def margin_rank_loss_grad(ctx, label, activated, dout, dx1, dx2):
     infer=alike("Label", "Left", "Right"),
     formula={"Out": f"const T o = Left - Right; {LOG_ONE_PLUS_EXP.format('o')} - o * Label"},
     kernel=BOUND,
+    lod=Lod(of="none"),
 )
 def rank_loss(ctx, label, left, right, out):
     xp = ctx.xp  # With o = Left - Right: Out = log(1 + exp(o)) - Label * o

@@ -5,12 +5,13 @@ from functools import partial
 
 import numpy as np
 
+from ..core import lod
 from ..core.attributes import MKLDNN, ignored
 from ..core.dtypes import numpy_dtype
 from ..core.errors import EnforceNotMet
 from ..core.operators import none, operator
 from ..core.spec import Spec, parse_slots
-from ..core.traits import BOUND, ELEMENTWISE, About, Batch, Kernel, Memory, axis_unless_last, sizes
+from ..core.traits import BOUND, ELEMENTWISE, About, Batch, Kernel, Lod, Memory, axis_unless_last, if_rows_stay, sizes
 from .arrays.indexing import add_at, index_check, put_rows
 from .arrays.strides import in_sequence, sum_into
 from .linalg import size_of
@@ -73,7 +74,7 @@ def rows_beside_axis(*slots):
     return rows
 
 
-def reshaping(type, infer, inputs="X", attributes=None, keeps="XShape", details=None):
+def reshaping(type, infer, inputs="X", attributes=None, keeps="XShape", details=None, lod_of=if_rows_stay):
     """An operator whose Out is X in another shape, and its gradient.
 
     Fluid has most of them twice: the older operator's gradient reads X and other slots (`keeps`) to learn a shape, that
@@ -92,6 +93,7 @@ def reshaping(type, infer, inputs="X", attributes=None, keeps="XShape", details=
         infer=with_x_shape(infer) if keeps == "XShape" else infer,
         memory=Memory(view={"Out": "X"}, inplace={"Out": "X"}),
         batch=Batch(rows=rows_of_reshape),
+        lod=Lod(of=lod_of),
         about=About(details=details),
     )(kernel)
 
@@ -99,6 +101,7 @@ def reshaping(type, infer, inputs="X", attributes=None, keeps="XShape", details=
         shapes=keeps,
         infer=infer_from_x_shape if keeps == "XShape" else None,
         memory=Memory(view={"X@GRAD": "Out@GRAD"}),
+        lod=Lod(of="XShape" if keeps == "XShape" else None),
     )
     def gradient(ctx, *arrays):
         *_, dout, dx = arrays
@@ -145,8 +148,13 @@ def infer_flatten(attrs, x):
     return Spec((size_of(x.shape[:axis]), size_of(x.shape[axis:])), x.dtype)
 
 
+def lod_of_flattened(attrs, shapes):
+    # An open number of rows stays open, but does not stay the same, if other dimensions join it.
+    return if_rows_stay(attrs, shapes) if math.prod(shapes["X"][0][1 : attrs["axis"]]) == 1 else {"Out": "none"}
+
+
 for _type, _keeps in (("flatten", "X"), ("flatten2", "XShape")):
-    reshaping(_type, infer_flatten, attributes={"axis": 1}, keeps=_keeps)
+    reshaping(_type, infer_flatten, attributes={"axis": 1}, keeps=_keeps, lod_of=lod_of_flattened)
 
 
 def infer_flatten_range(attrs, x):
@@ -218,12 +226,13 @@ _TRANSPOSE = {
     "kernel": BOUND,
     "about": About(details=lambda attrs, shapes: ["axes " + ", ".join(map(str, attrs["axis"]))]),
     "batch": Batch(rows=lambda attrs, shapes: None if attrs["axis"][0] else {"X", "Out", "XShape"}),
+    "lod": Lod(of={"Out": "none"}),
 }
 operator("transpose", outputs="Out", infer=infer_transpose, **_TRANSPOSE)(transpose).gradient(
     shapes="X, Out", kernel=BOUND
 )(transpose_grad)
 operator("transpose2", outputs="Out, XShape!", infer=with_x_shape(infer_transpose), **_TRANSPOSE)(transpose).gradient(
-    shapes="XShape", infer=infer_from_x_shape, kernel=BOUND
+    shapes="XShape", infer=infer_from_x_shape, kernel=BOUND, lod=Lod(of="XShape")
 )(transpose_grad)
 
 
@@ -275,6 +284,20 @@ def infer_concat(attrs, xs, axis_tensor):
     return Spec(joined([spec.shape for spec in xs], axis, "the inputs"), xs[0].dtype)
 
 
+def lod_of_joined(attrs, shapes):
+    """That of the first one; but if rows are joined, the sequences of all, provided that all have some."""
+    return "X" if attrs["axis"] % len(shapes["X"][0]) else lod_of_joined_rows
+
+
+def lod_of_joined_rows(lods):
+    if not all(lods["X"]):
+        return lods["X"][0]
+    levels = [len(lod) for lod in lods["X"]]
+    if len(set(levels)) > 1:
+        raise EnforceNotMet(f"the inputs have {levels} LoD levels; those whose rows are joined have equally many")
+    return lod.joined(lods["X"])
+
+
 @operator(
     "concat",
     inputs="X*, AxisTensor?!",
@@ -283,6 +306,7 @@ def infer_concat(attrs, xs, axis_tensor):
     infer=infer_concat,
     kernel=Kernel(bind=True, constant=True),
     batch=Batch(rows=rows_beside_axis("X", "Out")),
+    lod=Lod(of=lod_of_joined),
     about=About(details=axis_unless_last),
 )
 def concat(ctx, xs, axis_tensor, out):
@@ -318,6 +342,10 @@ def infer_split(attrs, x, axis_tensor, section_tensors):
     return ([Spec((*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype) for size in sections],)
 
 
+def lod_of_parts(attrs, shapes):
+    return "X" if attrs["axis"] % len(shapes["X"][0]) else "none"
+
+
 @operator(
     "split",
     inputs="X, AxisTensor?!, SectionsTensorList*?!",
@@ -326,6 +354,7 @@ def infer_split(attrs, x, axis_tensor, section_tensors):
     infer=infer_split,
     kernel=BOUND,
     batch=Batch(rows=rows_beside_axis("X", "Out")),
+    lod=Lod(of=lod_of_parts),
 )
 def split(ctx, x, axis_tensor, sections, outs):
     axis = ctx.attrs["axis"] % x.ndim
@@ -380,7 +409,15 @@ def infer_unstack(attrs, x):
     return ([Spec(x.shape[:axis] + x.shape[axis + 1 :], x.dtype)] * attrs["num"],)
 
 
-@operator("unstack", inputs="X", outputs="Y*", attributes={"axis": 0, "num": 0}, infer=infer_unstack, kernel=BOUND)
+@operator(
+    "unstack",
+    inputs="X",
+    outputs="Y*",
+    attributes={"axis": 0, "num": 0},
+    infer=infer_unstack,
+    kernel=BOUND,
+    lod=Lod(of="none"),
+)
 def unstack(ctx, x, ys):
     return copies(ctx, ys, list(ctx.xp.moveaxis(x, ctx.attrs["axis"], 0)))
 
@@ -487,6 +524,7 @@ for _type, _slots, _attrs, _infer in (
         attributes=_attrs,
         infer=_infer,
         kernel=Kernel(bind=True, shape_only=_names if _type.startswith("expand_as") else ""),
+        lod=Lod(of="none" if _type.startswith("expand_as") else if_rows_stay),
     )(repeat)
     _definition.gradient(shapes="X " + _names, kernel=BOUND)(repeat_grad)
 
@@ -584,7 +622,11 @@ def rows_of_slice(attrs, shapes):
     return None if any(axis % rank == 0 for axis in attrs["axes"]) else {"Input", "Out"}
 
 
-def slicing(type, bounds, constant=False):
+def lod_beside_slice(attrs, shapes):
+    return "none" if rows_of_slice(attrs, shapes) is None else "Input"
+
+
+def slicing(type, bounds, constant=False, lod_of=None):
     """A slice operator; each of its bounds is an attribute, or comes from a tensor, or from one for each axis."""
     tensors = [name.capitalize() + "Tensor" for name in bounds] + [name.capitalize() + "TensorList" for name in bounds]
     marked = [name + ("*?!" if name.endswith("List") else "?!") for name in tensors]
@@ -597,11 +639,12 @@ def slicing(type, bounds, constant=False):
         infer=infer_slice,
         kernel=Kernel(bind=True, constant=constant),
         batch=Batch(rows=rows_of_slice),
+        lod=Lod(of=lod_of),
     )(copy_part)
     definition.gradient(", ".join(tensors), shapes="Input", kernel=BOUND)(copy_part_grad)
 
 
-slicing("slice", ["starts", "ends"], constant=True)
+slicing("slice", ["starts", "ends"], constant=True, lod_of=lod_beside_slice)
 slicing("strided_slice", ["starts", "ends", "strides"])
 
 
@@ -611,7 +654,9 @@ def infer_reverse(attrs, x):
     return x
 
 
-@operator("reverse", inputs="X", outputs="Out", attributes={"axis": []}, infer=infer_reverse, kernel=BOUND)
+@operator(
+    "reverse", inputs="X", outputs="Out", attributes={"axis": []}, infer=infer_reverse, kernel=BOUND, lod=Lod(of="none")
+)
 def reverse(ctx, x, out):
     return partial(ctx.xp.copyto, out, ctx.xp.flip(x, tuple(ctx.attrs["axis"])))
 
@@ -628,7 +673,15 @@ def infer_gather(attrs, x, index):
     return Spec((index.shape[0], *x.shape[1:]), x.dtype)
 
 
-@operator("gather", inputs="X, Index!", outputs="Out", attributes={"overwrite": True}, infer=infer_gather, kernel=BOUND)
+@operator(
+    "gather",
+    inputs="X, Index!",
+    outputs="Out",
+    attributes={"overwrite": True},
+    infer=infer_gather,
+    kernel=BOUND,
+    lod=Lod(of="none"),
+)
 def gather(ctx, x, index, out):
     check = index_check(ctx, index, len(x), "index")
     return in_sequence([check, partial(ctx.xp.take, x, index.reshape(-1), axis=0, out=out)])
@@ -684,6 +737,7 @@ def infer_scatter(attrs, x, ids, updates):
     attributes={"overwrite": True},
     infer=infer_scatter,
     kernel=BOUND,
+    lod=Lod(of="none"),
 )
 def scatter(ctx, x, ids, updates, out):
     xp = ctx.xp
@@ -765,6 +819,7 @@ def assign_grad(inputs, outputs, attrs):
     outputs="Out!",
     infer=lambda attrs, x: Spec((len(x.shape),), np.dtype(np.int32)),
     kernel=Kernel(shape_only="Input", bind=True, constant=True),
+    lod=Lod(of="none"),
 )
 def shape(ctx, x, out):
     sizes = ctx.xp.asarray(x.shape, out.dtype)
@@ -777,6 +832,7 @@ def shape(ctx, x, out):
     outputs="Out!",
     infer=lambda attrs, x: Spec((1,), np.dtype(np.int64)),
     kernel=Kernel(shape_only="Input", bind=True, constant=True),
+    lod=Lod(of="none"),
 )
 def size(ctx, x, out):
     return partial(out.fill, x.size)

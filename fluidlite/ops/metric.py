@@ -5,7 +5,7 @@ import numpy as np
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
-from ..core.traits import About, Batch, Kernel
+from ..core.traits import About, Batch, Kernel, Lod
 
 
 def infer_accuracy(attrs, out, indices, label):
@@ -26,6 +26,7 @@ def infer_accuracy(attrs, out, indices, label):
     infer=infer_accuracy,
     kernel=Kernel(shape_only="Out"),
     batch=Batch(rows="Out Indices Label", sums="Accuracy Correct Total"),
+    lod=Lod(of={"Accuracy": "Indices", "Correct": "none", "Total": "none"}),
     about=About(after="top_k"),
 )
 def accuracy(ctx, out, indices, label, ratio, correct, total):

@@ -8,7 +8,7 @@ from ..core.attributes import only
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
-from ..core.traits import BOUND, Kernel
+from ..core.traits import BOUND, Kernel, Lod, if_rows_stay
 from .arrays.geometry import LAYOUT, as_nchw, from_nchw_shape, nchw_shape
 from .arrays.strides import in_sequence
 from .manipulation import known_values
@@ -37,7 +37,13 @@ def padded(ctx, x, out, paddings):
 
 
 @operator(
-    "pad", inputs="X", outputs="Out", attributes={"paddings": [], "pad_value": 0.0}, infer=infer_pad, kernel=BOUND
+    "pad",
+    inputs="X",
+    outputs="Out",
+    attributes={"paddings": [], "pad_value": 0.0},
+    infer=infer_pad,
+    kernel=BOUND,
+    lod=Lod(of=if_rows_stay),
 )
 def pad(ctx, x, out):
     return padded(ctx, x, out, ctx.attrs["paddings"])

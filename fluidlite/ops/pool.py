@@ -14,7 +14,7 @@ from ..core.attributes import LIBRARIES, ignored, only
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import STORED, Spec
-from ..core.traits import BOUND, About, Algebra, Batch, Memory, sizes, unless
+from ..core.traits import BOUND, About, Algebra, Batch, Lod, Memory, sizes, unless
 from .arrays.geometry import (
     LAYOUT,
     as_nchw,
@@ -490,6 +490,7 @@ def _infer_with_index(attrs, x):
     infer=_infer_with_index,
     kernel=BOUND,
     batch=Batch(rows="X Out Mask"),
+    lod=Lod(of="none"),
     about=About(flops=_flops),
 )
 def max_pool2d_with_index(ctx, x, out, mask):

@@ -9,7 +9,7 @@ from ..core.attributes import later
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
-from ..core.traits import Algebra, Memory
+from ..core.traits import Algebra, Lod, Memory
 
 
 def levels(bits):
@@ -59,6 +59,7 @@ def by_moving_average(type, back):
         attributes={"bit_length": 8, "is_test": False, "moving_rate": 0.9},
         infer=infer_scale,
         memory=Memory(inplace={"OutScale": "InScale"}),
+        lod=Lod(of={"OutScale": "none", "OutState": "none", "OutAccum": "none"}),
     )
     def kernel(ctx, x, old, accum, state, out, scale_out, state_out, accum_out):
         xp, count = ctx.xp, levels(ctx.attrs["bit_length"])
@@ -80,6 +81,7 @@ by_moving_average("fake_quantize_dequantize_moving_average_abs_max", back=True)
     outputs="Out!, OutScale!, OutScales?!",
     attributes={"bit_length": 8, "is_test": False, "window_size": 10000},
     infer=lambda attrs, x, scale, step: (x, Spec((1,), x.dtype), Spec((attrs["window_size"],), x.dtype)),
+    lod=Lod(of={"OutScale": "none", "OutScales": "none"}),
 )
 def fake_quantize_range_abs_max(ctx, x, old, step, out, scale_out, scales_out):
     if not ctx.attrs["is_test"]:
@@ -95,6 +97,7 @@ def fake_quantize_range_abs_max(ctx, x, old, step, out, scale_out, scales_out):
     outputs="Out!, OutScale!, OutState?!, OutAccum?!",
     attributes={"is_test": False, "moving_rate": 0.9},
     infer=infer_scale,
+    lod=Lod(of={"OutScale": "none", "OutState": "none", "OutAccum": "none"}),
 )
 def moving_average_abs_max_scale(ctx, x, accum, state, out, scale_out, state_out, accum_out):
     """Out is X; in training, OutScale follows its largest magnitudes."""
@@ -110,6 +113,7 @@ def moving_average_abs_max_scale(ctx, x, accum, state, out, scale_out, state_out
     outputs="Out!, OutScale!",
     attributes={"bit_length": 8},
     infer=lambda attrs, x: (x, Spec((1,), x.dtype)),
+    lod=Lod(of={"OutScale": "none"}),
 )
 def fake_quantize_abs_max(ctx, x, out, scale):
     scale[...] = ctx.xp.absolute(x).max()
@@ -122,6 +126,7 @@ def fake_quantize_abs_max(ctx, x, out, scale):
     outputs="Out!, OutScale!",
     attributes={"bit_length": 8, "quant_axis": later(0)},
     infer=lambda attrs, x: (x, Spec(x.shape[:1], x.dtype)),
+    lod=Lod(of={"OutScale": "none"}),
 )
 def fake_channel_wise_quantize_abs_max(ctx, x, out, scales):
     """Each filter, a row of X, has a scale of its own."""

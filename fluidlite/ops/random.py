@@ -7,7 +7,7 @@ import numpy as np
 from ..core.attributes import MKLDNN, typed
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
-from ..core.traits import Kernel
+from ..core.traits import Kernel, Lod
 from .creation import BATCH_SIZE_LIKE, infer_batch_size_like, infer_given_shape
 
 
@@ -84,6 +84,7 @@ for _type, _kernel, _attrs in (("uniform_random", uniform, _UNIFORM), ("gaussian
         attributes=_SHAPED | {"shape": typed([], "LONGS")} | _attrs | (MKLDNN if _type == "gaussian_random" else {}),
         infer=infer_real,
         kernel=Kernel(random=True),
+        lod=Lod(of="none"),
     )(_kernel)
     operator(
         _type + "_batch_size_like",
@@ -92,6 +93,7 @@ for _type, _kernel, _attrs in (("uniform_random", uniform, _UNIFORM), ("gaussian
         attributes=BATCH_SIZE_LIKE | _attrs,
         infer=infer_batch_size_like,
         kernel=Kernel(shape_only="Input", random=True),
+        lod=Lod(of="none"),
     )(_kernel)
 
 operator(
@@ -110,6 +112,7 @@ operator(
     attributes={"shape": typed([], "LONGS"), "low": 0, "high": 1, "seed": 0, "dtype": 3},
     infer=infer_given_shape,
     kernel=Kernel(random=True),
+    lod=Lod(of="none"),
 )
 def randint(ctx, shape_tensor, shape_tensors, out):
     drawn = ctx.generator(ctx.attrs["seed"]).integers(ctx.attrs["low"], ctx.attrs["high"], out.shape, out.dtype)

@@ -9,7 +9,7 @@ from ..core.attributes import ignored, later, typed
 from ..core.errors import EnforceNotMet
 from ..core.operators import one_for_each, operator
 from ..core.spec import Spec
-from ..core.traits import BOUND, ELEMENTWISE, About, Algebra, Batch
+from ..core.traits import BOUND, ELEMENTWISE, About, Algebra, Batch, Lod
 from .arrays.strides import in_sequence, scratch_like, sum_into
 
 
@@ -43,6 +43,10 @@ def rows_if_kept(attrs, shapes):
     return {"X", "Out"} if rank and 0 not in reduced_axes(attrs, rank) else None
 
 
+def lod_if_kept(attrs, shapes):
+    return "none" if rows_if_kept(attrs, shapes) is None else "X"
+
+
 def rows_or_sums(attrs, shapes):
     """The slots with rows, where reducing the first dimension too is adding up."""
     return rows_if_kept(attrs, shapes) or {"X"}
@@ -59,6 +63,7 @@ def reduction(type, infer=infer_reduced, rows=rows_if_kept, sums=""):
         infer=infer,
         kernel=BOUND,
         batch=Batch(rows=rows, sums=sums),
+        lod=Lod(of=lod_if_kept),
         about=About(flops=one_for_each),
     )
 
@@ -210,6 +215,7 @@ def infer_mean(attrs, x):
     infer=infer_mean,
     kernel=BOUND,
     batch=Batch(rows="X", sums="Out"),
+    lod=Lod(of="none"),
     about=About(flops=one_for_each),
 )
 def mean(ctx, x, out):
@@ -228,7 +234,7 @@ def in_one_sum(ctx, x, compute, out):
     return in_sequence([partial(compute, whole), sum_into(ctx, whole, out.reshape((1,) * x.ndim))])
 
 
-@operator("squared_l2_norm", inputs="X", outputs="Out", infer=one_number, kernel=BOUND)
+@operator("squared_l2_norm", inputs="X", outputs="Out", infer=one_number, kernel=BOUND, lod=Lod(of="none"))
 def squared_l2_norm(ctx, x, out):
     return in_one_sum(ctx, x, partial(ctx.xp.multiply, x, x), out)
 
@@ -238,7 +244,7 @@ def squared_l2_norm_grad(ctx, x, dout, dx):
     ctx.xp.multiply(x, 2 * dout.reshape(()), out=dx)
 
 
-@operator("l1_norm", inputs="X", outputs="Out", infer=one_number, kernel=BOUND)
+@operator("l1_norm", inputs="X", outputs="Out", infer=one_number, kernel=BOUND, lod=Lod(of="none"))
 def l1_norm(ctx, x, out):
     return in_one_sum(ctx, x, partial(ctx.xp.absolute, x), out)
 
@@ -258,7 +264,13 @@ def infer_norm(attrs, x):
 
 
 @operator(
-    "norm", inputs="X", outputs="Norm!, Out", attributes={"axis": -1, "epsilon": 1e-10}, infer=infer_norm, kernel=BOUND
+    "norm",
+    inputs="X",
+    outputs="Norm!, Out",
+    attributes={"axis": -1, "epsilon": 1e-10},
+    infer=infer_norm,
+    kernel=BOUND,
+    lod=Lod(of="none"),
 )
 def norm(ctx, x, norm, out):
     xp = ctx.xp  # Out = X / Norm, Norm = sqrt(sum of X^2 + epsilon)
@@ -305,6 +317,7 @@ def infer_p_norm(attrs, x):
     outputs="Out",
     attributes={"porder": 2.0, "axis": -1, "epsilon": 1e-12, "keepdim": False, "asvector": later(False)},
     infer=infer_p_norm,
+    lod=Lod(of="none"),
 )
 def p_norm(ctx, x, out):
     xp, order, axis = ctx.xp, ctx.attrs["porder"], ctx.attrs["axis"]  # (sum of |X|^p)^(1/p) along `axis`
@@ -359,6 +372,7 @@ def column_of(x, vector):
     attributes={"@ALL_KERNELS_MUST_COMPUTE_RUNTIME_SHAPE@": ignored(True)},
     infer=infer_cos_sim,
     kernel=BOUND,
+    lod=Lod(of={"XNorm": "none", "YNorm": "none"}),
 )
 def cos_sim(ctx, x, y, out, x_norm, y_norm):
     xp = ctx.xp  # Out = X . Y / (|X| |Y|), row by row
@@ -403,7 +417,7 @@ def cos_sim_grad(ctx, x, y, x_norm, y_norm, out, dout, dx, dy):
 def truth_about_all(type, function):
     """An operator that tells one thing about all elements of X together."""
 
-    @operator(type, inputs="X", outputs="Out!", infer=lambda attrs, x: Spec((1,), np.dtype(bool)))
+    @operator(type, inputs="X", outputs="Out!", infer=lambda attrs, x: Spec((1,), np.dtype(bool)), lod=Lod(of="none"))
     def kernel(ctx, x, out):
         function(ctx.xp, x, out)
 
@@ -449,6 +463,7 @@ def argument(type, name):
         outputs="Out!",
         attributes={"axis": typed(0, "LONG"), "dtype": -1, "keepdims": False, "flatten": later(False)},
         infer=infer_argument,
+        lod=Lod(of="none"),
     )
     def kernel(ctx, x, out):
         axis = ctx.attrs["axis"]

@@ -6,7 +6,7 @@ from ..core.attributes import typed
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
-from ..core.traits import BOUND
+from ..core.traits import BOUND, Lod
 from .arrays.geometry import LAYOUT, as_nchw, from_nchw_shape, nchw_shape
 from .arrays.windows import choosing, multiply
 from .manipulation import given, known_values
@@ -71,6 +71,11 @@ def linear(attrs, size, count, scale, dtype):
     return choosing(before, size, dtype) * (1 - share) + choosing(np.minimum(before + 1, size - 1), size, dtype) * share
 
 
+def lod_of_resized(attrs, shapes):
+    # As in Paddle, whether that makes sense or not.
+    return "X" if shapes.get("OutSize") and -1 not in shapes["Out"][0] else "none"
+
+
 def interpolation(type, along):
     """An operator that resizes images; `along` makes the matrix for one dimension."""
     # The second version goes by the factors that it is given, the first one by the sizes they lead to.
@@ -100,6 +105,7 @@ def interpolation(type, along):
             "align_mode": 1,
         },
         infer=infer_interpolation,
+        lod=Lod(of=lod_of_resized),
         kernel=BOUND,
     )
     def resize(ctx, x, out_size, size_tensors, scale, out):

@@ -9,7 +9,7 @@ from ..core.dtypes import VarType, numpy_dtype
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
-from ..core.traits import BOUND, ELEMENTWISE, Kernel
+from ..core.traits import BOUND, ELEMENTWISE, Kernel, Lod
 from .arrays.indexing import add_at, fill_rows, index_check
 from .arrays.strides import in_sequence
 from .loss import same_sizes
@@ -28,7 +28,7 @@ def infer_where(attrs, condition, x, y):
     return x
 
 
-@operator("where", inputs="Condition!, X, Y", outputs="Out", infer=infer_where, memory=ELEMENTWISE)
+@operator("where", inputs="Condition!, X, Y", outputs="Out", infer=infer_where, memory=ELEMENTWISE, lod=Lod(of="X"))
 def where(ctx, condition, x, y, out):
     ctx.xp.copyto(out, y)
     ctx.xp.copyto(out, x, where=condition)
@@ -55,7 +55,7 @@ def infer_multiplex(attrs, ids, xs):
     return xs[0]
 
 
-@operator("multiplex", inputs="Ids!, X*", outputs="Out", infer=infer_multiplex, kernel=BOUND)
+@operator("multiplex", inputs="Ids!, X*", outputs="Out", infer=infer_multiplex, kernel=BOUND, lod=Lod(of="none"))
 def multiplex(ctx, ids, xs, out):
     """Row i of Out is row i of the tensor that Ids[i] names."""
     ids = ids.reshape(-1)
@@ -230,7 +230,7 @@ def alone(array, number):
     return tuple(axis for axis in range(array.ndim) if axis != number)
 
 
-@operator("meshgrid", inputs="X*", outputs="Out*", infer=infer_meshgrid, kernel=BOUND)
+@operator("meshgrid", inputs="X*", outputs="Out*", infer=infer_meshgrid, kernel=BOUND, lod=Lod(of="none"))
 def meshgrid(ctx, xs, outs):
     steps = []
     for number, (x, out) in enumerate(zip(xs, outs, strict=True)):
@@ -298,6 +298,7 @@ def window(x, shape, attrs, offsets, offset_tensors=None):
     attributes={"shape": [], "offsets": []},
     infer=infer_crop,
     kernel=Kernel(shape_only="Y"),
+    lod=Lod(of="none"),
 )
 def crop(ctx, x, y, offsets, out):
     ctx.xp.copyto(out, window(x, out.shape, ctx.attrs, offsets))
@@ -315,6 +316,7 @@ def crop_grad(ctx, offsets, x, dout, dx):
     outputs="Out",
     attributes={"shape": [], "offsets": []},
     infer=infer_crop_tensor,
+    lod=Lod(of="none"),
 )
 def crop_tensor(ctx, x, shape, offsets, shape_tensors, offset_tensors, out):
     ctx.xp.copyto(out, window(x, out.shape, ctx.attrs, offsets, offset_tensors))
@@ -332,6 +334,7 @@ def crop_tensor_grad(ctx, offsets, offset_tensors, x, dout, dx):
     outputs="Out!",
     infer=lambda attrs, x: Spec((1,), np.dtype(bool)),
     kernel=Kernel(shape_only="X"),
+    lod=Lod(of="none"),
 )
 def is_empty(ctx, x, out):
     out.fill(x.size == 0)
@@ -341,7 +344,7 @@ def infer_where_index(attrs, condition):
     return Spec((-1, len(condition.shape)), np.dtype(np.int64))
 
 
-@operator("where_index", "Condition!", "Out!", infer=infer_where_index, kernel=Kernel(dynamic=True))
+@operator("where_index", "Condition!", "Out!", infer=infer_where_index, kernel=Kernel(dynamic=True), lod=Lod("none"))
 def where_index(ctx, condition):
     return ctx.xp.argwhere(condition)
 
@@ -364,7 +367,9 @@ def first_occurrences(ctx, x):
 _PLACES = {"dtype": VarType.INT32}
 
 
-@operator("unique", "X!", "Out!, Index!", attributes=_PLACES, infer=infer_unique, kernel=Kernel(dynamic=True))
+@operator(
+    "unique", "X!", "Out!, Index!", attributes=_PLACES, infer=infer_unique, kernel=Kernel(dynamic=True), lod=Lod("none")
+)
 def unique(ctx, x):
     values, places, _ = first_occurrences(ctx, x)
     return values, places
@@ -382,6 +387,7 @@ def infer_unique_with_counts(attrs, x):
     attributes=_PLACES,
     infer=infer_unique_with_counts,
     kernel=Kernel(dynamic=True),
+    lod=Lod("none"),
 )
 def unique_with_counts(ctx, x):
     return first_occurrences(ctx, x)

@@ -24,6 +24,7 @@ from fluidlite.core.traits import (
     Lod,
     Memory,
     Update,
+    if_rows_stay,
 )
 
 
@@ -112,7 +113,22 @@ def test_a_gradient_has_the_attributes_of_its_operator():
 )
 def test_where_outputs_take_their_level_of_detail_from(of, wanted):
     definition = operator("pick", "X, Y!", "Out, Mask!", lod=Lod(of=of))(None)
-    assert definition.lod == wanted and not definition.lod_needs_same_rows
+    assert definition.lod == definition.lod_sources({}, {}) == wanted
+
+
+def test_a_level_of_detail_that_depends_on_shapes_or_is_computed():
+    definition = operator("pick", "X, Y!", "Out, Mask!", lod=Lod(of=if_rows_stay))(None)
+    assert definition.lod_sources({}, {"X": [(2, 3)], "Out": [(2, 6)]}) == {"Out": "X", "Mask": "X"}
+    assert definition.lod_sources({}, {"X": [(2, 3)], "Out": [(3, 2)]}) == {"Out": None, "Mask": "X"}
+    definition = operator("renew", "X", "Out", lod=Lod(of=lambda attrs, shapes: list))(None)
+    assert definition.lod_sources({}, {}) == {"Out": list}
+
+
+def test_what_overwrites_an_input_has_its_level_of_detail():
+    definition = operator(
+        "update", "Param, Moment", "ParamOut, MomentOut", memory=Memory(inplace={"MomentOut": "Moment"})
+    )
+    assert definition(None).lod == {"ParamOut": "Param", "MomentOut": "Moment"}
 
 
 def test_the_level_of_detail_of_gradients():
@@ -154,6 +170,7 @@ WRONG = {
     "slots: packed": ({**FLAT, "update": Update(flat="X", packed="Y")}, "packed names 'Y'"),
     "slots: formula": ({"formula": {"Y": "X"}}, "formula names 'Y'"),
     "slots: lod, of what": ({"lod": Lod(of={"Y": "X"})}, "lod names 'Y'"),
+    "slots: lod, reads": ({"lod": Lod(read="Y")}, "read names 'Y'"),
     "slots: lod, from what": ({"lod": Lod(of="Y")}, "lod names 'Y', which must be one of X, Z, none"),
     "slots: main": ({"about": About(main="Y")}, "main names 'Y'"),
     "a view of a list": ({"memory": Memory(view={"Out": "Z"})}, "'Out' and 'Z' is a list"),

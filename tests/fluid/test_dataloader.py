@@ -34,6 +34,10 @@ def loader_threads():
     return [thread for thread in threading.enumerate() if thread.name == "fluidlite data loader"]
 
 
+def rows(tensor):
+    return tensor.shape()[0]
+
+
 def wait_until(condition):
     deadline = time.monotonic() + 5
     while not condition() and time.monotonic() < deadline:
@@ -46,34 +50,44 @@ def test_samples_are_grouped_into_batches(variables):
     feeds = list(data())
     assert [len(step) for step in feeds] == [1, 1]  # a feed for the one place
     np.testing.assert_array_equal(feeds[1][0]["y"], [[4], [5], [6], [7]])
-    np.testing.assert_array_equal(feeds[1][0]["x"][:, 0], [2, 2.5, 3, 3.5])
+    np.testing.assert_array_equal(np.array(feeds[1][0]["x"])[:, 0], [2, 2.5, 3, 3.5])
     data.set_sample_generator(samples, batch_size=4, drop_last=False, places=fluid.CPUPlace())
-    assert [len(step[0]["y"]) for step in data()] == [4, 4, 2]
+    assert [rows(step[0]["y"]) for step in data()] == [4, 4, 2]
 
 
 def test_lists_of_samples(variables):
     data = loader(variables).set_sample_list_generator(paddle.batch(samples, 5), places=[fluid.CPUPlace()])
     (first,), (second,) = list(data)
-    assert first["x"].dtype == "float32" and first["y"].dtype == "int64"
-    np.testing.assert_array_equal(second["y"].ravel(), range(5, 10))
+    assert {type(tensor) for tensor in first.values()} == {fluid.LoDTensor}
+    assert np.array(first["x"]).dtype == "float32" and np.array(first["y"]).dtype == "int64"
+    np.testing.assert_array_equal(np.array(second["y"]).ravel(), range(5, 10))
+
+
+def test_batches_of_sequences_keep_their_lengths(exe):
+    words = fluid.data("words", [None, 1], "int64", lod_level=1)
+    data = loader([words]).set_sample_list_generator(lambda: iter([[([1, 2],), ([3],)]]), places=fluid.CPUPlace())
+    [[feed]] = data()
+    assert feed["words"].lod() == [[0, 2, 3]]
+    [found] = exe.run(feed=[feed, feed], fetch_list=[words + 1], return_numpy=False)
+    assert found.lod() == [[0, 2, 3, 5, 6]]
 
 
 def test_batches(variables):
     data = loader(variables).set_batch_generator(batches, places=fluid.CPUPlace())
-    assert [feed["y"].ravel().tolist() for (feed,) in data()] == [[0, 0], [1, 1], [2, 2]]
+    assert [np.array(feed["y"]).ravel().tolist() for (feed,) in data()] == [[0, 0], [1, 1], [2, 2]]
 
 
-def test_return_list_gives_arrays_in_the_order_of_the_variables(variables):
+def test_return_list_gives_tensors_in_the_order_of_the_variables(variables):
     data = loader(variables, return_list=True).set_batch_generator(batches, places=fluid.CPUPlace())
     for ((x, y),) in data():
-        assert x.shape == (2, 2) and y.dtype == "int64"
+        assert x.shape() == [2, 2] and np.array(y).dtype == "int64"
 
 
 def test_several_places_get_a_batch_each(variables):
     data = loader(variables).set_batch_generator(batches, places=fluid.cpu_places(2))
-    assert [[feed["y"][0, 0] for feed in step] for step in data()] == [[0, 1]]
+    assert [[np.array(feed["y"])[0, 0] for feed in step] for step in data()] == [[0, 1]]
     data = loader(variables, drop_last=False).set_batch_generator(batches, places=fluid.cpu_places(2))
-    assert [[feed["y"][0, 0] for feed in step] for step in data()] == [[0, 1], [2]]
+    assert [[np.array(feed["y"])[0, 0] for feed in step] for step in data()] == [[0, 1], [2]]
 
 
 @pytest.mark.parametrize("places", [1, 2])
@@ -94,11 +108,11 @@ def test_every_iteration_starts_anew(variables):
 def test_py_reader(variables):
     reader = fluid.io.PyReader(feed_list=variables, capacity=2)
     reader.decorate_sample_generator(samples, 5, places=fluid.CPUPlace())
-    assert [len(feed["x"]) for (feed,) in reader()] == [5, 5]
+    assert [rows(feed["x"]) for (feed,) in reader()] == [5, 5]
     reader.decorate_sample_list_generator(paddle.batch(samples, 3), places=fluid.CPUPlace())
-    assert [len(feed["x"]) for (feed,) in reader()] == [3, 3, 3, 1]
+    assert [rows(feed["x"]) for (feed,) in reader()] == [3, 3, 3, 1]
     reader.decorate_batch_generator(batches, places=fluid.CPUPlace())
-    assert [len(feed["x"]) for (feed,) in reader()] == [2, 2, 2]
+    assert [rows(feed["x"]) for (feed,) in reader()] == [2, 2, 2]
 
 
 def test_at_most_capacity_batches_are_made_ahead(variables):
@@ -248,8 +262,8 @@ def test_an_error_of_the_generator_reaches_the_run(variables, exe):
         ),
         (
             ValueError,
-            lambda v: list(loader(v).set_sample_list_generator(lambda: [[(np.zeros(3), 1)]])),
-            r"variable 'x' have the shape \[3\]",
+            lambda v: list(loader(v).set_sample_list_generator(lambda: [[(np.zeros((1, 3)), 1)]])),
+            r"variable 'x' make an array of the shape \[1, 1, 3\]",
         ),
     ],
 )

@@ -1,12 +1,14 @@
 """Lowering: a block becomes a region, once for all batches of feeds that have the same ranks and data types."""
 
 from contextlib import suppress
+from functools import cached_property
 
 import numpy as np
 
 from ...core.errors import EnforceNotMet
 from . import passes
 from .inference import Inference
+from .lod import LodFlow
 from .steps import read
 from .values import Value
 
@@ -58,6 +60,7 @@ class Lowering:
         steps: as they were read, those that somebody wants.
         inputs, outputs: the Values that are fed and wanted, in order.
         region (Region): the newest; None before the first `infer`.
+        lods (LodFlow): from where outputs have their level of detail.
     """
 
     def __init__(self, ops, variables, feeds, fetches, scope, enabled, also=None, bodies=None):
@@ -90,6 +93,20 @@ class Lowering:
         inference.run(self.steps[:number])
         steps, _ = passes.rewrite(self.steps[:number], inference, live, self._enabled)
         return Region(steps, self.inputs, live), inference
+
+    @cached_property
+    def lods(self):
+        return LodFlow(self.steps, self.inputs, self.outputs)
+
+    def origins(self, feeds):
+        """From where the outputs have their level of detail, for feeds of some Specs (Origins)."""
+        inference = self._inference(feeds)
+        if self.lods.by_shape:
+            for step in self.steps:
+                # A shape that depends on values is not known, and neither is what follows from it.
+                with suppress(EnforceNotMet):
+                    inference.run([step])
+        return self.lods.origins(inference.specs)
 
     def infer(self, feeds):
         """What is known of all Values for feeds of some Specs (in the order of `inputs`).

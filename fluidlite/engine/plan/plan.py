@@ -96,6 +96,15 @@ class Settings:
         """Value -> Spec, of all that there is, for feeds of some Specs."""
         return self._lowering.infer(feeds)[1].specs
 
+    @property
+    def lods(self):
+        """From where the outputs have their level of detail (LodFlow)."""
+        return self._lowering.lods
+
+    def origins(self, feeds):
+        """The same for feeds of some Specs (Origins)."""
+        return self._lowering.origins(feeds)
+
     def prepared(self, feeds):
         """All that there is to know before kernels are bound.
 
@@ -190,6 +199,7 @@ class Plan:
         self._device = self.memory.device
         self._bound = None
         self._ran = False
+        self._origins = None
         self.memory.serve(self)
 
     @property
@@ -294,3 +304,30 @@ class Plan:
             for step in fetches.steps:
                 step()
         return fetches.collect(on_device)
+
+    def levels(self, fed):
+        """The levels of detail that the next run leaves; those in the scope are set.
+
+        Args:
+            fed: name of a fed variable -> its LoD, of those that have some.
+        Returns:
+            list of LoDs, in the order of the fetches; None where nothing has any
+        Raises:
+            EnforceNotMet: an operator refuses them.
+        """
+        flow = self.settings.lods
+        if not (fed or flow.kept or flow.state):
+            return None
+        before = {value: fed[value.name] for value in flow.inputs if value.name in fed}
+        for value in flow.state:
+            found = self.scope.find_var(value.name)
+            if found is not None and found.get_tensor().lod():
+                before[value] = found.get_tensor().lod()
+        if self._origins is None:
+            if not (before or flow.kept):
+                return None
+            self._origins = self.settings.origins(self._feeds)
+        levels, kept = self._origins.levels(before)
+        for value, lod in kept:
+            self.scope.var(value.name).get_tensor().keep_lod(lod)
+        return levels if any(levels) else None
