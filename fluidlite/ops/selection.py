@@ -344,7 +344,7 @@ def infer_where_index(attrs, condition):
     return Spec((-1, len(condition.shape)), np.dtype(np.int64))
 
 
-@operator("where_index", "Condition!", "Out!", infer=infer_where_index, kernel=Kernel(dynamic=True), lod=Lod("none"))
+@operator("where_index", "Condition!", "Out!", infer=infer_where_index, kernel=Kernel(dynamic=True), lod=Lod(of="none"))
 def where_index(ctx, condition):
     return ctx.xp.argwhere(condition)
 
@@ -368,7 +368,13 @@ _PLACES = {"dtype": VarType.INT32}
 
 
 @operator(
-    "unique", "X!", "Out!, Index!", attributes=_PLACES, infer=infer_unique, kernel=Kernel(dynamic=True), lod=Lod("none")
+    "unique",
+    "X!",
+    "Out!, Index!",
+    attributes=_PLACES,
+    infer=infer_unique,
+    kernel=Kernel(dynamic=True),
+    lod=Lod(of="none"),
 )
 def unique(ctx, x):
     values, places, _ = first_occurrences(ctx, x)
@@ -387,7 +393,7 @@ def infer_unique_with_counts(attrs, x):
     attributes=_PLACES,
     infer=infer_unique_with_counts,
     kernel=Kernel(dynamic=True),
-    lod=Lod("none"),
+    lod=Lod(of="none"),
 )
 def unique_with_counts(ctx, x):
     return first_occurrences(ctx, x)
