@@ -14,6 +14,7 @@ import pytest
 from emulated_device import Emulated, has_compiler
 
 from fluidlite.core import operators
+from fluidlite.core.pointwise import Formula
 from fluidlite.core.spec import Spec
 from fluidlite.engine.device import Host
 from fluidlite.engine.memory import Pool
@@ -40,7 +41,7 @@ FINITE = {"round", "mish", "mish_grad"}
 SAME_SHAPE = [
     definition.type
     for definition in map(operators.find, operators.types())
-    if isinstance(definition.formula, dict)
+    if isinstance(getattr(definition.formula, "__self__", definition.formula), (dict, Formula))
     and definition.broadcasts is None
     and definition.type not in {"fake_dequantize_max_abs", "squared_l2_norm_grad", "log_loss", "log_loss_grad"}
 ]
@@ -66,16 +67,13 @@ def cases():
     """(Case, dtype) of every operator with a formula, for numbers of several types."""
     for type in SAME_SHAPE:
         definition = operators.find(type)
-        yield Case(type, {slot.name: FULL for slot in definition.inputs})
+        yield Case(type, {slot.name: FULL for slot in definition.inputs if not slot.optional})
     for approximate in (False, True):
         yield Case("gelu", {"X": FULL}, {"approximate": approximate})
         yield Case("gelu_grad", {"X": FULL, "Out@GRAD": FULL}, {"approximate": approximate})
     for alpha in (0.02, 1.5):
         yield Case("leaky_relu", {"X": FULL}, {"alpha": alpha})
     yield Case("hard_swish_grad", {"X": FULL, "Out@GRAD": FULL}, {"threshold": 5.0, "offset": 2.0, "scale": 7.0})
-    for type in ("square", "abs", "relu", "sign"):
-        yield Case(type, {"X": FULL})
-        yield Case(type, {"X": FULL}, kind="i")
     for factor in (0.0, 1.0, 2.0, 3.0, -1.0, 0.5, 1.7, -2.0):
         yield Case("pow", {"X": FULL}, {"factor": factor})
         yield Case("pow_grad", {"X": FULL, "Out@GRAD": FULL}, {"factor": factor})
