@@ -8,6 +8,7 @@ The gradient of such an operator runs a block, too.  It sees the values that the
 names of its own: the gradient of x is `x@GRAD` inside, whatever it is called outside.
 """
 
+from collections import Counter
 from typing import NamedTuple
 
 from . import operators
@@ -98,12 +99,15 @@ def forward_of(gradient_ops, forward_ops):
     for position, op in enumerate(forward_ops):
         for part in _gradient(op):
             expected.setdefault(part, []).append(position)
-    found = {}
+    found, passed = {}, Counter()
     for position, op in enumerate(gradient_ops):
-        # The last of equal operators is the first whose gradient is computed.
-        places = expected.get(_signature(op.type, op.inputs))
+        signature = _signature(op.type, op.inputs)
+        places = expected.get(signature)
         if places:
-            found[position] = places.pop()
+            # The last of equal operators is the first whose gradient is computed; a second call of `gradients` begins
+            # at the last one again.
+            found[position] = places[-1 - passed[signature] % len(places)]
+            passed[signature] += 1
     return found
 
 

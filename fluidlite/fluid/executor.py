@@ -183,8 +183,10 @@ class Executor:
             if self._closed:
                 raise RuntimeError("this Executor is closed; make a new one")
             plan = self._plan(program, block, scope, arrays, fetches, use_prune, settings)
-            levels = plan.levels(lods)
+            levels, kept = plan.levels(lods) if lods or plan.keeps_lods else (None, None)
             results = plan.run(arrays.values(), on_device=not return_numpy)
+            if kept:
+                plan.keep(kept)
         if not return_numpy:
             return [LoDTensor(*result) for result in zip(results, levels or [()] * len(results), strict=True)]
         if levels is not None:

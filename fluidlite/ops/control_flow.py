@@ -64,7 +64,13 @@ def infer_select_input(attrs, xs, mask):
 
 @operator("select_input", inputs="X*, Mask!", outputs="Out", infer=infer_select_input)
 def select_input(ctx, xs, mask, out):
-    ctx.xp.copyto(out, xs[int(mask.reshape(()))])
+    x = xs[int(mask.reshape(()))]
+    if x.shape != out.shape:
+        raise EnforceNotMet(
+            f"both of X must have one shape, so that it is known before the program runs; got {list(out.shape)} and, "
+            f"which is selected, {list(x.shape)}"
+        )
+    ctx.xp.copyto(out, x)
 
 
 @operator("select_output", inputs="X, Mask!", outputs="Out*", infer=lambda attrs, x, mask: None)

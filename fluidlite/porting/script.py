@@ -105,7 +105,7 @@ def _initialises(program):
 def _shapes(feed):
     if not isinstance(feed, dict):
         return {}
-    return {name: tuple(np.shape(value)) for name, value in feed.items() if isinstance(name, str)}
+    return {name: np.asarray(value).shape for name, value in feed.items() if isinstance(name, str)}
 
 
 def _names(fetch_list):

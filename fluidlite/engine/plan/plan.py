@@ -54,18 +54,20 @@ class Settings:
         self._cuts = {}  # step -> Cut
         self._may_be_cut = False
 
-    def inner(self, ops, variables, names, results, gradients=None, also=None, forward=None):
+    def inner(self, number, ops, variables, names, results, gradients=None, also=None, forward=None):
         """The Settings of a block inside, which is not cut into shards.
 
         Args:
+            number: of the block in the Program; its operators draw random numbers of their own.
             ops, variables: of the block.
             names, results: what is given to it, and what it leaves behind.
             gradients: id of an operator that runs a block -> the operator that computes its gradient.
             also: see `Lowering`.
             forward (Body): of a block whose gradient this is.
         """
+        seed = (self.seed & 0xFFFFFFFF) | number << 32
         inner = Settings.__new__(Settings)
-        inner._set(variables, self.scope, self.memory.deeper, self.seed, self.enabled - {"shards"})
+        inner._set(variables, self.scope, self.memory.deeper, seed, self.enabled - {"shards"})
         inner._threads, inner._shards = 1, None
         inner._gradients, inner._forward = gradients or {}, forward
         inner._lowering = Lowering(ops, variables, names, results, self.scope, inner.enabled, also, inner.body)
@@ -187,6 +189,8 @@ class Plan:
         feeds: the Specs of the fed arrays, in order.
         given: arrays to which the plan is bound in the place of copies of what is fed, for a plan that runs in the
             midst of another one; it has no shards.
+    Attributes:
+        keeps_lods (bool): whether levels of detail may matter although nothing that is fed has one.
     """
 
     def __init__(self, settings, feeds, given=None):
@@ -200,6 +204,7 @@ class Plan:
         self._bound = None
         self._ran = False
         self._origins = None
+        self.keeps_lods = bool(settings.lods.kept or settings.lods.state)
         self.memory.serve(self)
 
     @property
@@ -290,6 +295,8 @@ class Plan:
                     self._seen = changes.note(self._seen)
         if self.random:
             self.scope.step += 1
+        if self.records:
+            self.records.clear()
         results = bound.fetches.collect(on_device) if self._rest is None else self._collected(rest, on_device)
         if not (results or self._feeds or self._ran):
             # A startup program; another plan may lay the parameters out anew and must not keep the old ones alive.
@@ -306,28 +313,29 @@ class Plan:
         return fetches.collect(on_device)
 
     def levels(self, fed):
-        """The levels of detail that the next run leaves; those in the scope are set.
+        """The levels of detail that a run leaves.
 
         Args:
             fed: name of a fed variable -> its LoD, of those that have some.
         Returns:
-            list of LoDs, in the order of the fetches; None where nothing has any
+            (list of those of the fetches, or None where none has any; those for `keep`)
         Raises:
             EnforceNotMet: an operator refuses them.
         """
         flow = self.settings.lods
-        if not (fed or flow.kept or flow.state):
-            return None
         before = {value: fed[value.name] for value in flow.inputs if value.name in fed}
         for value in flow.state:
             found = self.scope.find_var(value.name)
-            if found is not None and found.get_tensor().lod():
-                before[value] = found.get_tensor().lod()
+            if found is not None and (lod := found.get_tensor().lod()):
+                before[value] = lod
+        if not (before or flow.kept):
+            return None, ()
         if self._origins is None:
-            if not (before or flow.kept):
-                return None
             self._origins = self.settings.origins(self._feeds)
         levels, kept = self._origins.levels(before)
+        return levels if any(levels) else None, kept
+
+    def keep(self, kept):
+        """Set the levels of detail of what has been left in the scope (see `levels`)."""
         for value, lod in kept:
             self.scope.var(value.name).get_tensor().keep_lod(lod)
-        return levels if any(levels) else None

@@ -68,7 +68,9 @@ class Body:
             others = gradient.attrs[operators.find(gradient.type).region.block].ops
             self.pairs = forward_of(others, block.ops)
             inner = {id(block.ops[place]): others[number] for number, place in self.pairs.items()}
-        self.settings = settings.inner(block.ops, self.variables, self.names, self.results, inner, self._choose_saved)
+        self.settings = settings.inner(
+            block.idx, block.ops, self.variables, self.names, self.results, inner, self._choose_saved
+        )
 
     def _choose_saved(self, steps, newest):
         """The Values that the gradient's block reads: they are wanted, too."""
@@ -139,12 +141,13 @@ class GradientBody:
             for found in region.found(original.inputs, original.outputs)
         )
         self.inside = list(dict.fromkeys([*given.values(), *self.carried]))
-        ops, self.values = self._renamed(step.attrs[region.block].ops)
+        block = step.attrs[region.block]
+        ops, self.values = self._renamed(block.ops)
         written = {name for op in ops for names in op.outputs.values() for name in names}
         self.results = [name for name in dict.fromkeys([*self.inside, *self.added]) if name in written]
         self.names = [*map(str, self.values), *self.inside]
-        variables = ChainMap(step.attrs[region.block].vars, forward.variables, settings.variables)
-        self.settings = settings.inner(ops, variables, self.names, self.results, forward=forward)
+        variables = ChainMap(block.vars, forward.variables, settings.variables)
+        self.settings = settings.inner(block.idx, ops, variables, self.names, self.results, forward=forward)
 
     def _renamed(self, ops):
         """The operators, with names of their own for forward values and without gradients that nobody computes."""
