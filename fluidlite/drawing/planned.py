@@ -37,11 +37,18 @@ def planned(program, shapes, fetched=(), place="cpu"):
     ]
     memory = Memory(sketch(place))
     settings = Settings(block.ops, block.vars, feeds, wanted, None, memory, threads=blas.cores())
-    region, inference, schedule, lane_specs, counts, threads = settings.prepared(list(feeds.values()))
-    pools = memory.pools(threads)
-    placement = Placement(schedule, inference.specs, lane_specs, counts, pools, settings.enabled).run(region.inputs)
+    plan = settings.prepared(list(feeds.values()))
+    schedule, specs, pools = plan.schedule, plan.inference.specs, memory.pools(plan.threads)
+    placement = Placement(schedule, specs, plan.lane_specs, plan.counts, pools, settings.enabled).run(
+        plan.region.inputs
+    )
     items = [_item(step, schedule, placement, step in schedule.once) for step in _in_order(schedule)]
-    return items, Variables(program, {str(value): spec for value, spec in inference.specs.items()})
+    if plan.cut is not None:
+        step = plan.cut.step
+        item = Item(step.definition.type, _names(step.inputs), _names(step.outputs), step.attrs, step.op)
+        item.note = "what follows is planned while it runs, for the shapes that come out"
+        items.append(item)
+    return items, Variables(program, {str(value): spec for value, spec in specs.items()})
 
 
 def _in_order(schedule):

@@ -17,7 +17,10 @@ from fuzzing.hostile import HOSTILE  # noqa: E402
 
 FAILS = "FAILS: "
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what a process touches is watched as on Linux")
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.skipif(sys.platform != "linux", reason="what a process touches is watched as on Linux"),
+]
 
 
 def run(folder, *arguments):

@@ -237,7 +237,7 @@ def test_without_a_double_buffer_batches_stay_on_the_host(cupy):
     loader = fluid.io.DataLoader.from_generator([x], capacity=2, use_double_buffer=False)
     loader.set_batch_generator(lambda: iter([[np.ones((1, 1), "float32")]]), places=[fluid.CUDAPlace(0)])
     [[feed]] = list(loader())
-    assert isinstance(feed["x"], np.ndarray)
+    assert isinstance(feed["x"].array, np.ndarray)
 
 
 def test_without_memory_an_error_names_the_operator_and_what_holds_it(cupy, monkeypatch):
