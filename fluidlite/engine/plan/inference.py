@@ -39,7 +39,7 @@ class Inference:
         variables: name -> an object with `persistable` and `spec`.
         feeds: Value -> Spec of the fed array.
         scope: holds the persistable variables; None to believe what is declared.
-        bodies: a function that has the `regions.Body` of a step that runs a block.
+        bodies (weakref): to a function that has the `regions.Body` of a step that runs a block.
 
     Attributes:
         specs: Value -> Spec, of all that was met.
@@ -131,7 +131,7 @@ class Inference:
 
     def _of_region(self, step, given):
         """What a step makes that runs a block: what the block makes of its own inputs."""
-        body, known = self._bodies(step), dict(zip(step.reads, given, strict=True))
+        body, known = self._bodies()(step), dict(zip(step.reads, given, strict=True))
         if isinstance(step.definition.region, RegionGradient):
             made = body.infer(known)
             return [made[value] for value in step.writes]

@@ -55,7 +55,7 @@ class Lowering:
         scope: holds the persistable variables; None to believe what is declared of them.
         enabled: names of the passes to use (`fluidlite.engine.plan.passes`).
         also: a function that names more Values that are wanted: `also(steps, name -> newest Value)`.
-        bodies: a function that has the `regions.Body` of a step that runs a block.
+        bodies (weakref): to a function that has the `regions.Body` of a step that runs a block.
     Attributes:
         steps: as they were read, those that somebody wants.
         inputs, outputs: the Values that are fed and wanted, in order.

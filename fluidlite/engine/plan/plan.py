@@ -13,6 +13,7 @@ Replaying it copies the feeds in, calls the functions in order, and copies the f
 """
 
 from typing import NamedTuple
+from weakref import WeakMethod
 
 from ...core.errors import EnforceNotMet
 from ...core.regions import Region as RunsBlock
@@ -44,7 +45,7 @@ class Settings:
         self._set(variables, scope, memory, seed, memory.device.passes(enabled))
         self._threads, self._shards, self._may_be_cut = threads, shards, True
         self._gradients = gradients_of(ops)
-        self._lowering = Lowering(ops, variables, feeds, fetches, scope, self.enabled, bodies=self.body)
+        self._lowering = Lowering(ops, variables, feeds, fetches, scope, self.enabled, bodies=WeakMethod(self.body))
 
     def _set(self, variables, scope, memory, seed, enabled):
         self.variables, self.scope, self.memory, self.seed, self.enabled = variables, scope, memory, seed, enabled
@@ -70,7 +71,8 @@ class Settings:
         inner._set(variables, self.scope, self.memory.deeper, seed, self.enabled - {"shards"})
         inner._threads, inner._shards = 1, None
         inner._gradients, inner._forward = gradients or {}, forward
-        inner._lowering = Lowering(ops, variables, names, results, self.scope, inner.enabled, also, inner.body)
+        bodies = WeakMethod(inner.body)
+        inner._lowering = Lowering(ops, variables, names, results, self.scope, inner.enabled, also, bodies)
         return inner
 
     def body(self, step):
@@ -155,7 +157,7 @@ class Settings:
         rest._set(self.variables, self.scope, self.memory.deeper, self.seed, self.enabled - {"shards"})
         rest._threads, rest._shards, rest._may_be_cut = 1, None, True
         rest._gradients, rest._forward, rest._bodies = self._gradients, self._forward, self._bodies
-        rest._lowering = self._lowering.of(steps, inputs, outputs, rest.body)
+        rest._lowering = self._lowering.of(steps, inputs, outputs, WeakMethod(rest.body))
         return rest
 
 
