@@ -281,8 +281,6 @@ def bound_run(plan, body, before, made):
         body (Body): of the step.
         before, made: Value -> array, of what the step reads and writes.
     """
-    from .plan import Plan
-
     region = body.step.definition.region
     old = {value.name: array for value, array in before.items()}
     new = {value.name: array for value, array in made.items()}
@@ -290,14 +288,12 @@ def bound_run(plan, body, before, made):
     kept = [(new[name], old[name]) for name in body.results if name in old]
     (condition,) = (value.name for value in body.step.inputs[region.condition])
     truth = new[condition] if region.repeats else old[condition]
-    inner = Plan(body.settings, body.given, given)
+    inner = type(plan)(body.settings, body.given, given)
     return Run(body, inner, truth, kept, [new[name] for name in body.results], plan.records)
 
 
 def bound_gradient(plan, body, before, made):
     """The GradientRun of a step; the arguments are those of `bound_run`."""
-    from .plan import Plan
-
     xp = plan.memory.device.xp
     forward, given, saved = body.forward, [], {}
     for value, spec in zip(body.values, body.given, strict=False):
@@ -312,5 +308,5 @@ def bound_gradient(plan, body, before, made):
         for name, array in zip(body.inside, inside, strict=True)
     ]
     outputs = {name: made[value] for found in (body.carried, body.added) for name, value in found.items()}
-    inner = Plan(body.settings, body.given, given + inside)
+    inner = type(plan)(body.settings, body.given, given + inside)
     return GradientRun(body, inner, [saved.get(value) for value in forward.saved], known, outputs, plan.records)

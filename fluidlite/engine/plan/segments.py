@@ -117,13 +117,11 @@ class Rest:
 
     def _prepared(self, arrays, made, values):
         """A plan for the rest, and the arrays in which it finds what the dynamic step makes."""
-        from .plan import Plan
-
         device = self._plan.memory.device
         buffers = [device.xp.empty(array.shape, array.dtype) for array in made]
         specs = [Spec(*self._specs[value][:2], values.get(value)) for value in self._cut.live]
         specs += [Spec(array.shape, np.dtype(array.dtype)) for array in made]
-        plan = Plan(self._cut.settings, specs, [*arrays, *buffers])
+        plan = type(self._plan)(self._cut.settings, specs, [*arrays, *buffers])
         plan.records = self._plan.records
         return plan, buffers
 

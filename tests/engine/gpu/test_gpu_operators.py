@@ -17,6 +17,7 @@ from fluidlite.core import operators
 from fluidlite.core.errors import EnforceNotMet
 from fluidlite.fluid import layers
 
+pytestmark = pytest.mark.thorough
 OPTIMIZED = load("optimizers")
 
 
