@@ -10,7 +10,7 @@ from ..memory import Pool
 from .context import Context, Setting
 from .steps import argument
 
-# Elements of a tensor that may be a shape.
+# Elements of a tensor that may be a shape, or a bound.
 _SMALL = 64
 # Of the record that a region keeps for its gradient, which is no array.
 _RECORD = Spec((0,), np.dtype("uint8"))
@@ -21,12 +21,13 @@ class DependsOnValues(EnforceNotMet):
 
     Attributes:
         step (Step): makes the Value.
+        inference (Inference): knows all that the steps before it make.
     """
 
-    def __init__(self, step, value, spec):
+    def __init__(self, inference, step, value, spec):
         shape = f"the shape {list(spec.shape)} of {value.name}"
         super().__init__(f"{shape} depends on values that are known only while the program runs\n{step.op.describe()}")
-        self.step = step
+        self.inference, self.step = inference, step
 
 
 class Inference:
@@ -121,7 +122,7 @@ class Inference:
         ]
         for value, spec in zip(step.writes, made, strict=True):
             if spec is not None and min(spec.shape, default=0) < 0:
-                raise DependsOnValues(step, value, spec)
+                raise DependsOnValues(self, step, value, spec)
         known = self._constants(step, inputs, found) if step.definition.constant else {}
         made = [
             spec._replace(value=known[value]) if value in known else self.one(spec)
@@ -135,8 +136,8 @@ class Inference:
         if isinstance(step.definition.region, RegionGradient):
             made = body.infer(known)
             return [made[value] for value in step.writes]
-        found = body.infer({value.name: spec for value, spec in known.items()})
         before = {value.name: spec for value, spec in known.items()}
+        found = body.infer(before)
         specs = []
         for value in step.writes:
             spec = found.get(value.name) or (_RECORD if value.name == body.saves else before.get(value.name))
@@ -162,7 +163,7 @@ class Inference:
         ):
             return {}
         outputs = [(slot, spec) for slot in definition.outputs for spec in found[slot.name]]
-        if any(spec.size > _SMALL for _, spec in outputs):
+        if not all(may_be_a_shape(spec) for _, spec in outputs):
             return {}
         arguments = []
         for slot in definition.inputs:
@@ -205,6 +206,11 @@ class Inference:
                 "(exe.run(fluid.default_startup_program())) once the network and its optimizer are built, or load it"
             )
         return Spec(array.shape, array.dtype)
+
+
+def may_be_a_shape(spec):
+    """Whether a tensor is so small that it may be the shape of another one, or a bound."""
+    return spec.size <= _SMALL
 
 
 def _in_order(step, found):

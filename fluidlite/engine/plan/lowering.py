@@ -86,13 +86,10 @@ class Lowering:
         other._begin(steps, inputs, outputs)
         return other
 
-    def before(self, step, live, feeds):
-        """What is known of the steps before one, for feeds of some Specs: (Region, Inference), as of `infer`."""
-        number = self.steps.index(step)
-        inference = self._inference(feeds)
-        inference.run(self.steps[:number])
-        steps, _ = passes.rewrite(self.steps[:number], inference, live, self._enabled)
-        return Region(steps, self.inputs, live), inference
+    def before(self, step, live, inference):
+        """The Region of the steps before one, of which an Inference knows the Specs."""
+        steps, _ = passes.rewrite(self.steps[: self.steps.index(step)], inference, live, self._enabled)
+        return Region(steps, self.inputs, live)
 
     @cached_property
     def lods(self):

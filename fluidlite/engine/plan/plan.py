@@ -20,11 +20,11 @@ from ...core.regions import Region as RunsBlock
 from ..tensors import changes
 from . import passes, shards
 from .binding import bound
-from .inference import DependsOnValues, Inference
+from .inference import DependsOnValues, Inference, may_be_a_shape
 from .lowering import Lowering, Region
-from .regions import Body, GradientBody, gradients_of
+from .regions import Body, GradientBody, gradients_of, original_of
 from .schedule import Schedule
-from .segments import Cut, Rest, cut, may_be_a_shape
+from .segments import Cut, Rest, cut
 
 
 class Settings:
@@ -42,18 +42,23 @@ class Settings:
     def __init__(
         self, ops, variables, feeds, fetches, scope, memory, seed=0, enabled=passes.ALL, threads=1, shards=None
     ):
-        self._set(variables, scope, memory, seed, memory.device.passes(enabled))
+        self._set(variables, scope, memory, seed, memory.device.passes(enabled), gradients_of(ops))
         self._threads, self._shards, self._may_be_cut = threads, shards, True
-        self._gradients = gradients_of(ops)
         self._lowering = Lowering(ops, variables, feeds, fetches, scope, self.enabled, bodies=WeakMethod(self.body))
 
-    def _set(self, variables, scope, memory, seed, enabled):
+    def _set(self, variables, scope, memory, seed, enabled, gradients, forward=None):
         self.variables, self.scope, self.memory, self.seed, self.enabled = variables, scope, memory, seed, enabled
+        self._gradients, self._forward = gradients, forward
+        self._threads, self._shards, self._may_be_cut = 1, None, False
         self._schedules = {}  # number of shards -> Schedule
         self._bodies = {}  # operator -> Body or GradientBody
-        self._forward = None
         self._cuts = {}  # step -> Cut
-        self._may_be_cut = False
+
+    def _within(self, variables, seed, gradients, forward):
+        """Settings without a lowering yet, for plans that run in the midst of these, in memory of their own."""
+        made = Settings.__new__(Settings)
+        made._set(variables, self.scope, self.memory.deeper, seed, self.enabled - {"shards"}, gradients, forward)
+        return made
 
     def inner(self, number, ops, variables, names, results, gradients=None, also=None, forward=None):
         """The Settings of a block inside, which is not cut into shards.
@@ -66,11 +71,7 @@ class Settings:
             also: see `Lowering`.
             forward (Body): of a block whose gradient this is.
         """
-        seed = (self.seed & 0xFFFFFFFF) | number << 32
-        inner = Settings.__new__(Settings)
-        inner._set(variables, self.scope, self.memory.deeper, seed, self.enabled - {"shards"})
-        inner._threads, inner._shards = 1, None
-        inner._gradients, inner._forward = gradients or {}, forward
+        inner = self._within(variables, (self.seed & 0xFFFFFFFF) | number << 32, gradients or {}, forward)
         bodies = WeakMethod(inner.body)
         inner._lowering = Lowering(ops, variables, names, results, self.scope, inner.enabled, also, bodies)
         return inner
@@ -80,16 +81,14 @@ class Settings:
         key = id(step.op)
         if key not in self._bodies:
             if isinstance(step.definition.region, RunsBlock):
-                original = getattr(step.op, "original", step.op)
-                self._bodies[key] = Body(self, step, self._gradients.get(id(original)))
+                self._bodies[key] = Body(self, step, self._gradients.get(id(original_of(step.op))))
             else:
                 self._bodies[key] = GradientBody(self, step, self._forward_of(step))
         return self._bodies[key]
 
     def _forward_of(self, step):
         """The Body whose gradient a step computes: of this block, or of the forward block of this one."""
-        original = getattr(step.op, "original", step.op)
-        (saves,) = original.inputs[step.definition.region.of.saves]
+        (saves,) = original_of(step.op).inputs[step.definition.region.of.saves]
         for settings in (self, self._forward and self._forward.settings):
             for body in settings._bodies.values() if settings else ():
                 if isinstance(body, Body) and body.saves == saves:
@@ -122,7 +121,7 @@ class Settings:
         try:
             region, inference = self._lowering.infer(feeds)
         except DependsOnValues as error:
-            return self._until(error.step, feeds, error)
+            return self._until(error)
         counts, threads = None, 1
         if "shards" in self.enabled:
             counts, threads = shards.choose(region, inference.specs, self._threads, self._shards)
@@ -135,15 +134,16 @@ class Settings:
         self._schedules[len(counts or ())] = schedule
         return Prepared(region, inference, schedule, schedule.specs_of_lanes(inference, counts), counts, threads)
 
-    def _until(self, step, feeds, error):
-        """What is known of the part of a plan before a step whose shapes depend on values."""
+    def _until(self, error):
+        """What is known of the part of a plan before a step whose shapes depend on values (DependsOnValues)."""
         if not self._may_be_cut:
             raise error
+        step, inference = error.step, error.inference
         place = self._cuts.get(step)
         if place is None:
             place = cut(self, self._lowering.steps, self._lowering.inputs, self._lowering.outputs, step)
             self._cuts[step] = place
-        region, inference = self._lowering.before(step, place.live, feeds)
+        region = self._lowering.before(step, place.live, inference)
         if not place.is_dynamic:
             small = [inference.spec(value) for value in step.read_values()]
             if all(spec.value is not None for spec in small if may_be_a_shape(spec)):
@@ -153,10 +153,8 @@ class Settings:
 
     def rest(self, steps, inputs, outputs):
         """The Settings of what comes behind a cut (see `segments`)."""
-        rest = Settings.__new__(Settings)
-        rest._set(self.variables, self.scope, self.memory.deeper, self.seed, self.enabled - {"shards"})
-        rest._threads, rest._shards, rest._may_be_cut = 1, None, True
-        rest._gradients, rest._forward, rest._bodies = self._gradients, self._forward, self._bodies
+        rest = self._within(self.variables, self.seed, self._gradients, self._forward)
+        rest._may_be_cut, rest._bodies = True, self._bodies
         rest._lowering = self._lowering.of(steps, inputs, outputs, WeakMethod(rest.body))
         return rest
 

@@ -27,6 +27,11 @@ class Operator:
         self.callstack = getattr(op, "callstack", None)
 
 
+def original_of(op):
+    """The operator of the Program that an operator is, under whatever names."""
+    return getattr(op, "original", op)
+
+
 def gradients_of(ops):
     """Which operator of a block computes the gradient of which region: id of the forward operator -> the gradient's."""
     found, saved = {}, {}
@@ -127,8 +132,7 @@ class GradientBody:
     """
 
     def __init__(self, settings, step, forward):
-        region, op = step.definition.region, step.op
-        original = getattr(op, "original", op)
+        region, original = step.definition.region, original_of(step.op)
         self.step, self.forward = step, forward
         self.saves = original.inputs[region.of.saves][0]
         self.captured = dict(zip(original.inputs[region.of.captures], step.inputs[region.of.captures], strict=True))

@@ -13,6 +13,7 @@ from ...core.spec import Spec
 from ..arrays import host
 from .cache import Cache
 from .context import Context, Setting
+from .inference import may_be_a_shape
 from .steps import argument, blamed
 
 # Plans that a plan keeps for what may come behind it.
@@ -124,8 +125,3 @@ class Rest:
         plan = type(self._plan)(self._cut.settings, specs, [*arrays, *buffers])
         plan.records = self._plan.records
         return plan, buffers
-
-
-def may_be_a_shape(spec):
-    """Whether a tensor is so small that it may be the shape of another one, or a bound."""
-    return spec.size <= 64
