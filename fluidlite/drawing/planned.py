@@ -39,13 +39,11 @@ def planned(program, shapes, fetched=(), place="cpu"):
     settings = Settings(block.ops, block.vars, feeds, wanted, None, memory, threads=blas.cores())
     plan = settings.prepared(list(feeds.values()))
     schedule, specs, pools = plan.schedule, plan.inference.specs, memory.pools(plan.threads)
-    placement = Placement(schedule, specs, plan.lane_specs, plan.counts, pools, settings.enabled).run(
-        plan.region.inputs
-    )
+    placement = Placement(schedule, specs, plan.lane_specs, plan.counts, pools, settings.enabled)
+    placement = placement.run(plan.region.inputs)
     items = [_item(step, schedule, placement, step in schedule.once) for step in _in_order(schedule)]
     if plan.cut is not None:
-        step = plan.cut.step
-        item = Item(step.definition.type, _names(step.inputs), _names(step.outputs), step.attrs, step.op)
+        item = _of_step(plan.cut.step)
         item.note = "what follows is planned while it runs, for the shapes that come out"
         items.append(item)
     return items, Variables(program, {str(value): spec for value, spec in specs.items()})
@@ -57,19 +55,12 @@ def _in_order(schedule):
 
 def _item(step, schedule, placement, is_once):
     if isinstance(step, Group):
-        slots = [
-            {
-                slot: list(dict.fromkeys(value for m in step.members for value in getattr(m, kind)[slot]))
-                for slot in first
-            }
-            for kind, first in (("inputs", step.members[0].inputs), ("outputs", step.members[0].outputs))
-        ]
-        item = Item(step.definition.type, *map(_names, slots), step.members[0].attrs, step.op)
+        inputs = _united([member.inputs for member in step.members])
+        outputs = _united([member.outputs for member in step.members])
+        item = Item(step.definition.type, inputs, outputs, step.members[0].attrs, step.op)
         item.note = f"{len(step.members)} operators as one"
         return item
-    item = Item(
-        step.definition.type, _names(step.inputs), _names(step.outputs), {**step.op.attrs, **step.attrs}, step.op
-    )
+    item = _of_step(step)
     notes = [f"part of {step.op.type}"] if step.definition.type.startswith("@") else []  # no operator of a Program
     places = [placement.lanes_of(value)[0].places.get(value) for value in step.writes]
     places = [place for place in places if place is not None]
@@ -83,6 +74,11 @@ def _item(step, schedule, placement, is_once):
         notes.append(f"{schedule.shards} shards")
     item.note = ", ".join(notes)
     return item
+
+
+def _of_step(step):
+    attrs = {**step.op.attrs, **step.attrs}
+    return Item(step.definition.type, _names(step.inputs), _names(step.outputs), attrs, step.op)
 
 
 def _united(slots):
