@@ -4,7 +4,7 @@ from functools import partial
 
 from .attributes import ATTR_TYPES, Attribute, attr_value, type_of
 from .errors import DefinitionError, EnforceNotMet
-from .spec import GRAD, words
+from .spec import formula_name, words
 
 _VARIABLE = 0x04  # of the flags of a function: it takes any number of arguments
 
@@ -39,9 +39,7 @@ def check_group(name, group, kind):
 
 def _check_formula(definition):
     """The outputs that have a formula exist."""
-    outputs = [slot.name for slot in definition.outputs]
-    known = ["d" + name.removesuffix(GRAD) if name.endswith(GRAD) else name for name in outputs]
-    _check_slots("formula", definition.formula, known)
+    _check_slots("formula", definition.formula, [formula_name(slot.name) for slot in definition.outputs])
 
 
 def _names(*slots):

@@ -247,7 +247,7 @@ class Program:
         for place, dtype in plan.views:
             table.append(table[place].view(dtype))
         table += plan.constants
-        return _in_sequence([_step(*call, table) for call in plan.calls])
+        return in_sequence([_step(*call, table) for call in plan.calls])
 
     def scratch(self, shapes, output_shapes, overlaps):
         """What `bind` asks for: a list of (shape, dtype).
@@ -350,7 +350,7 @@ def _address(array):
     return interface["data"][0]
 
 
-def _in_sequence(steps):
+def in_sequence(steps):
     """One function that calls all steps."""
     steps = tuple([step for step in steps if step is not None])
     return steps[0] if len(steps) == 1 else partial(_run, steps)

@@ -10,13 +10,8 @@ from .derivative import gradient
 from .formula import names_of, symbol, traced
 from .numpy_program import program
 from .operators import operator
-from .spec import GRAD
+from .spec import GRAD, formula_name
 from .traits import BOUND, POINTWISE, Memory
-
-
-def formula_name(slot):
-    """How formulas call a slot: dOut for Out@GRAD."""
-    return "d" + slot.removesuffix(GRAD) if slot.endswith(GRAD) else slot
 
 
 class Text(str):

@@ -51,6 +51,11 @@ def parse_slots(text):
     return tuple(slots) if len({slot.name for slot in slots}) == len(slots) else None
 
 
+def formula_name(slot):
+    """How formulas call a slot: dOut for Out@GRAD."""
+    return "d" + slot.removesuffix(GRAD) if slot.endswith(GRAD) else slot
+
+
 @functools.cache
 def words(text):
     """'X, Out' -> {'X', 'Out'}."""

@@ -3,6 +3,8 @@
 import functools
 import math
 
+from ...core.numpy_program import in_sequence
+
 # Kind of device -> `sum_into` for it, which may return None.
 SUM_FORMS = {}
 
@@ -21,19 +23,6 @@ def scratch_like(ctx, array, dtype=None):
     order = memory_order(array)
     buffer = ctx.scratch([array.shape[axis] for axis in order], dtype or array.dtype)
     return buffer.transpose([order.index(axis) for axis in range(array.ndim)])
-
-
-def in_sequence(steps):
-    """One function that calls all `steps`."""
-    steps = tuple(step for step in steps if step is not None)
-    if len(steps) == 1:
-        return steps[0]
-
-    def run():
-        for step in steps:
-            step()
-
-    return run
 
 
 def sum_into(ctx, source, target):

@@ -8,18 +8,8 @@ from functools import partial
 
 import numpy as np
 
-# Names of data types in CUDA C.
-_NAMES = {
-    "float32": "float",
-    "float64": "double",
-    "int8": "signed char",
-    "uint8": "unsigned char",
-    "bool": "bool",
-    "int16": "short",
-    "int32": "int",
-    "int64": "long long",
-    "uint64": "unsigned long long",
-}
+from ...core.c_text import TYPE_NAMES
+
 # Threads of a block, where nothing asks for another number.
 THREADS = 256
 # Blocks of a grid whose threads take one element after the other (a grid-stride loop): all cards are full with these.
@@ -28,7 +18,7 @@ _MOST_BLOCKS = 4096
 
 def type_name(dtype):
     """The name of a NumPy dtype in CUDA C (str); None for types that kernels do not take."""
-    return _NAMES.get(np.dtype(dtype).name)
+    return TYPE_NAMES.get(np.dtype(dtype).name)
 
 
 def blocks_for(count, threads=THREADS):

@@ -18,9 +18,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ...core import operators
+from ...core.c_text import literal
 from ...core.operators import operator
-from ...core.pointwise import Text, formula_name
-from ...core.spec import Spec
+from ...core.pointwise import Text
+from ...core.spec import Spec, formula_name
 from ...core.traits import BOUND, Batch, Memory
 from ..arrays.strides import in_sequence
 from .index import address_of
@@ -197,26 +198,12 @@ def _translated(names, type, match):
     token = match[0]
     if token in names:
         return names[token]
-    if token in ("inf", "nan"):
-        return literal(float(token), type)
-    if token[0].isdigit() and not token.isdecimal():
-        return literal(float(token), type)
+    if token in ("inf", "nan") or token[0].isdigit() and not token.isdecimal():
+        number = float(token)
+        return literal(number if type.kind == "f" else int(number), type)
     if token.isdecimal() and int(token) >= 1 << 63:
         return token + "ull"
     return token
-
-
-def literal(value, dtype):
-    """A constant in C that is the number `value`, rounded to a data type, to the last bit."""
-    if dtype.kind != "f":
-        return str(int(value))
-    suffix = "f" if dtype.itemsize == 4 else ""
-    value = float(dtype.type(value))
-    if math.isinf(value):
-        return f"(1.0{suffix} / 0.0{suffix})"
-    if math.isnan(value):
-        return f"(0.0{suffix} / 0.0{suffix})"
-    return f"{int(value)}.0{suffix}" if value == int(value) and value < 1e6 else value.hex() + suffix
 
 
 class _Layout(NamedTuple):
