@@ -508,30 +508,44 @@ def types():
     return list(_registry)
 
 
+def refuse(definition, attrs, inputs):
+    """Raise EnforceNotMet where attributes are not supported, or a slot of `inputs` (slot name -> list) is empty."""
+    reason = definition.refusal(attrs)
+    if reason is not None:
+        raise EnforceNotMet(reason)
+    for slot in definition.inputs:
+        if not slot.optional and not inputs.get(slot.name):
+            raise EnforceNotMet(f"input {slot.name} is missing")
+
+
+def inferred(definition, attrs, arguments):
+    """What a definition infers for each of its output slots: a Spec, a list of them, or None."""
+    found = definition.infer(attrs, *arguments)
+    return found if found.__class__ is tuple else (found,)
+
+
+def spec_at(found, position):
+    """The Spec of one variable of a slot for which `found` was inferred; None where nothing is known of it."""
+    if isinstance(found, list):
+        found = found[position] if position < len(found) else None
+    elif position:
+        return None
+    return found if found is None or found.value is None else Spec(found.shape, found.dtype)
+
+
 def infer_specs(definition, attrs, inputs):
     """Output specs of one operator: slot name -> list of Spec.
 
     `inputs` maps slot names to lists of Spec.  Raises EnforceNotMet, without naming the variables: the caller
     knows them.
     """
-    reason = definition.refusal(attrs)
-    if reason is not None:
-        raise EnforceNotMet(reason)
+    refuse(definition, attrs, inputs)
     arguments = []
     for slot in definition.inputs:
         specs = inputs.get(slot.name) or []
-        if not specs and not slot.optional:
-            raise EnforceNotMet(f"input {slot.name} is missing")
         arguments.append(list(specs) if slot.many else specs[0] if specs else None)
-    found = definition.infer(attrs, *arguments)
-    if not isinstance(found, tuple) or isinstance(found, Spec):
-        found = (found,)
     return {
-        slot.name: [_without_value(one) for one in spec] if isinstance(spec, list) else [_without_value(spec)]
-        for slot, spec in zip(definition.outputs, found, strict=True)
-        if spec is not None or not slot.many
+        slot.name: [spec_at(found, position) for position in range(len(found) if isinstance(found, list) else 1)]
+        for slot, found in zip(definition.outputs, inferred(definition, attrs, arguments), strict=True)
+        if found is not None or not slot.many
     }
-
-
-def _without_value(spec):
-    return spec if spec is None or spec.value is None else Spec(spec.shape, spec.dtype)

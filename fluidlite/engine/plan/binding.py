@@ -295,14 +295,12 @@ class Binder:
 
     def inputs(self, lane, step):
         """What the step's kernel gets for its input slots."""
-        near, shape_only = lane.arrays, step.definition.shape_only
-        arguments = []
-        for slot in step.definition.inputs:
-            values = step.inputs.get(slot.name, ())
-            array = None
-            if len(values) == 1 and not slot.many and slot.name not in shape_only:
-                array = near.get(values[0])
-            arguments.append(self.input(lane, step, slot, values) if array is None else array)
+        near, arguments = lane.arrays, []
+        for slot, value, values in step.arguments:
+            array = near.get(value)
+            if array is None and values:
+                array = self.input(lane, step, slot, values)
+            arguments.append([] if array is None and slot.many else array)
         return arguments
 
     def input(self, lane, step, slot, values):
@@ -319,24 +317,18 @@ class Binder:
 
     def outputs(self, lane, step, places, context):
         """What the step's kernel gets for its output slots, and what is to be done behind it (list of functions)."""
-        found, copies, number = {}, [], 0
-        for slot, values in step.outputs.items():
-            arrays = found[slot] = []
-            source = step.definition.inplace.get(slot)
-            for position, value in enumerate(values):
-                place = places[number]
-                number += 1
-                if place is None:
-                    arrays.append(None)
-                elif place.kind is SCOPE:
-                    sources = step.inputs.get(source, ())
-                    overwrites = position < len(sources) and sources[position] is value
-                    arrays.append(self.written(value, place, step.reads.count(value) > overwrites, context, copies))
-                elif value in self.schedule.stacks:
-                    arrays.append(self.array_at(self.whole, value, place)[lane.number])
-                else:
-                    arrays.append(self.array_at(lane, value, place))
-        return [argument(slot, found.get(slot.name, ())) for slot in step.definition.outputs], copies
+        arrays, copies = [], []
+        for (value, source), place in zip(step.targets, places, strict=True):
+            if place is None:
+                array = None
+            elif place.kind is SCOPE:
+                array = self.written(value, place, step.reads.count(value) > (source is value), context, copies)
+            elif value in self.schedule.stacks:
+                array = self.array_at(self.whole, value, place)[lane.number]
+            else:
+                array = self.array_at(lane, value, place)
+            arrays.append(array)
+        return step.by_slot(arrays), copies
 
     def written(self, value, place, is_read, context, copies):
         """Where a step writes a persistable Value that it also reads, or not; appends to `copies` what comes then."""

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from ...core import operators
 from ...core.errors import EnforceNotMet
 from ...core.regions import RegionGradient
 from ...core.spec import EMPTY, Spec
@@ -85,8 +84,7 @@ class Inference:
         key = (step.kind, *map(id, given))
         made = self._found.get(key)
         if made is None:
-            _, found = self._by_slots(step, given)
-            made = self._keep(key, given, [self.one(spec) for spec in _in_order(step, found)])
+            made = self._keep(key, given, [self.one(spec) for spec in step.infer(given)])
         return made
 
     def _keep(self, key, given, made):
@@ -94,12 +92,6 @@ class Inference:
         if not any(spec is not None and spec.value is not None for spec in (*given, *made)):
             self._found[key] = made
         return made
-
-    def _by_slots(self, step, given):
-        """The Specs of a step's inputs, and of its outputs: slot -> list of them."""
-        specs = iter(given)
-        inputs = {slot: [next(specs) for value in names if value is not EMPTY] for slot, names in step.inputs.items()}
-        return inputs, operators.infer_specs(step.definition, step.attrs, inputs)
 
     def _inferred(self, step, given):
         if step.definition.region is not None:
@@ -111,24 +103,32 @@ class Inference:
                     "operator out of the block"
                 ) from None
         try:
-            inputs, found = self._by_slots(step, given)
+            made = step.infer(given)
         except EnforceNotMet as error:
             raise EnforceNotMet(f"{error}\n{step.op.describe()}") from None
-        # A temporary whose description an operator leaves as it is, is like the first input.
-        first = (inputs.get(step.definition.inputs[0].name) if step.definition.inputs else None) or [None]
-        made = [
-            first[0] if spec is None and not value.persistable else spec
-            for value, spec in zip(step.writes, _in_order(step, found), strict=True)
-        ]
-        for value, spec in zip(step.writes, made, strict=True):
-            if spec is not None and min(spec.shape, default=0) < 0:
-                raise DependsOnValues(self, step, value, spec)
-        known = self._constants(step, inputs, found) if step.definition.constant else {}
-        made = [
-            spec._replace(value=known[value]) if value in known else self.one(spec)
-            for value, spec in zip(step.writes, made, strict=True)
-        ]
+        for number, value in enumerate(step.writes):
+            spec = made[number]
+            if spec is None and not value.persistable:
+                # A temporary whose description an operator leaves as it is, is like the first input.
+                spec = made[number] = self._first(step, given)
+            if spec is not None:
+                if spec.shape and min(spec.shape) < 0:
+                    raise DependsOnValues(self, step, value, spec)
+                made[number] = self.one(spec)
+        if step.definition.constant:
+            known = self._constants(step, given, made)
+            made = [
+                spec._replace(value=known[value]) if value in known else spec
+                for value, spec in zip(step.writes, made, strict=True)
+            ]
         return self._keep((step.kind, *map(id, given)), given, made)
+
+    @staticmethod
+    def _first(step, given):
+        """The Spec of what is in the first input slot of a step."""
+        known = dict(zip(step.reads, given, strict=True))
+        _, _, values = step.arguments[0] if step.arguments else (None, None, ())
+        return next((known[value] for value in values if value is not EMPTY), None)
 
     def _of_region(self, step, given):
         """What a step makes that runs a block: what the block makes of its own inputs."""
@@ -152,32 +152,28 @@ class Inference:
             specs.append(Spec(spec.shape, spec.dtype))
         return specs
 
-    def _constants(self, step, inputs, found):
+    def _constants(self, step, given, made):
         """The small outputs (Value -> array) that follow from the program and the shapes of the feeds."""
-        definition = step.definition
-        if not all(
-            spec.value is not None
-            for slot, specs in inputs.items()
-            if slot not in definition.shape_only
-            for spec in specs
-        ):
+        known = dict(zip(step.reads, given, strict=True))
+        if not all(known[value].value is not None for value in step.read_values()):
             return {}
-        outputs = [(slot, spec) for slot in definition.outputs for spec in found[slot.name]]
-        if not all(may_be_a_shape(spec) for _, spec in outputs):
+        specs = dict(zip(step.writes, made, strict=True))
+        if not all(spec is not None and may_be_a_shape(spec) for spec in made):
             return {}
         arguments = []
-        for slot in definition.inputs:
+        for slot, _, values in step.arguments:
+            given = [known[value] for value in values if value is not EMPTY]
             arrays = [
                 np.broadcast_to(np.zeros((), spec.dtype), spec.shape) if spec.value is None else spec.value
-                for spec in inputs.get(slot.name, ())
+                for spec in given
             ]
             arguments.append(argument(slot, arrays))
-        results = [np.empty(spec.shape, spec.dtype) for _, spec in outputs]
-        call = definition.kernel(Context(Setting(), step.attrs, Pool()), *arguments, *results)
-        if definition.bind:
+        results = {value: np.empty(spec.shape, spec.dtype) for value, spec in specs.items()}
+        made = step.by_slot([results.get(value) for value, _ in step.targets])
+        call = step.definition.kernel(Context(Setting(), step.attrs, Pool()), *arguments, *made)
+        if step.definition.bind:
             call()
-        names = [step.outputs[slot.name][0] for slot, _ in outputs]
-        return dict(zip(names, results, strict=True))
+        return results
 
     def spec(self, value, step=None):
         """The Spec of a Value that is fed, was computed, or has a value in the scope; else EnforceNotMet."""
@@ -211,12 +207,3 @@ class Inference:
 def may_be_a_shape(spec):
     """Whether a tensor is so small that it may be the shape of another one, or a bound."""
     return spec.size <= _SMALL
-
-
-def _in_order(step, found):
-    """The Specs of slots (slot -> list) in the order of a step's `writes`; None where there is none."""
-    made = []
-    for slot, values in step.outputs.items():
-        specs = found.get(slot, ())
-        made += [specs[n] if n < len(specs) else None for n, value in enumerate(values) if value is not EMPTY]
-    return made

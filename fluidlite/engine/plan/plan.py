@@ -12,6 +12,8 @@ A plan is a list of functions without arguments, each bound to the arrays it wor
 Replaying it copies the feeds in, calls the functions in order, and copies the fetches out.
 """
 
+import gc
+from contextlib import contextmanager
 from typing import NamedTuple
 from weakref import WeakMethod
 
@@ -181,6 +183,18 @@ class Prepared(NamedTuple):
     cut: Cut | None = None
 
 
+@contextmanager
+def _no_collections():
+    """Binding makes thousands of objects that stay: Python need not look through them for garbage meanwhile."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 class Plan:
     """A Program prepared for feeds of given shapes.
 
@@ -234,7 +248,7 @@ class Plan:
     def bind(self):
         """Bind every kernel to its arrays; done for the first run, and again when a parameter's array was replaced."""
         self._bound = None
-        with self._device.active():
+        with self._device.active(), _no_collections():
             prepared = self.settings.prepared(self._feeds)
             self.random = prepared.region.random
             specs = prepared.inference.specs
