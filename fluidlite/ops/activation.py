@@ -1,4 +1,4 @@
-"""Activations: functions of each element of one tensor, stated once (see `fluidlite.core.pointwise`)."""
+"""Activations: functions of each element of one tensor, stated once (see `fluidlite.ops.pointwise`)."""
 
 import math
 from functools import partial
@@ -7,10 +7,10 @@ from ..core import formula as f
 from ..core.attributes import LIBRARIES, MKLDNN, later
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
-from ..core.pointwise import pointwise
 from ..core.traits import BOUND, ELEMENTWISE, About, Algebra
 from .arrays.strides import scratch_like, sum_into
 from .linalg import size_of
+from .pointwise import pointwise
 
 MONOTONE = Algebra(monotone=True)
 # Functions that layers have for their argument `act`.

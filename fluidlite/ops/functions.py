@@ -2,7 +2,7 @@
 
 from ..core import formula as f
 from ..core.attributes import LIBRARIES
-from ..core.pointwise import pointwise
+from .pointwise import pointwise
 
 
 def no_slope(dOut):

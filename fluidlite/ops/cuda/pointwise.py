@@ -20,10 +20,10 @@ import numpy as np
 from ...core import operators
 from ...core.c_text import literal
 from ...core.operators import operator
-from ...core.pointwise import Text
 from ...core.spec import Spec, formula_name
 from ...core.traits import BOUND, Batch, Memory
 from ..arrays.strides import in_sequence
+from ..pointwise import Text
 from .index import address_of
 from .launch import THREADS, blocks_for, launch, type_name
 

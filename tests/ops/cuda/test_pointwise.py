@@ -14,13 +14,13 @@ import pytest
 from emulated_device import Emulated, has_compiler
 
 from fluidlite.core import operators
-from fluidlite.core.pointwise import Formula
 from fluidlite.core.spec import Spec
 from fluidlite.engine.device import Host
 from fluidlite.engine.memory import Pool
 from fluidlite.engine.plan.context import Context, Setting
 from fluidlite.ops.cuda import pointwise
 from fluidlite.ops.cuda.launch import defined
+from fluidlite.ops.pointwise import Formula
 
 needs_compiler = pytest.mark.skipif(not has_compiler, reason="needs g++")
 

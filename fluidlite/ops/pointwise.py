@@ -5,13 +5,14 @@
 `f` is `fluidlite.core.formula`.  The parameters of a formula are called after slots (dOut for Out@GRAD) and attributes.
 """
 
-from .c_text import TYPE_NAMES, c_text
-from .derivative import gradient
-from .formula import names_of, symbol, traced
-from .numpy_program import program
-from .operators import operator
-from .spec import GRAD, formula_name
-from .traits import BOUND, POINTWISE, Memory
+from ..core.c_text import TYPE_NAMES, c_text
+from ..core.derivative import gradient
+from ..core.formula import names_of, symbol, traced
+from ..core.numpy_program import program
+from ..core.operators import operator
+from ..core.spec import GRAD, formula_name
+from ..core.traits import BOUND, POINTWISE, Memory
+from .arrays.strides import scratch_like
 
 
 class Text(str):
@@ -57,15 +58,10 @@ class Formula:
         dtypes = {name: array.dtype for name, array in read.items()}
         compiled = program(found, dtypes, {name: array.dtype for name, array in made.items()})
         main = next(iter(made.values()))
-        order = sorted(range(main.ndim), key=lambda axis: -main.strides[axis])
 
         def scratch(shape, dtype):
             # Stored as the output is, if it is of that size.
-            if len(shape) != main.ndim:
-                return ctx.scratch(shape, dtype)
-            return ctx.scratch([shape[axis] for axis in order], dtype).transpose(
-                [order.index(n) for n in range(main.ndim)]
-            )
+            return scratch_like(ctx, main, dtype, shape) if len(shape) == main.ndim else ctx.scratch(shape, dtype)
 
         return compiled.bind(ctx.xp, read, made, scratch)
 
