@@ -20,10 +20,10 @@ import numpy as np
 from ...core import operators
 from ...core.c_text import literal
 from ...core.operators import operator
-from ...core.pointwise import Text
 from ...core.spec import Spec, formula_name
 from ...core.traits import BOUND, Batch, Memory
 from ..arrays.strides import in_sequence
+from ..pointwise import Text
 from .index import address_of
 from .launch import THREADS, blocks_for, launch, type_name
 
@@ -181,10 +181,14 @@ def _assignments(member):
     names = {name: f"v{member.inputs[slot][place]}" for name, (slot, place) in formula.slots.items()}
     for slot, text in formula.texts.items():
         (number,), dtype = member.outputs[slot], member.output_specs[slot][0].dtype
-        translate = partial(_named, names) if isinstance(text, Text) else partial(_translated, names, formula.type)
-        *statements, value = _TOKENS.sub(translate, text).split(";")
+        if isinstance(text, Text):
+            text = _TOKENS.sub(partial(_named, names), text)
+        else:
+            text = _TOKENS.sub(partial(_translated, names, formula.type), text)
+            text = f"typedef {type_name(formula.type)} T; {text}"
+        *statements, value = text.split(";")
         before = "".join(f"{statement.strip()}; " for statement in statements)
-        compute = f"typedef {type_name(formula.type)} T; {before}v{number} = {value.strip()};"
+        compute = f"{before}v{number} = {value.strip()};"
         yield f"{type_name(dtype)} v{number}; {{ {compute} }}"
 
 

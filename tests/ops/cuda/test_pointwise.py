@@ -14,13 +14,13 @@ import pytest
 from emulated_device import Emulated, has_compiler
 
 from fluidlite.core import operators
-from fluidlite.core.pointwise import Formula
 from fluidlite.core.spec import Spec
 from fluidlite.engine.device import Host
 from fluidlite.engine.memory import Pool
 from fluidlite.engine.plan.context import Context, Setting
 from fluidlite.ops.cuda import pointwise
 from fluidlite.ops.cuda.launch import defined
+from fluidlite.ops.pointwise import Formula
 
 needs_compiler = pytest.mark.skipif(not has_compiler, reason="needs g++")
 
@@ -38,12 +38,14 @@ FULL = (4, 3, 2, 8)
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, 3.0, -2.5, 6.0, 1e-20, 88.0, -88.0, 300.0, np.inf, -np.inf, np.nan]
 # Operators whose general kernel gives NaN or another limit for what is not finite.
 FINITE = {"round", "mish", "mish_grad"}
+LOGICAL = ["logical_and", "logical_or", "logical_xor", "logical_not"]
 SAME_SHAPE = [
     definition.type
     for definition in map(operators.find, operators.types())
-    if isinstance(getattr(definition.formula, "__self__", definition.formula), (dict, Formula))
+    if isinstance(definition.formula, (dict, Formula))
     and definition.broadcasts is None
-    and definition.type not in {"fake_dequantize_max_abs", "squared_l2_norm_grad", "log_loss", "log_loss_grad"}
+    and definition.type
+    not in {"fake_dequantize_max_abs", "squared_l2_norm_grad", "log_loss", "log_loss_grad", *LOGICAL}
 ]
 PAIRS = ["add", "sub", "mul", "max", "min", "pow", "div", "floordiv", "mod"]
 COMPARISONS = ["less_than", "less_equal", "greater_than", "greater_equal", "equal", "not_equal"]
@@ -67,7 +69,7 @@ def cases():
     """(Case, dtype) of every operator with a formula, for numbers of several types."""
     for type in SAME_SHAPE:
         definition = operators.find(type)
-        yield Case(type, {slot.name: FULL for slot in definition.inputs if not slot.optional})
+        yield Case(type, {slot.name: FULL for slot in definition.inputs if not slot.optional or slot.name[:2] == "DD"})
     for approximate in (False, True):
         yield Case("gelu", {"X": FULL}, {"approximate": approximate})
         yield Case("gelu_grad", {"X": FULL, "Out@GRAD": FULL}, {"approximate": approximate})
@@ -94,12 +96,16 @@ def cases():
             definition = operators.find(f"elementwise_{name}_grad")
             shapes = {slot.name: shape if slot.name == "Y" else FULL for slot in definition.inputs}
             yield Case(definition.type, shapes, {"axis": axis})
+        for name in ["add", "sub", "mul", "div"]:
+            definition = operators.find(f"elementwise_{name}_grad_grad")
+            shapes = {slot.name: shape if slot.name in ("Y", "DDY") else FULL for slot in definition.inputs}
+            yield Case(definition.type, shapes, {"axis": axis})
         for name in COMPARISONS:
             yield Case(name, {"X": FULL, "Y": shape}, {"axis": axis})
     yield Case("elementwise_sub", {"X": (8,), "Y": FULL})
     for name in COMPARISONS:
         yield Case(name, {"X": FULL, "Y": FULL}, kind="i")
-    for name in ("logical_and", "logical_or", "logical_xor"):
+    for name in LOGICAL[:-1]:
         yield Case(name, {"X": FULL, "Y": (2, 8)}, kind="b")
     yield Case("logical_not", {"X": FULL}, kind="b")
     for attrs in (
