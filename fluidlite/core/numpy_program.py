@@ -88,7 +88,7 @@ class _Lowering:
         if not expression.args:
             return 0
         if expression not in self._needs:
-            needs = sorted(map(self._need, expression.args), reverse=True)
+            needs = sorted(map(self._need, dict.fromkeys(expression.args)), reverse=True)
             self._needs[expression] = max(1, *(need + place for place, need in enumerate(needs)))
         return self._needs[expression]
 
@@ -292,7 +292,8 @@ class Program:
         found = list(classes)
         for value in lowering.values[len(classes) :]:
             read = [found[one[0]] for one in value.arguments if not isinstance(one, Number)]
-            found.append((functools.reduce(operator.or_, (bits for bits, _ in read)), max(rank for _, rank in read)))
+            bits = 0 if value.function == "sum" else functools.reduce(operator.or_, (bits for bits, _ in read))
+            found.append((bits, max(rank for _, rank in read)))
         outputs = list(zip(output_classes, self._output_dtypes.values(), strict=True))
         return Scheduler(lowering.values, [roots[name] for name in self._outputs], found, outputs, overlaps).schedule()
 
@@ -333,6 +334,8 @@ def _step(name, function, places, table):
         return None
     if name in ("maximum", "minimum"):
         return partial(function, *arguments[:-1], out=arguments[-1])  # NumPy warns of the third argument of these
+    if name == "sum":
+        return partial(function, arguments[0], out=arguments[1], keepdims=True)
     return partial(function, *arguments)
 
 
