@@ -48,22 +48,20 @@ class Formula:
 
     def kernel(self, ctx, *arrays):
         """The operator's kernel: binds the NumPy program."""
+        return bound(ctx, *self.arguments(ctx, arrays))
+
+    def arguments(self, ctx, arrays):
+        """What there is to compute.
+
+        Returns:
+            (output -> Expression, input -> array or None, output -> array), without the outputs that are not wanted
+        """
         names = [formula_name(slot.name) for slot in (*self.definition.inputs, *self.definition.outputs)]
         count = len(self.definition.inputs)
         given = dict(zip(names[:count], arrays[:count], strict=True))
         made = {name: array for name, array in zip(names[count:], arrays[count:], strict=True) if array is not None}
         found = self.traced(ctx.attrs, [name for name, array in given.items() if array is None])
-        found = {name: found[name] for name in made}
-        read = {name: given[name] for name in dict.fromkeys(names_of(*found.values()))}
-        dtypes = {name: array.dtype for name, array in read.items()}
-        compiled = program(found, dtypes, {name: array.dtype for name, array in made.items()})
-        main = next(iter(made.values()))
-
-        def scratch(shape, dtype):
-            # Stored as the output is, if it is of that size.
-            return scratch_like(ctx, main, dtype, shape) if len(shape) == main.ndim else ctx.scratch(shape, dtype)
-
-        return compiled.bind(ctx.xp, read, made, scratch)
+        return {name: found[name] for name in made}, given, made
 
     def text(self, attrs, specs):
         """The C of each output (see `operator`), for the Specs of what is there; None for data types but C's floats."""
@@ -78,6 +76,26 @@ class Formula:
             statements, values, _ = c_text({name: expression}, {one: one for one in dtypes}, dtypes)
             texts[name] = Text(" ".join([*statements, values[name]]))
         return texts
+
+
+def bound(ctx, expressions, given, made):
+    """A function that computes outputs from inputs.
+
+    Args:
+        ctx: the context of the operator's kernel.
+        expressions: output -> Expression
+        given: input -> array, or None.
+        made: output -> array; there may be others than those in `expressions`.
+    """
+    dtypes = {name: array.dtype for name, array in given.items() if array is not None}
+    compiled = program(expressions, dtypes, {name: made[name].dtype for name in expressions})
+    main = made[next(iter(expressions))]
+
+    def scratch(shape, dtype):
+        # Stored as the output is, if it is of that size.
+        return scratch_like(ctx, main, dtype, shape) if len(shape) == main.ndim else ctx.scratch(shape, dtype)
+
+    return compiled.bind(ctx.xp, given, made, scratch)
 
 
 def pointwise(type, formula, reads, slope=None, inputs="X", infer=None, differentiable=True, **groups):
