@@ -22,8 +22,8 @@ import numpy as np
 from .formula import PRIMITIVES, absolute, apply, copysign, exp, minimum, names_of, typed, walk
 from .schedule import Number, Schedule, Scheduler, Value
 
-# For how many combinations of shapes a program keeps its plan.
-_MOST_PLANS = 64
+# For how many combinations of shapes a program is kept placed.
+_MOST_PLACED = 64
 _TRUTH, _BYTE = np.dtype(bool), np.dtype(np.int8)
 
 
@@ -222,7 +222,7 @@ class Program:
         self._outputs = _expanded(outputs, self._types)
         self.inputs = names_of(*self._outputs.values())
         self._output_dtypes = {name: np.dtype(output_dtypes[name]) for name in outputs}
-        self._schedules, self._plans = {}, {}
+        self._schedules, self._placed = {}, {}
 
     def bind(self, xp, arrays, outputs, scratch):
         """A function that computes outputs from inputs, whatever these hold when it is called.
@@ -237,35 +237,31 @@ class Program:
         """
         given = [arrays[name] for name in self.inputs]
         targets = [outputs[name] for name in self._outputs]
-        overlaps = tuple(
-            [tuple([n for n, one in enumerate(given) if xp.may_share_memory(one, out)]) for out in targets]
-        )
-        plan = self._planned(xp, tuple([one.shape for one in given]), tuple([one.shape for one in targets]), overlaps)
-        table = given + targets
-        for shape, dtype in plan.scratch:
-            table.append(scratch(shape, dtype))
-        for place, dtype in plan.views:
-            table.append(table[place].view(dtype))
-        table += plan.constants
-        return in_sequence([_step(*call, table) for call in plan.calls])
+        placed = self.placed(xp, tuple([one.shape for one in given]), tuple([one.shape for one in targets]))
+        return placed.bind(given, targets, scratch)
+
+    def placed(self, xp, shapes, output_shapes):
+        """The Placed program for arrays of a module in these shapes; those that were wanted lately are kept.
+
+        Args:
+            shapes: of the arrays in the order of `inputs`, a tuple.
+            output_shapes: of the outputs.
+        """
+        key = xp, shapes, output_shapes
+        if key not in self._placed:
+            if len(self._placed) >= _MOST_PLACED:
+                self._placed.clear()
+            self._placed[key] = Placed(xp, partial(self._plan, *key), len(output_shapes))
+        return self._placed[key]
 
     def scratch(self, shapes, output_shapes, overlaps):
         """What `bind` asks for: a list of (shape, dtype).
 
         Args:
-            shapes: of the arrays in the order of `inputs`, a tuple.
-            output_shapes: of the outputs.
+            shapes, output_shapes: see `placed`.
             overlaps: for each output a tuple of the places in `inputs` of those that lie in its memory.
         """
-        return self._planned(np, shapes, output_shapes, overlaps).scratch
-
-    def _planned(self, *key):
-        """The _plan for modules, shapes and overlaps; those that were wanted lately are kept."""
-        if key not in self._plans:
-            if len(self._plans) >= _MOST_PLANS:
-                self._plans.clear()
-            self._plans[key] = self._plan(*key)
-        return self._plans[key]
+        return self.placed(np, shapes, output_shapes).plan(overlaps).scratch
 
     def _plan(self, xp, shapes, output_shapes, overlaps):
         """The Schedule for arrays of given shapes, with these shapes and the functions of `xp` in it."""
@@ -311,6 +307,49 @@ class Program:
         lost = {self.inputs[place] for place in overlaps[name]}
         known = {self._outputs[one] for one in (*done, name)}
         return bool(lost) and any(lost & _names_beyond(known, left[other]) for other in left if other != name)
+
+
+class Placed:
+    """A program for arrays of given shapes.
+
+    Args:
+        xp: the module of the arrays.
+        plan: `plan(overlaps)` gives the Schedule for these shapes (see `Program.scratch`).
+        count: of the outputs.
+    Attributes:
+        single: (call, constants) if one call does it all; else None.
+    """
+
+    def __init__(self, xp, plan, count):
+        self._meet, self._plan, self._plans = xp.may_share_memory, plan, {}
+        first = self.plan(((),) * count)
+        self.single = None
+        # What a function of NumPy reads may lie in the memory that it writes; but no array is copied onto itself.
+        if len(first.calls) == 1 and not first.scratch and not first.views and first.calls[0][0] != "copyto":
+            self.single = first.calls[0], first.constants
+
+    def plan(self, overlaps):
+        """The Schedule for inputs that lie in the memory of outputs in a way."""
+        found = self._plans.get(overlaps)
+        if found is None:
+            found = self._plans[overlaps] = self._plan(overlaps)
+        return found
+
+    def bind(self, given, targets, scratch):
+        """The function that computes outputs from inputs, both lists; see `Program.bind`."""
+        table = given + targets
+        if self.single is not None:
+            call, constants = self.single
+            return _step(*call, table + constants)
+        meet = self._meet
+        overlaps = [tuple([n for n, one in enumerate(given) if one is out or meet(one, out)]) for out in targets]
+        plan = self.plan(tuple(overlaps))
+        for shape, dtype in plan.scratch:
+            table.append(scratch(shape, dtype))
+        for place, dtype in plan.views:
+            table.append(table[place].view(dtype))
+        table += plan.constants
+        return in_sequence([_step(*call, table) for call in plan.calls])
 
 
 def _names_beyond(known, expression):

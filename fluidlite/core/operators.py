@@ -46,7 +46,7 @@ import math
 from .attributes import COMMON_TYPES, Attribute, type_of
 from .checks import check, check_group, check_kernel
 from .errors import DefinitionError, EnforceNotMet
-from .spec import GRAD, Slot, Spec, parse_slots, words
+from .spec import EMPTY, GRAD, Slot, Spec, parse_slots, words
 from .traits import About, Algebra, Batch, Kernel, Lod, Memory, Update
 
 _GROUPS = {
@@ -129,6 +129,8 @@ class OperatorDef:
         self.forms = {}
         self.make_gradient = None
         self.gradient_of = gradient_of
+        # Slot of a gradient -> (slot of the operator that it is the gradient of, whether it holds that one's gradient).
+        self.sources = {}
         self.make_stages = None
 
     def _read(self, table):
@@ -153,54 +155,82 @@ class OperatorDef:
                 # What has one possible value, kernels need not ask for.
                 self.attrs[name] = entry.default
 
-    def gradient(self, reads="", *, shapes="", type=None, infer=None, formula=None, **groups):
+    def gradient(self, reads="", *, shapes="", gives=None, slots=None, type=None, infer=None, formula=None, **groups):
         """Declare the gradient operator.
 
         Its kernel gets the forward variables named in `reads`, those in `shapes` (of which only the shape may
         be used), the gradient of each differentiable output, and then the gradient of each differentiable input
-        to write (None where it is not wanted).  A `?` marks what the gradient does without.
+        to write (None where it is not wanted); only of the inputs in `gives`, if the others never have one.  A `?`
+        marks what the gradient does without.
 
         It has the attributes of the forward operator, the shapes of what it is the gradient of, and rows and sums that
         follow from the forward operator's.  Groups of traits are those of `operator`.
+
+        The gradient of a gradient is declared in the same way.  Fluid calls its slots DOut where they hold Out@GRAD,
+        DDX for the gradient of X@GRAD, DX for that of X; `slots` says which of them have other names.
         """
         type = type or self.type + "_grad"
         _check_groups(type, groups)
         known = {slot.name: slot for slot in self.inputs + self.outputs}
+        sources = {}
+
+        def slot_for(source, is_gradient, **marks):
+            name = source + GRAD if is_gradient else source
+            if self.gradient_of is not None:
+                base = source.removesuffix(GRAD)
+                name = "D" * (is_gradient + (base != source)) + base
+                name = (slots or {}).get(name, name)
+            sources[name] = source, is_gradient
+            return Slot(name, known[source].many, **marks)
+
         read = _slots(type, f"{reads} {shapes}")
-        for slot in read:
-            if slot.name not in known:
-                raise _wrong(type, f"it reads {slot.name!r}, which must be one of {', '.join(known)}")
-        kept = [known[slot.name]._replace(optional=slot.optional or known[slot.name].optional) for slot in read]
-        douts = [Slot(s.name + GRAD, s.many) for s in self.outputs if s.differentiable]
-        dins = [Slot(s.name + GRAD, s.many, True) for s in self.inputs if s.differentiable]
+        given = _slots(type, gives) if gives is not None else self.inputs
+        for verb, named in (("reads", read), ("gives the gradient of", given)):
+            for slot in named:
+                if slot.name not in known:
+                    raise _wrong(type, f"it {verb} {slot.name!r}, which must be one of {', '.join(known)}")
+        kept = [
+            slot_for(
+                slot.name,
+                False,
+                optional=slot.optional or known[slot.name].optional and slot.name in {one.name for one in self.inputs},
+                differentiable=known[slot.name].differentiable,
+            )
+            for slot in read
+        ]
+        # Of a gradient, an operator may have left out some results.
+        douts = [slot_for(s.name, True, optional=s.optional) for s in self.outputs if s.differentiable]
+        dins = [slot_for(s.name, True, optional=True) for s in given if known[s.name].differentiable]
         if not dins:
             raise _wrong(type, f"{self.type!r} has no input with a gradient")
         all_groups = _GROUPS | groups
         if all_groups["kernel"].shape_only:
             raise _wrong(type, "a gradient names in `shapes` the slots of which only the shape is used")
         if shapes:
-            all_groups["kernel"] |= Kernel(shape_only=shapes)
+            named = [slot_for(slot.name, False).name for slot in parse_slots(shapes)]
+            all_groups["kernel"] |= Kernel(shape_only=" ".join(named))
         if "batch" not in groups:
-            slots = {slot.name for slot in kept + douts + dins}
-            rows = _rows_of_gradient(self.rows, slots)
+            rows = _rows_of_gradient(self.rows, sources)
             all_groups["batch"] = Batch(rows=rows, sums=" ".join(din.name for din in dins))
 
-        def declare(function):
+        def declare(function, formula=formula):
             grad = OperatorDef(
                 type,
                 tuple(kept + douts),
                 tuple(dins),
                 function,
                 self.table,
-                infer or _like_forward(kept, dins),
+                infer or _like_forward(kept + douts, dins, sources),
                 formula,
                 all_groups,
                 gradient_of=self,
             )
+            grad.sources = sources
             _register(grad, groups)
             self.gradient_program(_default_gradient(grad))
             return grad
 
+        declare.formula = formula
         return declare
 
     def gradient_program(self, make):
@@ -264,10 +294,11 @@ class OperatorDef:
             first = next(iter(read), None)
             found = {slot.name: self.inplace.get(slot.name, first) for slot in self.outputs}
         else:
-            slope = next((slot for slot in read if slot.endswith(GRAD)), None)
+            slope = next((slot for slot in read if self.sources[slot][1]), None)
+            own = {source: slot for slot, (source, is_gradient) in self.sources.items() if not is_gradient}
             first = self.outputs[0].name
             found = {
-                slot.name: read.get(slot.name.removesuffix(GRAD), slope if slot.name == first else None)
+                slot.name: read.get(own.get(self.sources[slot.name][0]), slope if slot.name == first else None)
                 for slot in self.outputs
             }
         if isinstance(of, dict):
@@ -337,29 +368,35 @@ def _wrong(type, reason):
     return DefinitionError(f"the operator {type!r} is declared wrongly: {reason}")
 
 
-def _rows_of_gradient(rows, known):
+def _rows_of_gradient(rows, sources):
     """The `rows` of a gradient: where the forward operator has them, there they are, and their gradients too."""
     if rows is None:
         return None
     if not callable(rows):
-        return " ".join(slot for one in sorted(words(rows)) for slot in (one, one + GRAD) if slot in known)
+        return " ".join(slot for slot, (source, _) in sources.items() if source in words(rows))
 
     def rows_of_gradient(attrs, shapes):
-        forward = {slot.removesuffix(GRAD): found for slot, found in shapes.items()}
-        slots = rows(attrs, forward)
-        return None if slots is None else slots | {slot + GRAD for slot in slots}
+        slots = rows(attrs, {sources[slot][0]: found for slot, found in shapes.items()})
+        return None if slots is None else {slot for slot, (source, _) in sources.items() if source in slots}
 
     return rows_of_gradient
 
 
-def _like_forward(kept, dins):
-    kept_names = [slot.name for slot in kept]
-    sources = [
-        kept_names.index(din.name[: -len(GRAD)]) if din.name[: -len(GRAD)] in kept_names else len(kept) for din in dins
-    ]
+def _like_forward(read, dins, sources):
+    """The shape inference of a gradient: each result is like what it is the gradient of."""
+
+    def place_of(din):
+        target = sources[din.name][0]
+        held = [sources[slot.name][0] for slot in read]
+        base = target.removesuffix(GRAD)
+        alike = [place for place, source in enumerate(held) if source.removesuffix(GRAD) == base]
+        first = next((place for place, slot in enumerate(read) if sources[slot.name][1]), None)
+        return held.index(target) if target in held else alike[0] if alike else first
+
+    places = [place_of(din) for din in dins]
 
     def infer(attrs, *specs):
-        found = [specs[source] for source in sources]
+        found = [specs[place] for place in places]
         return found[0] if len(found) == 1 else tuple(found)
 
     return infer
@@ -367,14 +404,16 @@ def _like_forward(kept, dins):
 
 def _default_gradient(grad):
     def names(slot, variables):
-        if slot.endswith(GRAD):
-            return [name + GRAD for name in variables.get(slot[: -len(GRAD)], ())]
-        return list(variables.get(slot, ()))
+        source, is_gradient = grad.sources[slot.name]
+        found = variables.get(source, ())
+        if not is_gradient:
+            return list(found)
+        return [] if set(found) <= {EMPTY} else [EMPTY if name == EMPTY else name + GRAD for name in found]
 
     def make(inputs, outputs, attrs):
         variables = {**outputs, **inputs}
-        ins = {slot.name: names(slot.name, variables) for slot in grad.inputs}
-        outs = {slot.name: names(slot.name, inputs) for slot in grad.outputs}
+        ins = {slot.name: names(slot, variables) for slot in grad.inputs}
+        outs = {slot.name: names(slot, inputs) for slot in grad.outputs}
         return [(grad.type, ins, outs, dict(attrs))]
 
     return make
@@ -440,12 +479,13 @@ def operator(type, inputs="", outputs="", *, attributes=None, infer=like_first, 
     """
     _check_groups(type, groups)
 
-    def declare(function):
+    def declare(function, formula=formula):
         slots = [_slots(type, text) for text in (inputs, outputs)]
         definition = OperatorDef(type, *slots, function, attributes or {}, infer, formula, _GROUPS | groups)
         _register(definition, groups)
         return definition
 
+    declare.formula = formula
     return declare
 
 

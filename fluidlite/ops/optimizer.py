@@ -9,8 +9,7 @@ from ..core import formula as f
 from ..core.attributes import later, typed
 from ..core.operators import operator
 from ..core.traits import BOUND, Memory
-from .pointwise import Formula
-from .updates import update_rule
+from .updates import Rule, update_rule
 
 update_rule(
     "sgd",
@@ -236,12 +235,13 @@ update_rule(
     attributes={"l1": 0.0, "l2": 0.0, "lr_power": -0.5},
 )
 
-clip_by_norm = Formula.of(lambda X, max_norm: X * (max_norm / f.maximum(f.norm(X), max_norm)), "Out")
-clip_by_norm.definition = operator(
-    "clip_by_norm",
-    inputs="X",
-    outputs="Out!",
-    attributes={"max_norm": 1.0},
-    kernel=BOUND,
-    memory=Memory(inplace={"Out": "X"}),
-)(clip_by_norm.kernel)
+Rule(lambda X, max_norm: X * (max_norm / f.maximum(f.norm(X), max_norm))).declared(
+    operator(
+        "clip_by_norm",
+        inputs="X",
+        outputs="Out!",
+        attributes={"max_norm": 1.0},
+        kernel=BOUND,
+        memory=Memory(inplace={"Out": "X"}),
+    )
+)

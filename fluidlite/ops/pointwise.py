@@ -1,18 +1,32 @@
-"""Operators whose mathematics is one formula: from it come the NumPy kernel, the C text, and the gradient.
+"""Operators whose mathematics is one formula: from it come the NumPy kernel, the C text, and the gradients.
 
-    tanh = pointwise("tanh", lambda X: f.tanh(X), reads="Out")
+    square = by_formula(operator("square", "X", "Out", formula=lambda X: X * X, kernel=BOUND, memory=POINTWISE))
+    square_grad = by_formula(square.gradient("X", kernel=BOUND, memory=POINTWISE))
+    by_formula(square_grad.gradient("X, Out@GRAD", kernel=BOUND, memory=POINTWISE))
 
-`f` is `fluidlite.core.formula`.  The parameters of a formula are called after slots (dOut for Out@GRAD) and attributes.
+A formula is a function of symbols (see `fluidlite.core.formula`).  Its parameters are called after slots (dOut for
+Out@GRAD) and attributes; `attrs` gets all attributes, `specs` the Specs of all tensors (name -> list).  A gradient
+without a formula is the derivative of the one before it.
+
+Tensors broadcast by NumPy's rules, in the shapes that `Algebra.broadcasts` tells.  The gradient of a tensor that was
+repeated is a sum over the repeats: it need not be said.
 """
+
+from functools import partial
+
+import numpy as np
 
 from ..core.c_text import TYPE_NAMES, c_text
 from ..core.derivative import gradient
-from ..core.formula import names_of, symbol, traced
-from ..core.numpy_program import program
+from ..core.formula import Expression, names_of, number, substituted, symbol, traced
+from ..core.numpy_program import in_sequence, program
 from ..core.operators import operator
-from ..core.spec import GRAD, formula_name
+from ..core.spec import GRAD, Spec, formula_name
 from ..core.traits import BOUND, POINTWISE, Memory
-from .arrays.strides import scratch_like
+from .arrays.strides import scratch_like, sum_into
+
+# For how many combinations of attributes, shapes and data types a formula keeps what it found.
+_MOST = 4096
 
 
 class Text(str):
@@ -20,85 +34,269 @@ class Text(str):
 
 
 class Formula:
-    """What an operator computes of each element.
+    """What an operator computes of each element; called, it gives the C of each output (see `operator`).
 
     Args:
-        expressions: `expressions(attributes and symbols) -> output -> Expression`.
+        function: of symbols and attributes; None for the derivative of what the operator is the gradient of.
     """
 
-    def __init__(self, expressions):
-        self._expressions = expressions
-        self._known = {}
-        self.definition = None
+    def __init__(self, function):
+        self._function = function
+        self._traced, self._bindings, self._texts = {}, {}, {}
 
-    @classmethod
-    def of(cls, function, output):
-        """The formula that a Python function of symbols and attributes is."""
-        return cls(lambda given: traced(function, given, output))
+    def declared(self, declare):
+        """The OperatorDef of which this is the formula and the kernel, for `declare` as in `by_formula`."""
+        definition = self.definition = declare(self.kernel, self)
+        slots = (*definition.inputs, *definition.outputs)
+        self._names = [formula_name(slot.name) for slot in slots]
+        self._attrs = tuple(definition.attrs)
+        self._has_lists = any(slot.many for slot in slots)
+        return definition
 
-    def traced(self, attrs, absent=()):
-        """Output -> Expression, for some attributes; the inputs in `absent` are None."""
-        attrs = {name: attrs[name] for name in self.definition.attrs}
-        key = repr(attrs), tuple(absent)
-        if key not in self._known:
-            names = [formula_name(slot.name) for slot in self.definition.inputs]
-            symbols = {name: None if name in absent else symbol(name) for name in names}
-            self._known[key] = self._expressions({**attrs, **symbols})
-        return self._known[key]
+    def traced(self, attrs, specs):
+        """Output -> Expression, for some attributes and for the Specs of what is there (name -> list)."""
+        key = repr([attrs[name] for name in self._attrs]), *((name, len(found)) for name, found in specs.items())
+        if self._function is not None and "specs" in self._function.__code__.co_varnames:
+            key += tuple(spec[:2] for found in specs.values() for spec in found)
+        if key not in self._traced:
+            _make_room(self._traced)
+            make = self._derived if self._function is None else self._stated
+            self._traced[key] = make({name: attrs[name] for name in self._attrs}, specs)
+        return self._traced[key]
+
+    def _stated(self, attrs, specs):
+        given = {**attrs, "specs": specs}
+        for slot in self.definition.inputs:
+            name = formula_name(slot.name)
+            if slot.many:
+                given[name] = [symbol(f"{name}{number}") for number in range(len(specs.get(name, ())))]
+            else:
+                given[name] = symbol(name) if name in specs or not slot.optional else None
+        return traced(self._function, given, formula_name(self.definition.outputs[0].name))
+
+    def _derived(self, attrs, specs):
+        """The derivative of the formula of what this is the gradient of."""
+        definition, before = self.definition, self.definition.gradient_of
+        sources = {formula_name(slot): source for slot, source in definition.sources.items()}
+        inputs = {formula_name(slot.name) for slot in definition.inputs}
+        # What the gradient reads has the names here that Fluid gives its slots.
+        held = {name: formula_name(source) for name, (source, is_slope) in sources.items() if not is_slope}
+        slopes = {name: formula_name(source) for name, (source, is_slope) in sources.items() if is_slope}
+        found = before.formula.traced(attrs, {held[name]: spec for name, spec in specs.items() if name in held})
+        known = [name for name in found if name in held.values()]
+        wanted = {name: source for name, source in slopes.items() if name not in inputs}
+        renamed = {symbol(source): symbol(name) for name, source in held.items()}
+        for name, source in slopes.items():
+            if name in inputs:
+                renamed[symbol(f"d{source}")] = symbol(name) if name in specs else number(0)
+        result = gradient(found, list(wanted.values()), known)
+        return {name: substituted(result[source], renamed) for name, source in wanted.items()}
 
     def kernel(self, ctx, *arrays):
-        """The operator's kernel: binds the NumPy program."""
-        return bound(ctx, *self.arguments(ctx, arrays))
+        """The operator's kernel: finds the function that computes the outputs."""
+        attrs = ctx.attrs
+        key = [ctx.xp]
+        for name in self._attrs:
+            key.append(attrs[name])
+        lists = arrays
+        if self._has_lists:
+            key.append(tuple([len(array) if isinstance(array, list) else None for array in arrays]))
+            arrays = [one for array in arrays for one in (array if isinstance(array, list) else (array,))]
+        for array in arrays:
+            if array is None:
+                key.append(None)
+            else:
+                key.append(array.shape)
+                key.append(array.dtype)
+        key = tuple(key)
+        try:
+            binding = self._bindings.get(key)
+        except TypeError:  # an attribute is a list
+            key = repr(key)
+            binding = self._bindings.get(key)
+        if binding is None:
+            _make_room(self._bindings)
+            binding = self._bindings[key] = self._binding(ctx, lists)
+        return binding(ctx, arrays)
 
-    def arguments(self, ctx, arrays):
-        """What there is to compute.
+    def _binding(self, ctx, arguments):
+        """How to bind the operator to arrays that are like these."""
+        definition = self.definition
+        listed = [array if isinstance(array, list) else [array] for array in arguments]
+        count = len(definition.inputs)
+        specs, places, shapes, dtypes, place = {}, {}, {}, {}, 0
+        for slot, name, found in zip((*definition.inputs, *definition.outputs), self._names, listed, strict=True):
+            for position, array in enumerate(found):
+                own = f"{name}{position}" if slot.many else name
+                if array is not None:
+                    specs.setdefault(name, []).append(Spec(array.shape, array.dtype))
+                    places[own], shapes[own], dtypes[own] = place, array.shape, array.dtype
+                place += 1
+        outputs = {name for name in self._names[count:] if name in places}
+        expressions = {name: one for name, one in self.traced(ctx.attrs, specs).items() if name in outputs}
+        expressions = {name: expressions[name] for name in self._names[count:] if name in expressions}
+        used = [*dict.fromkeys(names_of(*expressions.values())), *expressions]
+        laid = {name: shapes[name] for name in used}
+        if definition.broadcasts is not None:
+            laid |= {name: shape for name, shape in definition.broadcasts(ctx.attrs, shapes).items() if name in laid}
+        tensors = {name: (places[name], laid[name], dtypes[name]) for name in used}
+        return _Binding(ctx.xp, expressions, tensors, shapes)
 
-        Returns:
-            (output -> Expression, input -> array or None, output -> array), without the outputs that are not wanted
-        """
-        names = [formula_name(slot.name) for slot in (*self.definition.inputs, *self.definition.outputs)]
-        count = len(self.definition.inputs)
-        given = dict(zip(names[:count], arrays[:count], strict=True))
-        made = {name: array for name, array in zip(names[count:], arrays[count:], strict=True) if array is not None}
-        found = self.traced(ctx.attrs, [name for name, array in given.items() if array is None])
-        return {name: found[name] for name in made}, given, made
-
-    def text(self, attrs, specs):
-        """The C of each output (see `operator`), for the Specs of what is there; None for data types but C's floats."""
-        inputs = [formula_name(slot.name) for slot in self.definition.inputs]
-        found = self.traced(attrs, [name for name in inputs if name not in specs])
-        wanted = {name: one for name, one in found.items() if name in specs}
-        dtypes = {name: specs[name][0].dtype for name in names_of(*wanted.values())}
-        if any(dtype.kind != "f" or dtype.name not in TYPE_NAMES for dtype in dtypes.values()):
-            return None
-        texts = {}
-        for name, expression in wanted.items():
-            statements, values, _ = c_text({name: expression}, {one: one for one in dtypes}, dtypes)
-            texts[name] = Text(" ".join([*statements, values[name]]))
-        return texts
+    def __call__(self, attrs, specs):
+        """The C of each output for the Specs of what is there; None for data types that C does not have."""
+        wanted = {name: one for name, one in self.traced(attrs, specs).items() if name in specs}
+        dtypes = {}
+        for slot in self.definition.inputs:
+            name = formula_name(slot.name)
+            for place, spec in enumerate(specs.get(name, ())):
+                dtypes[f"{name}{place}" if slot.many else name] = spec.dtype
+        key = tuple(wanted.items()), tuple(dtypes.items())
+        if key not in self._texts:
+            _make_room(self._texts)
+            self._texts[key] = {name: _text(one, dtypes) for name, one in wanted.items()}
+        texts = self._texts[key]
+        return None if None in texts.values() else texts
 
 
-def bound(ctx, expressions, given, made):
-    """A function that computes outputs from inputs.
+def _make_room(known):
+    if len(known) >= _MOST:
+        known.clear()
+
+
+def _text(expression, dtypes):
+    """An expression as C, behind statements that belong to it."""
+    read = {name: dtypes[name] for name in names_of(expression)}
+    if any(dtype.name not in TYPE_NAMES for dtype in read.values()):
+        return None
+    statements, values, numbers = c_text({"": expression}, {name: name for name in read}, read)
+    if expression.op != "symbol":
+        statements.insert(0, f"typedef {TYPE_NAMES[numbers.name]} T;")
+    return Text(" ".join([*statements, values[""]]))
+
+
+class _Binding:
+    """How outputs are computed of arrays of given shapes: a call binds them to such arrays.
+
+    An output that is smaller than what it is computed of is a sum.  What need not be summed stays outside of it: the
+    sum of dOut * Out / Y over the repeats of Y is that of dOut * Out, divided by Y.
 
     Args:
-        ctx: the context of the operator's kernel.
-        expressions: output -> Expression
-        given: input -> array, or None.
-        made: output -> array; there may be others than those in `expressions`.
+        xp: the module of the arrays.
+        expressions: name of an output -> Expression, for the wanted ones.
+        tensors: name -> (its place among the kernel's arrays, the shape in which it broadcasts, np.dtype).
+        shapes: name -> the shape that the array has.
     """
-    dtypes = {name: array.dtype for name, array in given.items() if array is not None}
-    compiled = program(expressions, dtypes, {name: made[name].dtype for name in expressions})
-    main = made[next(iter(expressions))]
 
-    def scratch(shape, dtype):
-        # Stored as the output is, if it is of that size.
-        return scratch_like(ctx, main, dtype, shape) if len(shape) == main.ndim else ctx.scratch(shape, dtype)
+    def __init__(self, xp, expressions, tensors, shapes):
+        self._xp, self._tensors = xp, tensors
+        laid = {name: tuple(shape) for name, (_, shape, _) in tensors.items()}
+        self._whole = np.broadcast_shapes(*laid.values())
+        padded = {name: (1,) * (len(self._whole) - len(shape)) + shape for name, shape in laid.items()}
+        whole, terms, endings = {}, {}, {}
+        self._sums = []  # (name of an output, the name of what is summed up in it)
+        for name, expression in expressions.items():
+            repeated = [n != m for n, m in zip(self._whole, padded[name], strict=True)]
+            is_kept = partial(_is_kept, repeated, padded)
+            if is_kept(expression):
+                whole[name] = expression
+                continue
+            laid[name] = padded[name]
+            inner, outer = _split(expression, is_kept, symbol(name))
+            is_there = inner.op == "symbol" and padded[inner.value] == self._whole and inner.value not in endings
+            if is_there and tensors[inner.value][2] == tensors[name][2]:
+                laid[inner.value] = self._whole
+            else:
+                terms[name] = inner
+            self._sums.append((name, None if name in terms else inner.value))
+            if outer is not symbol(name):
+                endings[name] = outer
+        self._views = [(tensors[n][0], shape) for n, shape in laid.items() if shape != shapes[n]]
+        self._main = next((tensors[n][0] for n in (*whole, *laid) if laid[n] == self._whole), None)
+        self._terms = list(terms)
+        shapes = laid | dict.fromkeys(terms, self._whole)
+        self._first = Part(xp, whole | terms, shapes, tensors) if whole or terms else None
+        self._endings = [Part(xp, {name: one}, laid, tensors) for name, one in endings.items()]
+        self._is_simple = not (self._views or self._sums)
 
-    return compiled.bind(ctx.xp, given, made, scratch)
+    def __call__(self, ctx, arrays):
+        if self._is_simple:
+            return self._first.bind(arrays, partial(self._scratch, ctx, arrays))
+        arrays = list(arrays)
+        for place, shape in self._views:
+            arrays[place] = arrays[place].reshape(shape)
+        scratch = partial(self._scratch, ctx, arrays)
+        places = {name: tensor[0] for name, tensor in self._tensors.items()}
+        targets = arrays.copy()
+        for name in self._terms:
+            arrays[places[name]] = scratch(self._whole, self._tensors[name][2])
+        early, late = [], []
+        for name, source in self._sums:
+            steps = late if source is None else early
+            steps.append(sum_into(ctx, arrays[places[source or name]], targets[places[name]]))
+        first = [] if self._first is None else [self._first.bind(arrays, scratch)]
+        return in_sequence([*early, *first, *late, *(ending.bind(targets, scratch) for ending in self._endings)])
+
+    def _scratch(self, ctx, arrays, shape, dtype):
+        """Scratch that is stored as the arrays are, if it has as many dimensions."""
+        if self._main is None or len(shape) != len(self._whole):
+            return ctx.scratch(shape, dtype)
+        return scratch_like(ctx, arrays[self._main], dtype, shape)
 
 
-def pointwise(type, formula, reads, slope=None, inputs="X", infer=None, differentiable=True, **groups):
+class Part:
+    """A program, and the places of what it reads and writes among a kernel's arrays."""
+
+    def __init__(self, xp, expressions, shapes, tensors):
+        read = names_of(*expressions.values())
+        dtypes = {name: tensors[name][2] for name in read}
+        found = program(expressions, dtypes, {name: tensors[name][2] for name in expressions})
+        self._given = [tensors[name][0] for name in found.inputs]
+        self._targets = [tensors[name][0] for name in expressions]
+        given = tuple([shapes[name] for name in found.inputs])
+        self._placed = found.placed(xp, given, tuple([shapes[name] for name in expressions]))
+
+    def bind(self, arrays, scratch):
+        return self._placed.bind(
+            [arrays[place] for place in self._given], [arrays[place] for place in self._targets], scratch
+        )
+
+
+def _is_kept(repeated, shapes, expression):
+    """Whether an expression is the same wherever something is repeated."""
+    return not any(
+        is_repeated and size > 1
+        for name in names_of(expression)
+        for is_repeated, size in zip(repeated, shapes[name], strict=True)
+    )
+
+
+def _split(expression, is_kept, total):
+    """The sum of an expression over repeats, as (what is to be summed, what becomes of the symbol of its total)."""
+    if is_kept(expression):
+        return number(1), total * expression
+    match expression:
+        case Expression("negative", (x,)):
+            inner, outer = _split(x, is_kept, total)
+            return inner, -outer
+        case Expression("multiply", (x, y)):
+            (first, outer), (second, more) = _split(x, is_kept, total), _split(y, is_kept, total)
+            return first * second, substituted(outer, {total: more})
+        case Expression("divide", (x, y)) if is_kept(y):
+            inner, outer = _split(x, is_kept, total)
+            return inner, outer / y
+    return expression, total
+
+
+def by_formula(declare):
+    """Declare an operator of which the formula is the kernel: `declare` is what `operator` or `gradient` returned.
+
+    Returns:
+        OperatorDef
+    """
+    return Formula(declare.formula).declared(declare)
+
+
+def pointwise(type, formula, reads, slope=None, inputs="X", differentiable=True, **groups):
     """Declare an operator from X to Out, and its gradient.
 
     Args:
@@ -113,17 +311,8 @@ def pointwise(type, formula, reads, slope=None, inputs="X", infer=None, differen
         OperatorDef
     """
     memory = Memory(elementwise=True, pointwise=inputs == "X", inplace={"Out": "X"})
-    own = Formula.of(formula, "Out")
-    definition = own.definition = operator(
-        type, inputs, "Out", formula=own.text, kernel=BOUND, memory=memory, **groups
-    )(own.kernel)
+    definition = by_formula(operator(type, inputs, "Out", formula=formula, kernel=BOUND, memory=memory, **groups))
     if differentiable:
-        if slope is None:
-            read = reads.replace(",", " ").split()
-            known = [slot.name for slot in definition.outputs if slot.name in read]
-            back = Formula(lambda given: {"dX": gradient(own.traced(given), ["X"], known)["X"]})
-        else:
-            back = Formula.of(slope, "dX")
         over = POINTWISE | Memory(inplace={"X" + GRAD: "Out" + GRAD})
-        back.definition = definition.gradient(reads, formula=back.text, kernel=BOUND, memory=over)(back.kernel)
+        by_formula(definition.gradient(reads, formula=slope, kernel=BOUND, memory=over))
     return definition

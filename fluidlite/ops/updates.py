@@ -9,53 +9,57 @@ each of them, and spreads over their elements where they differ.
 
 from ..core.errors import EnforceNotMet
 from ..core.formula import names_of, substituted, symbol
+from ..core.numpy_program import in_sequence
 from ..core.operators import operator
+from ..core.spec import Spec
 from ..core.traits import BOUND, Memory, Update
-from .arrays.strides import in_sequence
-from .pointwise import Formula, bound
+from .pointwise import Formula, Part
 
 # All rules; on a GPU, each is a kernel of its own.
 RULES = []
 
 
 class Rule(Formula):
-    """What an update rule computes of each element."""
+    """What an operator computes of each element of tensors, some of which its outputs may take over.
 
-    def __init__(self, expressions):
-        super().__init__(expressions)
-        self._parts = {}
+    On a GPU it is no part of a kernel of several operators: what it writes is kept from one run to the next.
+    """
 
-    def kernel(self, ctx, *arrays):
-        if not self.definition.packed or ctx.counts is None or len(ctx.counts) == 1:
-            return super().kernel(ctx, *arrays)
-        return self._joined(ctx, *self.arguments(ctx, arrays))
+    def declared(self, declare):
+        RULES.append(self)
+        return super().declared(lambda kernel, formula: declare(kernel))
 
-    def _joined(self, ctx, outputs, given, made):
-        """The function that updates many parameters, each with numbers of its own."""
+    def arguments(self, ctx, arrays):
+        """What there is to compute.
+
+        Returns:
+            (output -> Expression, input -> array, output -> array), without what is not there or not wanted
+        """
+        count = len(self.definition.inputs)
+        found = [(name, array) for name, array in zip(self._names, arrays, strict=True) if array is not None]
+        made = dict(one for one in found if one[0] in self._names[count:])
+        given = dict(one for one in found if one[0] not in made)
+        specs = {name: [Spec(array.shape, array.dtype)] for name, array in found}
+        expressions = self.traced(ctx.attrs, specs)
+        return {name: expressions[name] for name in made}, given, made
+
+    def _binding(self, ctx, arguments):
+        outputs, given, made = self.arguments(ctx, arguments)
+        members = max((given[name].size for name in self.definition.packed), default=1)
+        if members == 1:
+            return super()._binding(ctx, arguments)
         rates, over, alone = self._apart(outputs)
-        steps = []
-        if over:
-            model = next(iter(over))
-            numbers = {name: ctx.scratch((len(ctx.counts),), made[model].dtype) for name in rates}
-            find = bound(ctx, rates, given, numbers)
-            of_all = {name: array[:1] for name, array in numbers.items()}
-            of_each = {name: ctx.scratch(made[model].shape, array.dtype) for name, array in numbers.items()}
-            alike, unlike = (bound(ctx, over, {**given, **one}, made) for one in (of_all, of_each))
+        model = next(iter(made.values()))
+        arrays = dict.fromkeys(rates, model) | given | made
+        places = {name: place for place, name in enumerate([*self._names, *rates])}
+        tensors = {name: (places[name], array.shape, array.dtype) for name, array in arrays.items()}
 
-            def step():
-                find()
-                spread = {name: ctx.spread(array) for name, array in numbers.items()}
-                if all(array.size == 1 for array in spread.values()):
-                    alike()
-                    return
-                for name, array in spread.items():
-                    ctx.xp.copyto(of_each[name], array)
-                unlike()
+        def part(expressions, *shape_of_rates):
+            shapes = {name: array.shape for name, array in arrays.items()} | dict.fromkeys(rates, shape_of_rates)
+            return Part(ctx.xp, expressions, shapes, tensors) if expressions else None
 
-            steps.append(step)
-        if alone:
-            steps.append(bound(ctx, alone, given, made))
-        return in_sequence(steps)
+        found = part(rates, members), part(over, 1), part(over, model.size), part(alone)
+        return _Joined(*found, (len(rates), members, model.size, model.dtype))
 
     def _apart(self, outputs):
         """Parts of a formula, each output -> Expression.
@@ -64,17 +68,14 @@ class Rule(Formula):
             (what is computed once for each parameter, the outputs with an element for each of a parameter's in terms of
             that, those with a number for each parameter)
         """
-        key = tuple(outputs.items())
-        if key not in self._parts:
-            definition = self.definition
-            alone = {name: one for name, one in key if definition.inplace[name] in definition.packed}
-            over = {name: one for name, one in key if name not in alone}
-            rates = {}
-            for one in over.values():
-                self._find_rates(one, rates)
-            over = {name: substituted(one, rates) for name, one in over.items()}
-            self._parts[key] = {rate.value: one for one, rate in rates.items()}, over, alone
-        return self._parts[key]
+        definition = self.definition
+        alone = {name: one for name, one in outputs.items() if definition.inplace[name] in definition.packed}
+        over = {name: one for name, one in outputs.items() if name not in alone}
+        rates = {}
+        for one in over.values():
+            self._find_rates(one, rates)
+        over = {name: substituted(one, rates) for name, one in over.items()}
+        return {rate.value: one for one, rate in rates.items()}, over, alone
 
     def _find_rates(self, expression, rates):
         """Note the largest parts of an expression that are numbers of which each parameter has its own."""
@@ -86,6 +87,44 @@ class Rule(Formula):
             return
         for arg in expression.args:
             self._find_rates(arg, rates)
+
+
+class _Joined:
+    """How a rule is bound to the tensors of several parameters, laid one behind the other.
+
+    Args:
+        find: the Part that computes the rates, of which each parameter has its own.
+        alike, unlike: the Parts that compute new values, with one rate for all, and with a rate for each element.
+        alone: the Part that computes the new numbers of which each parameter has its own.  Any may be None.
+        rates: (how many there are, how many parameters, for how many elements, np.dtype)
+    """
+
+    def __init__(self, find, alike, unlike, alone, rates):
+        self._find, self._alike, self._unlike, self._alone = find, alike, unlike, alone
+        self._rates = rates
+
+    def __call__(self, ctx, arrays):
+        last = self._alone and self._alone.bind(arrays, ctx.scratch)
+        if self._alike is None:
+            return last
+        count, members, size, dtype = self._rates
+        rates, scratch = range(count), ctx.scratch
+        of_members, of_elements = ([scratch((n,), dtype) for _ in rates] for n in (members, size))
+        find = self._find.bind([*arrays, *of_members], scratch)
+        alike = self._alike.bind([*arrays, *(one[:1] for one in of_members)], scratch)
+        unlike = self._unlike.bind([*arrays, *of_elements], scratch)
+
+        def step():
+            find()
+            spread = [ctx.spread(one) for one in of_members]
+            if all(one.size == 1 for one in spread):
+                alike()
+                return
+            for target, one in zip(of_elements, spread, strict=True):
+                ctx.xp.copyto(target, one)
+            unlike()
+
+        return in_sequence([step, last])
 
 
 def update_rule(type, inputs, updates, formula, attributes=None, packed="", by_norms=False):
@@ -116,8 +155,7 @@ def update_rule(type, inputs, updates, formula, attributes=None, packed="", by_n
             raise EnforceNotMet(f"LearningRate must hold one number, but its shape is {list(rate.shape)}")
         return tuple(found[name] for name in outputs.values())
 
-    rule = Rule.of(formula, None)
-    rule.definition = operator(
+    declare = operator(
         type,
         inputs,
         " ".join(name + "!" for name in outputs),  # no gradient flows through an update
@@ -126,5 +164,5 @@ def update_rule(type, inputs, updates, formula, attributes=None, packed="", by_n
         kernel=BOUND,
         memory=Memory(inplace=outputs),
         update=Update() if by_norms else Update(flat=" ".join(flat), packed=packed),
-    )(rule.kernel)
-    RULES.append(rule)
+    )
+    Rule(formula).declared(declare)

@@ -10,7 +10,6 @@ import numpy as np
 
 from ...core.c_text import c_text
 from ...core.formula import names_of, substituted, symbol, walk
-from .. import optimizer
 from ..arrays.strides import in_sequence
 from ..updates import RULES
 from .index import address_of
@@ -58,18 +57,18 @@ _TOGETHER = 16
 _MOST_SUMS = 3
 
 
-def update(formula, ctx, *arrays):
-    """A function that computes new values by a formula.
+def update(rule, ctx, *arrays):
+    """A function that computes the new values of a Rule.
 
     Args:
-        formula: the Formula of an operator each of whose outputs may take over an input.
+        rule: the Rule.
         ctx: the operator's context.
         arrays: its inputs and outputs.
     Returns:
         a function without arguments; None where the general kernel must serve.
     """
-    outputs, given, made = formula.arguments(ctx, arrays)
-    packed, sources = formula.definition.packed, formula.definition.inplace
+    outputs, given, made = rule.arguments(ctx, arrays)
+    packed, sources = rule.definition.packed, rule.definition.inplace
     old = {name: address_of(given[sources[name]]) for name in made}
     in_place = all(address_of(array) == old[name] for name, array in made.items())
     # What stays as it is, need not be written.
@@ -210,5 +209,5 @@ def _summed(ctx, outputs, given, model):
     return None if find is None else (found, sums, find)
 
 
-for _formula in (*RULES, optimizer.clip_by_norm):
-    _formula.definition.form("cuda")(partial(update, _formula))
+for _rule in RULES:
+    _rule.definition.form("cuda")(partial(update, _rule))

@@ -181,10 +181,14 @@ def _assignments(member):
     names = {name: f"v{member.inputs[slot][place]}" for name, (slot, place) in formula.slots.items()}
     for slot, text in formula.texts.items():
         (number,), dtype = member.outputs[slot], member.output_specs[slot][0].dtype
-        translate = partial(_named, names) if isinstance(text, Text) else partial(_translated, names, formula.type)
-        *statements, value = _TOKENS.sub(translate, text).split(";")
+        if isinstance(text, Text):
+            text = _TOKENS.sub(partial(_named, names), text)
+        else:
+            text = _TOKENS.sub(partial(_translated, names, formula.type), text)
+            text = f"typedef {type_name(formula.type)} T; {text}"
+        *statements, value = text.split(";")
         before = "".join(f"{statement.strip()}; " for statement in statements)
-        compute = f"typedef {type_name(formula.type)} T; {before}v{number} = {value.strip()};"
+        compute = f"{before}v{number} = {value.strip()};"
         yield f"{type_name(dtype)} v{number}; {{ {compute} }}"
 
 

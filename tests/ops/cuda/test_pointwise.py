@@ -41,7 +41,7 @@ FINITE = {"round", "mish", "mish_grad"}
 SAME_SHAPE = [
     definition.type
     for definition in map(operators.find, operators.types())
-    if isinstance(getattr(definition.formula, "__self__", definition.formula), (dict, Formula))
+    if isinstance(definition.formula, (dict, Formula))
     and definition.broadcasts is None
     and definition.type not in {"fake_dequantize_max_abs", "squared_l2_norm_grad", "log_loss", "log_loss_grad"}
 ]
