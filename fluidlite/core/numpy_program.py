@@ -275,7 +275,7 @@ class Program:
             [(_shape_of(shape_class, whole), dtype) for shape_class, dtype in schedule.scratch],
             schedule.views,
             [one.array(xp) if isinstance(one, Number) else one for one in schedule.constants],
-            [(name, _function(xp, name), places) for name, places in schedule.calls],
+            [(name, _function(xp, name), operator.itemgetter(*places)) for name, places in schedule.calls],
         )
 
     def _scheduled(self, classes, output_classes, overlaps):
@@ -335,13 +335,16 @@ class Placed:
             found = self._plans[overlaps] = self._plan(overlaps)
         return found
 
-    def bind(self, given, targets, scratch):
-        """The function that computes outputs from inputs, both lists; see `Program.bind`."""
+    def bind(self, given, targets, scratch, meet=None):
+        """The function that computes outputs from inputs, both lists; see `Program.bind`.
+
+        `meet(input, output)` tells whether two arrays share memory, if less than looking at their addresses is enough.
+        """
         table = given + targets
         if self.single is not None:
             call, constants = self.single
             return _step(*call, table + constants)
-        meet = self._meet
+        meet = meet or self._meet
         overlaps = [tuple([n for n, one in enumerate(given) if one is out or meet(one, out)]) for out in targets]
         plan = self.plan(tuple(overlaps))
         for shape, dtype in plan.scratch:
@@ -366,9 +369,9 @@ def _function(xp, name):
     return xp.ndarray.clip if name == "clip" else getattr(xp, name)
 
 
-def _step(name, function, places, table):
+def _step(name, function, arguments_in, table):
     """A call as a function without arguments; None where an array would be copied onto itself."""
-    arguments = [table[place] for place in places]
+    arguments = arguments_in(table)
     if name == "copyto" and _is_one(*arguments[:2]):
         return None
     if name in ("maximum", "minimum"):

@@ -255,10 +255,9 @@ class Part:
         given = tuple([shapes[name] for name in found.inputs])
         self._placed = found.placed(xp, given, tuple([shapes[name] for name in expressions]))
 
-    def bind(self, arrays, scratch):
-        return self._placed.bind(
-            [arrays[place] for place in self._given], [arrays[place] for place in self._targets], scratch
-        )
+    def bind(self, arrays, scratch, meet=None):
+        given, targets = [arrays[place] for place in self._given], [arrays[place] for place in self._targets]
+        return self._placed.bind(given, targets, scratch, meet)
 
 
 def _is_kept(repeated, shapes, expression):

@@ -7,6 +7,8 @@ What it computes of the numbers that each parameter has of its own (`packed`), s
 each of them, and spreads over their elements where they differ.
 """
 
+from operator import is_
+
 from ..core.errors import EnforceNotMet
 from ..core.formula import names_of, substituted, symbol
 from ..core.numpy_program import in_sequence
@@ -97,6 +99,8 @@ class _Joined:
         alike, unlike: the Parts that compute new values, with one rate for all, and with a rate for each element.
         alone: the Part that computes the new numbers of which each parameter has its own.  Any may be None.
         rates: (how many there are, how many parameters, for how many elements, np.dtype)
+
+    What is updated in place is one array, as an input and as an output.
     """
 
     def __init__(self, find, alike, unlike, alone, rates):
@@ -104,23 +108,27 @@ class _Joined:
         self._rates = rates
 
     def __call__(self, ctx, arrays):
-        last = self._alone and self._alone.bind(arrays, ctx.scratch)
+        last = self._alone and self._alone.bind(arrays, ctx.scratch, is_)
         if self._alike is None:
             return last
         count, members, size, dtype = self._rates
-        rates, scratch = range(count), ctx.scratch
-        of_members, of_elements = ([scratch((n,), dtype) for _ in rates] for n in (members, size))
-        find = self._find.bind([*arrays, *of_members], scratch)
-        alike = self._alike.bind([*arrays, *(one[:1] for one in of_members)], scratch)
-        unlike = self._unlike.bind([*arrays, *of_elements], scratch)
+        of_members = [ctx.scratch((members,), dtype) for _ in range(count)]
+        find = self._find.bind([*arrays, *of_members], ctx.scratch, is_)
+        alike = self._alike.bind([*arrays, *(one[:1] for one in of_members)], ctx.scratch, is_)
+        of_elements, unlike = [], None
 
         def step():
+            nonlocal unlike
             find()
-            spread = [ctx.spread(one) for one in of_members]
-            if all(one.size == 1 for one in spread):
+            rates = [ctx.spread(one) for one in of_members]
+            if all(one.size == 1 for one in rates):
                 alike()
                 return
-            for target, one in zip(of_elements, spread, strict=True):
+            if unlike is None:
+                # Parameters of one optimizer that have been updated unequally often are rare.
+                of_elements.extend(ctx.xp.empty(size, dtype) for _ in rates)
+                unlike = self._unlike.bind([*arrays, *of_elements], ctx.xp.empty, is_)
+            for target, one in zip(of_elements, rates, strict=True):
                 ctx.xp.copyto(target, one)
             unlike()
 
