@@ -52,46 +52,28 @@ def test_update_rules(shape, dtype):
         check("clip_by_norm", [(factor * param).astype(dtype)], [param], launches=2)
 
 
-def updated(device, dtype, counts, pieces):
-    """Parameters in one arena, their moments and powers, after two steps of Adam in pieces, or in one."""
-    adam, params, size = operators.find("adam"), len(counts), sum(counts)
-    kernel = adam.kernel if device is CPU else adam.forms["cuda"]
-    param, grad, first = (arrays_like(size, dtype, seed) for seed in range(3))
-    second, rate = positive(size, dtype), np.array([0.1], dtype)
-    powers = [np.linspace(0.2, 0.9, params).astype(dtype), np.linspace(0.5, 0.99, params).astype(dtype)]
-    whole, steps = slice(0, size), []
-
-    def bind(piece, members, counts, flat, packed):
-        ctx = context(device, adam.all_attrs(), counts=counts)
-        state, numbers = [one[piece] for one in (param, first, second)], [one[members] for one in powers]
-        outputs = [*(state if flat else [None] * 3), *(numbers if packed else [None] * 2)]
-        steps.append(kernel(ctx, state[0], grad[piece], rate, *state[1:], *numbers, None, None, *outputs))
-
-    if pieces:
-        for piece, members, inside in pieces:
-            bind(piece, members, inside, True, False)
-        bind(slice(0, 0), slice(None), [0] * params, False, True)
-    else:
-        bind(whole, slice(None), counts, True, True)
-    for _ in range(2):
-        for step in steps:
-            step()
-    return [param, first, second, *powers]
-
-
 @both_types
 def test_each_parameter_of_a_group_has_powers_of_its_own(dtype):
-    """Adam over three parameters in one arena; in pieces, the powers are updated behind all of them."""
-    counts = [16, 48, 32]
-    pieces = [(slice(0, 32), slice(0, 2), [16, 16]), (slice(32, 96), slice(1, 3), [32, 32])]
-    wanted = updated(CPU, dtype, counts, pieces)
+    """Adam over three parameters in one arena: one launch updates them, and then the powers."""
+    counts, params = [16, 48, 32], 3
+    size = sum(counts)
+    adam = operators.find("adam")
     DEVICE.order = "random"
     DEVICE.launched.clear()
-    results = [updated(CPU, dtype, counts, None), updated(DEVICE, dtype, counts, None)]
+    results = []
+    for device, kernel in ((CPU, adam.kernel), (DEVICE, adam.forms["cuda"])):
+        param, grad, first = (arrays_like(size, dtype, seed) for seed in range(3))
+        second, rate = positive(size, dtype), np.array([0.1], dtype)
+        powers = [np.linspace(0.2, 0.9, params).astype(dtype), np.linspace(0.5, 0.99, params).astype(dtype)]
+        state = [param, first, second, *powers]
+        ctx = context(device, adam.all_attrs(), counts=counts)
+        run = kernel(ctx, param, grad, rate, first, second, *powers, None, None, *state)
+        for _ in range(2):
+            run()
+        results.append(state)
     assert DEVICE.launched == ["update"] * 2
-    for result in results:
-        for got, want in zip(result, wanted, strict=True):
-            np.testing.assert_allclose(got, want, rtol=1e-5 if dtype == "float32" else 1e-12)
+    for got, want in zip(*results, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5 if dtype == "float32" else 1e-12)
 
 
 DROPOUTS = [
