@@ -172,6 +172,9 @@ class OperatorDef:
         type = type or self.type + "_grad"
         _check_groups(type, groups)
         known = {slot.name: slot for slot in self.inputs + self.outputs}
+        if self.gradient_of is not None:
+            # What a gradient may leave out it has computed where its own gradient reads it.
+            known |= {slot.name: slot._replace(optional=False) for slot in self.outputs}
         sources = {}
 
         def slot_for(source, is_gradient, **marks):
@@ -193,7 +196,7 @@ class OperatorDef:
             slot_for(
                 slot.name,
                 False,
-                optional=slot.optional or known[slot.name].optional and slot.name in {one.name for one in self.inputs},
+                optional=slot.optional or known[slot.name].optional,
                 differentiable=known[slot.name].differentiable,
             )
             for slot in read

@@ -38,12 +38,14 @@ FULL = (4, 3, 2, 8)
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, 3.0, -2.5, 6.0, 1e-20, 88.0, -88.0, 300.0, np.inf, -np.inf, np.nan]
 # Operators whose general kernel gives NaN or another limit for what is not finite.
 FINITE = {"round", "mish", "mish_grad"}
+LOGICAL = ["logical_and", "logical_or", "logical_xor", "logical_not"]
 SAME_SHAPE = [
     definition.type
     for definition in map(operators.find, operators.types())
     if isinstance(definition.formula, (dict, Formula))
     and definition.broadcasts is None
-    and definition.type not in {"fake_dequantize_max_abs", "squared_l2_norm_grad", "log_loss", "log_loss_grad"}
+    and definition.type
+    not in {"fake_dequantize_max_abs", "squared_l2_norm_grad", "log_loss", "log_loss_grad", *LOGICAL}
 ]
 PAIRS = ["add", "sub", "mul", "max", "min", "pow", "div", "floordiv", "mod"]
 COMPARISONS = ["less_than", "less_equal", "greater_than", "greater_equal", "equal", "not_equal"]
@@ -99,7 +101,7 @@ def cases():
     yield Case("elementwise_sub", {"X": (8,), "Y": FULL})
     for name in COMPARISONS:
         yield Case(name, {"X": FULL, "Y": FULL}, kind="i")
-    for name in ("logical_and", "logical_or", "logical_xor"):
+    for name in LOGICAL[:-1]:
         yield Case(name, {"X": FULL, "Y": (2, 8)}, kind="b")
     yield Case("logical_not", {"X": FULL}, kind="b")
     for attrs in (
