@@ -73,6 +73,8 @@ class _Lowering:
         if expression.op in ("logical_and", "logical_or", "logical_xor", "logical_not", "isfinite", "isnan", "isinf"):
             return self.call(row.numpy, _TRUTH, *map(self.value, args))
         dtype = types.common(*args, is_real=row.kind == "real")
+        if expression.op == "total":
+            return self.call(row.numpy, dtype, self.value(args[0]))  # it takes its arguments for numbers of that type
         given = self._promoted([self.value(arg) for arg in args], dtype)
         function = row.numpy or expression.op
         if expression.op in ("maximum", "minimum") and isinstance(given[1], Number) and dtype.kind == "f":

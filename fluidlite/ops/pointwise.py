@@ -25,6 +25,9 @@ from ..core.spec import GRAD, Spec, formula_name
 from ..core.traits import BOUND, POINTWISE, Memory
 from .arrays.strides import scratch_like, sum_into
 
+# Kind of device -> a function that finds sums there in one pass (`fluidlite.ops.cuda.sums.sums_of`).
+SUMS_OF = {}
+
 # For how many combinations of attributes, shapes and data types a formula keeps what it found.
 _MOST = 4096
 
@@ -194,6 +197,7 @@ class _Binding:
         padded = {name: (1,) * (len(self._whole) - len(shape)) + shape for name, shape in laid.items()}
         whole, terms, endings = {}, {}, {}
         self._sums = []  # (name of an output, the name of what is summed up in it)
+        self._summed = {}  # shape of sums -> name of an output -> Expression
         for name, expression in expressions.items():
             repeated = [n != m for n, m in zip(self._whole, padded[name], strict=True)]
             is_kept = partial(_is_kept, repeated, padded)
@@ -201,6 +205,7 @@ class _Binding:
                 whole[name] = expression
                 continue
             laid[name] = padded[name]
+            self._summed.setdefault(padded[name], {})[name] = expression
             inner, outer = _split(expression, is_kept, symbol(name))
             is_there = inner.op == "symbol" and padded[inner.value] == self._whole and inner.value not in endings
             if is_there and tensors[inner.value][2] == tensors[name][2]:
@@ -215,6 +220,7 @@ class _Binding:
         self._terms = list(terms)
         shapes = laid | dict.fromkeys(terms, self._whole)
         self._first = Part(xp, whole | terms, shapes, tensors) if whole or terms else None
+        self._others = Part(xp, whole, laid, tensors) if whole and self._sums else None
         self._endings = [Part(xp, {name: one}, laid, tensors) for name, one in endings.items()]
         self._is_simple = not (self._views or self._sums)
 
@@ -226,6 +232,11 @@ class _Binding:
             arrays[place] = arrays[place].reshape(shape)
         scratch = partial(self._scratch, ctx, arrays)
         places = {name: tensor[0] for name, tensor in self._tensors.items()}
+        if self._summed and ctx.form in SUMS_OF:
+            given = {name: arrays[place] for name, place in places.items()}
+            sums = [SUMS_OF[ctx.form](ctx, terms, given, self._whole) for terms in self._summed.values()]
+            if None not in sums:
+                return in_sequence([*sums, self._others and self._others.bind(arrays, scratch)])
         targets = arrays.copy()
         for name in self._terms:
             arrays[places[name]] = scratch(self._whole, self._tensors[name][2])

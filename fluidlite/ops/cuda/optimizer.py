@@ -15,7 +15,8 @@ from ..updates import RULES
 from .index import address_of
 from .launch import THREADS, blocks_for, launch, type_name
 from .pointwise import PRELUDE
-from .rows import LAST_BLOCK, work_on_rows
+from .rows import LAST_BLOCK
+from .sums import sums_of
 
 _CODE = r"""
 struct alignas(WIDTH * sizeof(T)) Elements { T v[WIDTH]; };
@@ -41,20 +42,10 @@ _ENDING = r"""
     for (int member = threadIdx.x; member < members; member += THREADS) { NUMBERS }
 """
 
-_SUMS = """
-struct Sums { T v[COUNT]; };
-__device__ inline Sums operator+(Sums x, Sums y) {
-    for (int n = 0; n < COUNT; n++) x.v[n] += y.v[n];
-    return x;
-}
-"""
-
 # Bytes that a thread loads at once, where addresses allow it.
 _PACK = 16
 # Members of a group begin at multiples of so many elements.
 _TOGETHER = 16
-# So many sums one launch finds at most: lanes of a row have room for no more to exchange them.
-_MOST_SUMS = 3
 
 
 def update(rule, ctx, *arrays):
@@ -184,26 +175,10 @@ def _summed(ctx, outputs, given, model):
     if not totals:
         return outputs, {}, None
     terms = {f"sum{n}": one.args[0] for n, one in enumerate(totals)}
-    read = names_of(*terms.values())
-    elements = {name: given[name] for name in read if given[name].shape == model.shape}
-    if len(terms) > _MOST_SUMS or any(elements.keys().isdisjoint(names_of(term)) for term in terms.values()):
+    if any(all(given[name].shape != model.shape for name in names_of(term)) for term in terms.values()):
         return None
-    if any(one.op == "total" for one in walk(*terms.values())):
-        return None
-    one_number = (1,) * model.ndim
-    sums = {name: ctx.scratch(one_number, model.dtype) for name in terms}
-    numbers = {name: given[name].reshape(one_number) for name in read if name not in elements}
-    statements, texts, _ = c_text(terms, {name: name for name in read}, dict.fromkeys(read, model.dtype))
-    addends = [f"sums.v[{n}] += {text};" for n, text in enumerate(texts.values())]
-    code = f"""
-    Sums sums = Sums();
-    EACH({" ".join([*statements, *addends])})
-    if (!row.complete(sums, Plus(), Sums())) return;
-    if (row.is_first) {{ {" ".join(f"{name} = sums.v[{n}];" for n, name in enumerate(sums))} }}
-    """
-    rows, axes, writes = {**sums, **numbers}, range(model.ndim), " ".join(sums)
-    parts, before = len(sums) * model.itemsize, PRELUDE + _SUMS.replace("COUNT", str(len(sums)))
-    find = work_on_rows(ctx, "sums", code, model.shape, axes, elements, rows, writes=writes, parts=parts, before=before)
+    sums = {name: ctx.scratch((1,) * model.ndim, model.dtype) for name in terms}
+    find = sums_of(ctx, terms, {**given, **sums}, model.shape)
     changes = {one: symbol(name) for name, one in zip(sums, totals, strict=True)}
     found = {name: substituted(one, changes) for name, one in outputs.items()}
     return None if find is None else (found, sums, find)
