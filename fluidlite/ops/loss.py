@@ -345,7 +345,12 @@ def infer_log_loss(attrs, predicted, labels):
 
 
 def log_loss_of(Predicted, Labels, epsilon):
-    return -Labels * f.log(Predicted + epsilon) - (1 - Labels) * f.log(1 - Predicted + epsilon)
+    return (Labels - 1) * f.log(1 - Predicted + epsilon) - Labels * f.log(Predicted + epsilon)
+
+
+def slope_of_log_loss(Predicted, Labels, dLoss, epsilon):
+    # The derivative has one number for 1 + epsilon, in which a small epsilon is lost.
+    return dLoss * ((1 - Labels) / (1 - Predicted + epsilon) - Labels / (Predicted + epsilon))
 
 
 log_loss = by_formula(
@@ -360,7 +365,7 @@ log_loss = by_formula(
         batch=Batch(rows="Predicted Labels Loss"),
     )
 )
-by_formula(log_loss.gradient("Predicted, Labels", kernel=BOUND))
+by_formula(log_loss.gradient("Predicted, Labels", formula=slope_of_log_loss, kernel=BOUND))
 
 
 def huber(X, Y, delta):
