@@ -344,17 +344,23 @@ class Placed:
         """
         table = given + targets
         if self.single is not None:
-            call, constants = self.single
-            return _step(*call, table + constants)
+            (name, function, arguments_in), constants = self.single
+            return _step(name, function, arguments_in(table + constants))
         meet = meet or self._meet
-        overlaps = [tuple([n for n, one in enumerate(given) if one is out or meet(one, out)]) for out in targets]
-        plan = self.plan(tuple(overlaps))
+        overlaps = tuple([tuple([n for n, one in enumerate(given) if one is out or meet(one, out)]) for out in targets])
+        plan = self.plan(overlaps)
         for shape, dtype in plan.scratch:
             table.append(scratch(shape, dtype))
         for place, dtype in plan.views:
             table.append(table[place].view(dtype))
         table += plan.constants
-        return in_sequence([_step(*call, table) for call in plan.calls])
+        steps = []
+        may_be_done = any(overlaps)
+        for name, function, arguments_in in plan.calls:
+            arguments = arguments_in(table)
+            if not (may_be_done and name == "copyto" and _is_one(*arguments[:2])):
+                steps.append(_step(name, function, arguments))
+        return in_sequence(steps)
 
 
 def _names_beyond(known, expression):
@@ -371,16 +377,18 @@ def _function(xp, name):
     return xp.ndarray.clip if name == "clip" else getattr(xp, name)
 
 
-def _step(name, function, arguments_in, table):
-    """A call as a function without arguments; None where an array would be copied onto itself."""
-    arguments = arguments_in(table)
-    if name == "copyto" and _is_one(*arguments[:2]):
-        return None
-    if name in ("maximum", "minimum"):
-        return partial(function, *arguments[:-1], out=arguments[-1])  # NumPy warns of the third argument of these
+def _step(name, function, arguments):
+    """A call as a function without arguments."""
+    if name in _WARNS:
+        return partial(function, *arguments[:-1], out=arguments[-1])
     if name == "sum":
         return partial(function, arguments[0], out=arguments[1], keepdims=True)
     return partial(function, *arguments)
+
+    # NumPy warns of the third argument of these.
+
+
+_WARNS = ("maximum", "minimum")
 
 
 def _is_one(target, source):

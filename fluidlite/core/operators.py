@@ -155,13 +155,15 @@ class OperatorDef:
                 # What has one possible value, kernels need not ask for.
                 self.attrs[name] = entry.default
 
-    def gradient(self, reads="", *, shapes="", gives=None, slots=None, type=None, infer=None, formula=None, **groups):
+    def gradient(
+        self, reads="", *, shapes="", of=None, gives=None, slots=None, type=None, infer=None, formula=None, **groups
+    ):
         """Declare the gradient operator.
 
         Its kernel gets the forward variables named in `reads`, those in `shapes` (of which only the shape may
         be used), the gradient of each differentiable output, and then the gradient of each differentiable input
-        to write (None where it is not wanted); only of the inputs in `gives`, if the others never have one.  A `?`
-        marks what the gradient does without.
+        to write (None where it is not wanted).  A `?` marks what the gradient does without.  Where Fluid leaves some
+        out, `of` names the outputs, and `gives` the inputs, of which there are gradients.
 
         It has the attributes of the forward operator, the shapes of what it is the gradient of, and rows and sums that
         follow from the forward operator's.  Groups of traits are those of `operator`.
@@ -175,6 +177,7 @@ class OperatorDef:
         if self.gradient_of is not None:
             # What a gradient may leave out it has computed where its own gradient reads it.
             known |= {slot.name: slot._replace(optional=False) for slot in self.outputs}
+        known_outputs = {slot.name: slot for slot in self.outputs}
         sources = {}
 
         def slot_for(source, is_gradient, **marks):
@@ -182,13 +185,14 @@ class OperatorDef:
             if self.gradient_of is not None:
                 base = source.removesuffix(GRAD)
                 name = "D" * (is_gradient + (base != source)) + base
-                name = (slots or {}).get(name, name)
+                name = (slots or {}).get(name, name) if is_gradient else name
             sources[name] = source, is_gradient
             return Slot(name, known[source].many, **marks)
 
         read = _slots(type, f"{reads} {shapes}")
         given = _slots(type, gives) if gives is not None else self.inputs
-        for verb, named in (("reads", read), ("gives the gradient of", given)):
+        results = _slots(type, of) if of is not None else self.outputs
+        for verb, named in (("reads", read), ("gives the gradient of", given), ("is given that of", results)):
             for slot in named:
                 if slot.name not in known:
                     raise _wrong(type, f"it {verb} {slot.name!r}, which must be one of {', '.join(known)}")
@@ -202,7 +206,8 @@ class OperatorDef:
             for slot in read
         ]
         # Of a gradient, an operator may have left out some results.
-        douts = [slot_for(s.name, True, optional=s.optional) for s in self.outputs if s.differentiable]
+        ends = [known_outputs[slot.name] for slot in results]
+        douts = [slot_for(s.name, True, optional=s.optional) for s in ends if s.differentiable]
         dins = [slot_for(s.name, True, optional=True) for s in given if known[s.name].differentiable]
         if not dins:
             raise _wrong(type, f"{self.type!r} has no input with a gradient")
@@ -245,6 +250,19 @@ class OperatorDef:
         # A Program read from a file may leave attributes out.
         self.make_gradient = lambda inputs, outputs, attrs: make(inputs, outputs, {**self.attrs, **attrs})
         return make
+
+    def gradient_by_forward(self):
+        """Declare the gradient of a gradient as the forward operator, which is linear in its first input alone."""
+        forward = self.gradient_of
+        first, *others = [slot.name for slot in forward.inputs]
+        result = forward.outputs[0].name
+
+        def make(inputs, outputs, attrs):
+            given = {first: [name + GRAD for name in outputs[first + GRAD]]}
+            given |= {slot: inputs.get(slot, []) for slot in others}
+            return [(forward.type, given, {result: [name + GRAD for name in inputs[result + GRAD]]}, attrs)]
+
+        self.gradient_program(make)
 
     def form(self, device):
         """Declare a kernel for one kind of device ("cuda"), which is used there in the place of the general one.

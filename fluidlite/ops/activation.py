@@ -23,7 +23,13 @@ def between(x, low, high):
 
 
 activation(
-    "relu", lambda X: f.maximum(X, 0), "Out", lambda Out, dOut: dOut * (Out > 0), attributes=LIBRARIES, algebra=MONOTONE
+    "relu",
+    lambda X: f.maximum(X, 0),
+    "Out",
+    lambda Out, dOut: dOut * (Out > 0),
+    second=("Out", "Out@GRAD"),
+    attributes=LIBRARIES,
+    algebra=MONOTONE,
 )
 activation(
     "relu6",
@@ -45,6 +51,7 @@ activation(
     lambda X, alpha: (f.maximum if alpha <= 1 else f.minimum)(X, X * alpha),
     "Out",
     lambda Out, dOut, alpha: dOut * ((Out > 0) * (1 - alpha) + alpha),
+    second=("Out", "Out@GRAD"),
     attributes={"alpha": 0.02} | MKLDNN,
 )
 activation(
@@ -74,6 +81,7 @@ activation(
     lambda X, alpha: f.maximum(X, 0) + alpha * f.expm1(f.minimum(X, 0)),
     "X",
     lambda X, dOut, alpha: dOut * ((X > 0) * (1 - alpha) + alpha * f.exp(f.minimum(X, 0))),
+    second=("X, Out@GRAD", "X, Out@GRAD"),
     attributes={"alpha": 1.0},
 )
 activation(

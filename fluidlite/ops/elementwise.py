@@ -67,10 +67,14 @@ def rows_of_pair(attrs, shapes):
     return slots
 
 
+_SLOPES = ("d", "D", "DD")
+
+
 def broadcasts_of_pair(attrs, shapes):
-    """The shapes in which X, Y and their gradients broadcast."""
-    x, y = aligned(shapes["X"], shapes["Y"], attrs["axis"])
-    return {"X": x, "Y": y, "dX": x, "dY": y}
+    """The shapes in which X, Y, their gradients, and the gradients of these broadcast."""
+    whole = shapes.get("DOut") or shapes.get("Out")
+    x, y = aligned(shapes.get("X") or shapes.get("DDX") or whole, shapes["Y"], attrs["axis"])
+    return {"X": x, "Y": y} | {d + "X": x for d in _SLOPES} | {d + "Y": y for d in _SLOPES}
 
 
 def pair(type, formula, infer=infer_result, *, attributes, in_place=False, monotone=None, **about):
@@ -119,10 +123,15 @@ power = pair("elementwise_pow", lambda X, Y: X**Y, **_OVER_X)
 pair("elementwise_floordiv", lambda X, Y: X // Y, **_APART)
 pair("elementwise_mod", lambda X, Y: X % Y, **_OVER_X)
 
-slopes(add, shapes="X, Y", over_dout=True)
-slopes(subtract, shapes="X, Y", over_dout=True)
-slopes(multiply, "X, Y")
-slopes(divide, "Y, Out", lambda Y, Out, dOut: {"dX": dOut / Y, "dY": -(dOut / Y * Out)}, shapes="X")
+# Fluid calls the gradients of X and Y in a gradient of a gradient not DX and DY, as elsewhere.
+_SECOND = {"slots": {"DX": "X@GRAD", "DY": "Y@GRAD"}}
+
+for _definition in (add, subtract):
+    _slopes = slopes(_definition, shapes="X, Y", over_dout=True)
+    slopes(_slopes, shapes="Y, Out@GRAD", gives="Out@GRAD")
+slopes(slopes(multiply, "X, Y"), "X, Y, Out@GRAD", **_SECOND)
+divide_grad = slopes(divide, "Y, Out", lambda Y, Out, dOut: {"dX": dOut / Y, "dY": -(dOut / Y * Out)}, shapes="X")
+slopes(divide_grad, "Y, Out, X@GRAD", gives="Y, Out, Out@GRAD", slots={"DY": "Y@GRAD"})
 slopes(maximum, "X, Y", lambda X, Y, dOut: {"dX": dOut * (X > Y), "dY": dOut * (X <= Y)})
 slopes(minimum, "X, Y", lambda X, Y, dOut: {"dX": dOut * (X < Y), "dY": dOut * (X >= Y)})
 slopes(power, "X, Y", lambda X, Y, dOut: {"dX": dOut * (X ** (Y - 1) * Y), "dY": dOut * (X**Y * f.log(X))})

@@ -107,6 +107,8 @@ def reshaping(type, infer, inputs="X", attributes=None, keeps="XShape", details=
         *_, dout, dx = arrays
         copy_in_order(ctx, dout, dx)
 
+    return gradient
+
 
 def infer_reshape(attrs, x, shape_tensor, shape_tensors):
     wanted = given(attrs["shape"], shape_tensor, shape_tensors)
@@ -137,8 +139,15 @@ def _details_of_reshape(attrs, shapes):
 
 _QUANTIZER = {"use_quantizer": ignored(False)}
 
-for _type, _keeps, _ignored in (("reshape", "X, Out, Shape, ShapeTensor", {}), ("reshape2", "XShape", _QUANTIZER)):
-    reshaping(_type, infer_reshape, "X, Shape?!, ShapeTensor*?!", {"shape": []} | _ignored, _keeps, _details_of_reshape)
+_SHAPES = "X, Shape?!, ShapeTensor*?!"
+
+reshaping("reshape", infer_reshape, _SHAPES, {"shape": []}, "X, Out, Shape, ShapeTensor", _details_of_reshape)
+reshape2_grad = reshaping("reshape2", infer_reshape, _SHAPES, {"shape": []} | _QUANTIZER, "XShape", _details_of_reshape)
+
+
+@reshape2_grad.gradient(shapes="Out@GRAD", gives="Out@GRAD", memory=Memory(view={"DDOut": "DDX"}))
+def reshape2_grad_grad(ctx, dout, ddx, ddout):
+    copy_in_order(ctx, ddx, ddout)
 
 
 def infer_flatten(attrs, x):
@@ -526,7 +535,9 @@ for _type, _slots, _attrs, _infer in (
         kernel=Kernel(bind=True, shape_only=_names if _type.startswith("expand_as") else ""),
         lod=Lod(of="none" if _type.startswith("expand_as") else if_rows_stay),
     )(repeat)
-    _definition.gradient(shapes="X " + _names, kernel=BOUND)(repeat_grad)
+    _gradient = _definition.gradient(shapes="X " + _names, kernel=BOUND)(repeat_grad)
+    if _type == "expand":
+        _gradient.gradient_by_forward()
 
 
 def bounds(size, start, end):
@@ -627,7 +638,11 @@ def lod_beside_slice(attrs, shapes):
 
 
 def slicing(type, bounds, constant=False, lod_of=None):
-    """A slice operator; each of its bounds is an attribute, or comes from a tensor, or from one for each axis."""
+    """A slice operator; each of its bounds is an attribute, or comes from a tensor, or from one for each axis.
+
+    Returns:
+        the OperatorDef of its gradient.
+    """
     tensors = [name.capitalize() + "Tensor" for name in bounds] + [name.capitalize() + "TensorList" for name in bounds]
     marked = [name + ("*?!" if name.endswith("List") else "?!") for name in tensors]
     attrs = {"axes": [], "infer_flags": [], "decrease_axis": [], **{name: [] for name in bounds}}
@@ -641,10 +656,10 @@ def slicing(type, bounds, constant=False, lod_of=None):
         batch=Batch(rows=rows_of_slice),
         lod=Lod(of=lod_of),
     )(copy_part)
-    definition.gradient(", ".join(tensors), shapes="Input", kernel=BOUND)(copy_part_grad)
+    return definition.gradient(", ".join(tensors), shapes="Input", kernel=BOUND)(copy_part_grad)
 
 
-slicing("slice", ["starts", "ends"], constant=True, lod_of=lod_beside_slice)
+slicing("slice", ["starts", "ends"], constant=True, lod_of=lod_beside_slice).gradient_by_forward()
 slicing("strided_slice", ["starts", "ends", "strides"])
 
 

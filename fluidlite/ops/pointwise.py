@@ -215,37 +215,40 @@ class _Binding:
             self._sums.append((name, None if name in terms else inner.value))
             if outer is not symbol(name):
                 endings[name] = outer
-        self._views = [(tensors[n][0], shape) for n, shape in laid.items() if shape != shapes[n]]
-        self._main = next((tensors[n][0] for n in (*whole, *laid) if laid[n] == self._whole), None)
-        self._terms = list(terms)
+        self._places = {name: place for name, (place, _, _) in tensors.items()}
+        self._views = [(self._places[n], shape) for n, shape in laid.items() if shape != shapes[n]]
+        self._main = next((self._places[n] for n in (*whole, *laid) if laid[n] == self._whole), None)
+        self._terms = [(self._places[name], tensors[name][2]) for name in terms]
         shapes = laid | dict.fromkeys(terms, self._whole)
         self._first = Part(xp, whole | terms, shapes, tensors) if whole or terms else None
         self._others = Part(xp, whole, laid, tensors) if whole and self._sums else None
         self._endings = [Part(xp, {name: one}, laid, tensors) for name, one in endings.items()]
-        self._is_simple = not (self._views or self._sums)
+        self._is_program = not self._sums
 
     def __call__(self, ctx, arrays):
-        if self._is_simple:
-            return self._first.bind(arrays, partial(self._scratch, ctx, arrays))
-        arrays = list(arrays)
-        for place, shape in self._views:
-            arrays[place] = arrays[place].reshape(shape)
-        scratch = partial(self._scratch, ctx, arrays)
-        places = {name: tensor[0] for name, tensor in self._tensors.items()}
-        if self._summed and ctx.form in SUMS_OF:
-            given = {name: arrays[place] for name, place in places.items()}
+        if self._views:
+            arrays = list(arrays)
+            for place, shape in self._views:
+                arrays[place] = arrays[place].reshape(shape)
+        if self._is_program:
+            return self._first.bind(arrays, self._scratch, ctx, arrays)
+        if ctx.form in SUMS_OF:
+            given = {name: arrays[place] for name, place in self._places.items()}
             sums = [SUMS_OF[ctx.form](ctx, terms, given, self._whole) for terms in self._summed.values()]
             if None not in sums:
-                return in_sequence([*sums, self._others and self._others.bind(arrays, scratch)])
-        targets = arrays.copy()
-        for name in self._terms:
-            arrays[places[name]] = scratch(self._whole, self._tensors[name][2])
+                return in_sequence([*sums, self._others and self._others.bind(arrays, self._scratch, ctx, arrays)])
+        targets, arrays = arrays, list(arrays)
+        for place, dtype in self._terms:
+            arrays[place] = self._scratch(ctx, targets, self._whole, dtype)
         early, late = [], []
         for name, source in self._sums:
             steps = late if source is None else early
-            steps.append(sum_into(ctx, arrays[places[source or name]], targets[places[name]]))
-        first = [] if self._first is None else [self._first.bind(arrays, scratch)]
-        return in_sequence([*early, *first, *late, *(ending.bind(targets, scratch) for ending in self._endings)])
+            place = self._places[name]
+            summed = arrays[place if source is None else self._places[source]]
+            steps.append(sum_into(ctx, summed, targets[place]))
+        first = [] if self._first is None else [self._first.bind(arrays, self._scratch, ctx, targets)]
+        endings = [ending.bind(targets, self._scratch, ctx, targets) for ending in self._endings]
+        return in_sequence([*early, *first, *late, *endings])
 
     def _scratch(self, ctx, arrays, shape, dtype):
         """Scratch that is stored as the arrays are, if it has as many dimensions."""
@@ -266,9 +269,10 @@ class Part:
         given = tuple([shapes[name] for name in found.inputs])
         self._placed = found.placed(xp, given, tuple([shapes[name] for name in expressions]))
 
-    def bind(self, arrays, scratch, meet=None):
+    def bind(self, arrays, scratch, *arguments, meet=None):
+        """The function that runs the program; scratch is `scratch(*arguments, shape, dtype)`; `meet`: see `Placed`."""
         given, targets = [arrays[place] for place in self._given], [arrays[place] for place in self._targets]
-        return self._placed.bind(given, targets, scratch, meet)
+        return self._placed.bind(given, targets, partial(scratch, *arguments), meet)
 
 
 def _is_kept(repeated, shapes, expression):
@@ -306,7 +310,7 @@ def by_formula(declare):
     return Formula(declare.formula).declared(declare)
 
 
-def pointwise(type, formula, reads, slope=None, inputs="X", differentiable=True, **groups):
+def pointwise(type, formula, reads, slope=None, inputs="X", differentiable=True, second=None, **groups):
     """Declare an operator from X to Out, and its gradient.
 
     Args:
@@ -316,6 +320,8 @@ def pointwise(type, formula, reads, slope=None, inputs="X", differentiable=True,
         slope: the gradient as such a function, where a better one is known than the derivative of the formula.
         inputs: the input slots, X first.
         differentiable: False for an operator whose gradient is declared otherwise.
+        second: (what the gradient of the gradient reads, of what it gives the gradient), as slots of the gradient;
+            None where Fluid has none.
         groups: see `operator`.
     Returns:
         OperatorDef
@@ -324,5 +330,8 @@ def pointwise(type, formula, reads, slope=None, inputs="X", differentiable=True,
     definition = by_formula(operator(type, inputs, "Out", formula=formula, kernel=BOUND, memory=memory, **groups))
     if differentiable:
         over = POINTWISE | Memory(inplace={"X" + GRAD: "Out" + GRAD})
-        by_formula(definition.gradient(reads, formula=slope, kernel=BOUND, memory=over))
+        slope = by_formula(definition.gradient(reads, formula=slope, kernel=BOUND, memory=over))
+        if second is not None:
+            read, given = second
+            by_formula(slope.gradient(read, gives=given, kernel=BOUND, memory=POINTWISE))
     return definition

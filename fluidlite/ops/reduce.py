@@ -103,6 +103,9 @@ def reduce_sum_grad(ctx, x, dout, dx):
     return partial(ctx.xp.copyto, dx, dout)
 
 
+reduce_sum_grad.gradient_by_forward()
+
+
 @reduction("reduce_mean", rows=rows_or_sums, sums="Out")
 def reduce_mean(ctx, x, out):
     axes, out = aligned(ctx, x, out)
@@ -120,6 +123,8 @@ def reduce_mean_grad(ctx, x, dout, dx):
     axes, dout = aligned(ctx, x, dout)  # dX = dOut / (number of elements that were averaged)
     return partial(ctx.xp.divide, dout, averaged(ctx, axes, dx, dout), out=dx)
 
+
+reduce_mean_grad.gradient_by_forward()
 
 # Of all that is extreme.
 _OF_EXTREMES = {

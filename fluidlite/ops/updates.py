@@ -108,13 +108,13 @@ class _Joined:
         self._rates = rates
 
     def __call__(self, ctx, arrays):
-        last = self._alone and self._alone.bind(arrays, ctx.scratch, is_)
+        last = self._alone and self._alone.bind(arrays, ctx.scratch, meet=is_)
         if self._alike is None:
             return last
         count, members, size, dtype = self._rates
         of_members = [ctx.scratch((members,), dtype) for _ in range(count)]
-        find = self._find.bind([*arrays, *of_members], ctx.scratch, is_)
-        alike = self._alike.bind([*arrays, *(one[:1] for one in of_members)], ctx.scratch, is_)
+        find = self._find.bind([*arrays, *of_members], ctx.scratch, meet=is_)
+        alike = self._alike.bind([*arrays, *(one[:1] for one in of_members)], ctx.scratch, meet=is_)
         of_elements, unlike = [], None
 
         def step():
@@ -127,7 +127,7 @@ class _Joined:
             if unlike is None:
                 # Parameters of one optimizer that have been updated unequally often are rare.
                 of_elements.extend(ctx.xp.empty(size, dtype) for _ in rates)
-                unlike = self._unlike.bind([*arrays, *of_elements], ctx.xp.empty, is_)
+                unlike = self._unlike.bind([*arrays, *of_elements], ctx.xp.empty, meet=is_)
             for target, one in zip(of_elements, rates, strict=True):
                 ctx.xp.copyto(target, one)
             unlike()

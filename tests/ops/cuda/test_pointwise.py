@@ -69,7 +69,7 @@ def cases():
     """(Case, dtype) of every operator with a formula, for numbers of several types."""
     for type in SAME_SHAPE:
         definition = operators.find(type)
-        yield Case(type, {slot.name: FULL for slot in definition.inputs if not slot.optional})
+        yield Case(type, {slot.name: FULL for slot in definition.inputs if not slot.optional or slot.name[:2] == "DD"})
     for approximate in (False, True):
         yield Case("gelu", {"X": FULL}, {"approximate": approximate})
         yield Case("gelu_grad", {"X": FULL, "Out@GRAD": FULL}, {"approximate": approximate})
@@ -95,6 +95,10 @@ def cases():
         for name in ["add", "sub", "mul", "max", "min", "pow", "div"]:
             definition = operators.find(f"elementwise_{name}_grad")
             shapes = {slot.name: shape if slot.name == "Y" else FULL for slot in definition.inputs}
+            yield Case(definition.type, shapes, {"axis": axis})
+        for name in ["add", "sub", "mul", "div"]:
+            definition = operators.find(f"elementwise_{name}_grad_grad")
+            shapes = {slot.name: shape if slot.name in ("Y", "DDY") else FULL for slot in definition.inputs}
             yield Case(definition.type, shapes, {"axis": axis})
         for name in COMPARISONS:
             yield Case(name, {"X": FULL, "Y": shape}, {"axis": axis})
