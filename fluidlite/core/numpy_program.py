@@ -385,9 +385,8 @@ def _step(name, function, arguments):
         return partial(function, arguments[0], out=arguments[1], keepdims=True)
     return partial(function, *arguments)
 
-    # NumPy warns of the third argument of these.
 
-
+# NumPy warns of the third argument of these.
 _WARNS = ("maximum", "minimum")
 
 
