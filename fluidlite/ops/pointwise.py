@@ -25,6 +25,9 @@ from ..core.spec import GRAD, Spec, formula_name
 from ..core.traits import BOUND, POINTWISE, Memory
 from .arrays.strides import scratch_like, sum_into
 
+# Kind of device -> a function that finds sums there in one pass (`fluidlite.ops.cuda.sums.sums_of`).
+SUMS_OF = {}
+
 # For how many combinations of attributes, shapes and data types a formula keeps what it found.
 _MOST = 4096
 
@@ -194,6 +197,7 @@ class _Binding:
         padded = {name: (1,) * (len(self._whole) - len(shape)) + shape for name, shape in laid.items()}
         whole, terms, endings = {}, {}, {}
         self._sums = []  # (name of an output, the name of what is summed up in it)
+        self._summed = {}  # shape of sums -> name of an output -> Expression
         for name, expression in expressions.items():
             repeated = [n != m for n, m in zip(self._whole, padded[name], strict=True)]
             is_kept = partial(_is_kept, repeated, padded)
@@ -201,6 +205,7 @@ class _Binding:
                 whole[name] = expression
                 continue
             laid[name] = padded[name]
+            self._summed.setdefault(padded[name], {})[name] = expression
             inner, outer = _split(expression, is_kept, symbol(name))
             is_there = inner.op == "symbol" and padded[inner.value] == self._whole and inner.value not in endings
             if is_there and tensors[inner.value][2] == tensors[name][2]:
@@ -215,8 +220,9 @@ class _Binding:
         self._main = next((self._places[n] for n in (*whole, *laid) if laid[n] == self._whole), None)
         self._terms = [(self._places[name], tensors[name][2]) for name in terms]
         shapes = laid | dict.fromkeys(terms, self._whole)
-        self._first = _Part(xp, whole | terms, shapes, tensors) if whole or terms else None
-        self._endings = [_Part(xp, {name: one}, laid, tensors) for name, one in endings.items()]
+        self._first = Part(xp, whole | terms, shapes, tensors) if whole or terms else None
+        self._others = Part(xp, whole, laid, tensors) if whole and self._sums else None
+        self._endings = [Part(xp, {name: one}, laid, tensors) for name, one in endings.items()]
         self._is_program = not self._sums
 
     def __call__(self, ctx, arrays):
@@ -226,6 +232,11 @@ class _Binding:
                 arrays[place] = arrays[place].reshape(shape)
         if self._is_program:
             return self._first.bind(arrays, self._scratch, ctx, arrays)
+        if ctx.form in SUMS_OF:
+            given = {name: arrays[place] for name, place in self._places.items()}
+            sums = [SUMS_OF[ctx.form](ctx, terms, given, self._whole) for terms in self._summed.values()]
+            if None not in sums:
+                return in_sequence([*sums, self._others and self._others.bind(arrays, self._scratch, ctx, arrays)])
         targets, arrays = arrays, list(arrays)
         for place, dtype in self._terms:
             arrays[place] = self._scratch(ctx, targets, self._whole, dtype)
@@ -246,7 +257,7 @@ class _Binding:
         return scratch_like(ctx, arrays[self._main], dtype, shape)
 
 
-class _Part:
+class Part:
     """A program, and the places of what it reads and writes among a kernel's arrays."""
 
     def __init__(self, xp, expressions, shapes, tensors):
@@ -258,10 +269,10 @@ class _Part:
         given = tuple([shapes[name] for name in found.inputs])
         self._placed = found.placed(xp, given, tuple([shapes[name] for name in expressions]))
 
-    def bind(self, arrays, scratch, *arguments):
-        """The function that runs the program; scratch is `scratch(*arguments, shape, dtype)`."""
+    def bind(self, arrays, scratch, *arguments, meet=None):
+        """The function that runs the program; scratch is `scratch(*arguments, shape, dtype)`; `meet`: see `Placed`."""
         given, targets = [arrays[place] for place in self._given], [arrays[place] for place in self._targets]
-        return self._placed.bind(given, targets, partial(scratch, *arguments))
+        return self._placed.bind(given, targets, partial(scratch, *arguments), meet)
 
 
 def _is_kept(repeated, shapes, expression):
