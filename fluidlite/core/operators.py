@@ -106,6 +106,7 @@ class OperatorDef:
         self.random = kernel.random
         self.constant = kernel.constant
         self.shape_only = words(kernel.shape_only)
+        self.shape_from = words(kernel.shape_from)
         self.region = kernel.region
         self.dynamic = kernel.dynamic
         self.inplace = memory.inplace
@@ -522,6 +523,8 @@ def infer_specs(definition, attrs, inputs):
         specs = inputs.get(slot.name) or []
         if not specs and not slot.optional:
             raise EnforceNotMet(f"input {slot.name} is missing")
+        if slot.name not in definition.shape_from:
+            specs = [_without_value(spec) for spec in specs]
         arguments.append(list(specs) if slot.many else specs[0] if specs else None)
     found = definition.infer(attrs, *arguments)
     if not isinstance(found, tuple) or isinstance(found, Spec):

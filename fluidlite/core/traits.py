@@ -42,6 +42,8 @@ class Kernel(Group):
     random: the operator draws random numbers.
     constant: while a plan is prepared, the kernel may be called to find out small outputs, if the inputs are known.
     shape_only: input slots of which only the shape is used.
+    shape_from: input slots whose values decide the shapes of the outputs: `infer` finds them in `Spec.value`, if they
+        are known, and leaves sizes at -1 otherwise.
     dynamic: the shapes of the outputs depend on values, so the kernel returns the outputs (an array, or a tuple of one
         for each slot) and does not get them.
     region: a `Region` or `RegionGradient` (`fluidlite.core.regions`): the operator runs a block and has no kernel.
@@ -51,6 +53,7 @@ class Kernel(Group):
     random = False
     constant = False
     shape_only = ""
+    shape_from = ""
     dynamic = False
     region = None
 

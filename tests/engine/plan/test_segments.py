@@ -66,8 +66,8 @@ def test_a_training_step_whose_rows_change_is_prepared_once_for_each_number_of_r
         np.testing.assert_allclose(got, np.square(kept @ weights).sum(keepdims=True).reshape(1), rtol=1e-5)
         weights = weights - 0.01 * 2 * kept.T @ (kept @ weights)
         np.testing.assert_allclose(np.array(fluid.global_scope().find_var("w").get_tensor()), weights, rtol=1e-5)
-    [plan] = [plan for plan in exe._plans.values() if plan._rest is not None]
-    assert len(plan._rest._plans) == 4  # for 3, 1, 4 and 0 rows
+    [plan] = [plan for plan in exe._plans.values() if plan.cut is not None]
+    assert len(plan._segments) == 4  # for 3, 1, 4 and 0 rows
 
 
 def test_inside_a_block_shapes_must_be_known(exe):
