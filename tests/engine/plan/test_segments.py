@@ -6,8 +6,9 @@ import weakref
 import numpy as np
 import oracle_cases_segments  # noqa: F401
 import pytest
-from block_checks import Recorded
-from standin_runs import each, kernels
+from block_checks import Recorded, close, of_kind
+from oracle_control_flow import CASES, run_case
+from standin_runs import OnGpu, Repeating, each, kernels
 
 import fluidlite.fluid as fluid
 from fluidlite.core.errors import EnforceNotMet
@@ -54,6 +55,17 @@ def test_programs_that_paddle_saved_are_read(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_programs_that_paddle_saved_run(exe, name):
     RECORDED.check_replay(exe, name)
+
+
+@pytest.mark.thorough
+@each(NAMES, with_own=["masked_rows_fc", "unique_rows_looked_up", "reshape_by_the_count_of_rows"])
+def test_on_a_gpu(name, kind):
+    with kernels(kind):
+        got = run_case(OnGpu(Repeating), CASES[name])[1]
+    close(of_kind(got, "out:"), RECORDED.arrays(name, "out:"), tolerance=1e-4)
+    if name in DIFFERENTIATED:
+        wanted = {key: value for key, value in RECORDED.gradients(name).items() if value.any()}
+        close({key: got[key] for key in wanted}, wanted, tolerance=5e-4)
 
 
 def test_a_training_step_whose_rows_change_is_prepared_once_for_each_number_of_rows(exe):
