@@ -139,7 +139,8 @@ class Lod(Group):
 
     of: the input slot from which all outputs take it; "none" where outputs have none; output slot -> one of these; or
         `of(attrs, shapes)` (slot -> list of shapes) that returns one of these, or else a function that computes the LoD
-        of all outputs, given input slot -> list of LoDs (see `fluidlite.core.lod`).
+        of all outputs, given input slot -> list of LoDs (see `fluidlite.core.lod`); those of inputs that a block would
+        have written that did not run are not in the list.
     read: input slots on whose LoD more than that of the outputs depends.
 
     As a rule an output takes it from the input whose memory it may take over, or else from the first one.  The gradient

@@ -184,8 +184,13 @@ class Executor:
             if self._closed:
                 raise RuntimeError("this Executor is closed; make a new one")
             plan = self._plan(program, block, scope, arrays, fetches, use_prune, settings)
-            levels, kept = plan.levels(lods) if lods or plan.keeps_lods else (None, None)
+            levels = kept = None
+            has_lods = bool(lods) or plan.keeps_lods
+            if has_lods and not plan.lods_depend_on_blocks:
+                levels, kept = plan.levels(lods)
             results = plan.run(arrays.values(), on_device=not return_numpy)
+            if has_lods and plan.lods_depend_on_blocks:
+                levels, kept = plan.levels(lods)
             if kept:
                 plan.keep(kept)
         empty = [name for name, array in zip(fetches, results, strict=True) if array is None or array.size == 0]

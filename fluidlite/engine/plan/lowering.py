@@ -95,7 +95,7 @@ class Lowering:
 
     @cached_property
     def lods(self):
-        return LodFlow(self.steps, self.inputs, self.outputs)
+        return LodFlow(self.steps, self.inputs, self.outputs, self._bodies)
 
     def origins(self, feeds):
         """From where the outputs have their level of detail, for feeds of some Specs (Origins)."""
@@ -105,7 +105,7 @@ class Lowering:
                 # A shape that depends on values is not known, and neither is what follows from it.
                 with suppress(EnforceNotMet):
                     inference.run([step])
-        return self.lods.origins(inference.specs)
+        return self.lods.origins(inference)
 
     def infer(self, feeds, known=NOTHING_KNOWN, may_be_cut=False):
         """What is known of all Values for feeds of some Specs (in the order of `inputs`).

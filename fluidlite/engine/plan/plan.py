@@ -317,6 +317,11 @@ class Plan:
                 step()
         return fetches.collect(on_device)
 
+    @property
+    def lods_depend_on_blocks(self):
+        """Whether `levels` are known behind a run alone, since they depend on which blocks have run."""
+        return self.settings.lods.by_block
+
     def levels(self, fed):
         """The levels of detail that a run leaves.
 
@@ -337,7 +342,7 @@ class Plan:
             return None, ()
         if self._origins is None:
             self._origins = self.settings.origins(self._feeds)
-        levels, kept = self._origins.levels(before)
+        levels, kept = self._origins.levels(before, self.missing)
         return levels if any(levels) else None, kept
 
     def keep(self, kept):
