@@ -59,6 +59,7 @@ def _check_kernel(definition):
     _check_slots("shape_from", definition.shape_from, _names(definition.inputs))
     if definition.shape_from & definition.shape_only:
         raise _contradiction("shape_from", "shape_only")
+    _check_slots("chooses", definition.chooses, [slot.name for slot in definition.inputs if slot.many])
     if definition.random and definition.constant:
         raise _contradiction("random", "constant")
     if definition.dynamic and definition.bind:

@@ -107,6 +107,7 @@ class OperatorDef:
         self.constant = kernel.constant
         self.shape_only = words(kernel.shape_only)
         self.shape_from = words(kernel.shape_from)
+        self.chooses = words(kernel.chooses)
         self.region = kernel.region
         self.dynamic = kernel.dynamic
         self.inplace = memory.inplace

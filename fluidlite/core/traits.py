@@ -46,6 +46,7 @@ class Kernel(Group):
         are known, and leaves sizes at -1 otherwise.
     dynamic: the shapes of the outputs depend on values, so the kernel returns the outputs (an array, or a tuple of one
         for each slot) and does not get them.
+    chooses: input slots that hold a list of which the kernel reads one, so that the others need not be there.
     region: a `Region` or `RegionGradient` (`fluidlite.core.regions`): the operator runs a block and has no kernel.
     """
 
@@ -55,6 +56,7 @@ class Kernel(Group):
     shape_only = ""
     shape_from = ""
     dynamic = False
+    chooses = ""
     region = None
 
 

@@ -72,6 +72,7 @@ def lod_of_selected(lods):
     inputs="X*, Mask!",
     outputs="Out",
     infer=infer_select_input,
+    kernel=Kernel(chooses="X"),
     lod=Lod(of=lambda attrs, shapes: lod_of_selected),
 )
 def select_input(ctx, xs, mask, out):

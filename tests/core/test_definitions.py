@@ -158,6 +158,12 @@ WRONG = {
     "an unknown trait": ({"kernel": Kernel(bound=True)}, "Kernel has no trait 'bound'; it has bind"),
     "a trait that nothing reads": ({"kernel": Kernel(side_effect=True)}, "Kernel has no trait 'side_effect'"),
     "slots: shape_only": ({"kernel": Kernel(shape_only="Out")}, "shape_only names 'Out', which must be one of X, Z"),
+    "slots: shape_from": ({"kernel": Kernel(shape_from="Out")}, "shape_from names 'Out', which must be one of X, Z"),
+    "slots: chooses": ({"kernel": Kernel(chooses="X")}, "chooses names 'X', which must be one of Z"),
+    "values of a shape": (
+        {"kernel": Kernel(shape_only="X", shape_from="X")},
+        "shape_from and shape_only contradict",
+    ),
     "slots: image": ({"memory": Memory(image="X Y")}, "image names 'Y'"),
     "slots: strided": ({"memory": Memory(strided="X")}, "strided names 'X'"),
     "slots: inplace, of what": ({"memory": Memory(inplace={"Y": "X"})}, "inplace names 'Y'"),

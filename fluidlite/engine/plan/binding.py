@@ -261,6 +261,8 @@ class Binder:
         if step.definition.region is not None:
             self.bind_region(task, number, step)
             return
+        if self.plan.unsure:
+            self.check_that_all_is_there(task, step)
         inputs = self.inputs(lane, step)
         places = self.placement.place(lane, number, step)
         if places is None:
@@ -293,6 +295,18 @@ class Binder:
             arrays[value] = self.persistable(value, place) if value.persistable else self.array_at(lane, value, place)
         make = regions.bound_gradient if isinstance(step.definition.region, RegionGradient) else regions.bound_run
         task.add(make(self.plan, body, block, before, arrays), step.op, alone=True)
+
+    def check_that_all_is_there(self, task, step):
+        """Let a step be refused if it reads what a block would have written that did not run."""
+        chosen = {value for slot in step.definition.chooses for value in step.inputs[slot]}
+        unsure, missing = self.plan.unsure.intersection(step.reads) - chosen, self.plan.missing
+
+        def check():
+            for value in unsure & missing:
+                raise EnforceNotMet(f"{value.name} has no value: the block that writes it did not run")
+
+        if unsure:
+            task.add(check, step.op, alone=True)
 
     def inputs(self, lane, step):
         """What the step's kernel gets for its input slots."""

@@ -188,14 +188,15 @@ class Plan:
         cut (Cut): what it leaves for other plans; None if that is nothing.
         specs, blocks: of its Inference, as long as it is bound.
         records: name -> what a block has kept for its gradient in this run.
-        missing: the Values that nothing has been written to in this run, since a block did not run.
+        unsure: the Values that are written in a block that may not run; `missing`: those for which that was so in this
+            run.
         random (bool): whether it draws random numbers.
         keeps_lods (bool): whether levels of detail may matter although nothing that is fed has one.
     """
 
     def __init__(self, settings, feeds, given=None, known=NOTHING_KNOWN):
         self.given, self._known = given, known
-        self.records, self.missing = {}, set()
+        self.records, self.unsure, self.missing = {}, set(), set()
         self.settings = settings
         self.scope, self.memory, self.seed = settings.scope, settings.memory, settings.seed
         self.enabled = settings.enabled

@@ -305,6 +305,7 @@ def bound_run(plan, body, block, before, made):
     _, truth = (new if region.repeats else old)[condition]
     kept = [old.get(name, (None, None)) for name in body.results]
     results = [(*new[name], body.newest[name]) for name in body.results]
+    plan.unsure.update(made for (made, *_), (old, _) in zip(results, kept, strict=True) if old in {None, *plan.unsure})
     inner = type(plan)(body.settings, block.given, given)
     return Run(body, inner, truth, kept, results, plan.records, plan.missing)
 

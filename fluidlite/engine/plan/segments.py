@@ -149,5 +149,5 @@ def _prepared(plan, live, made, specs):
     feeds += [Spec(array.shape, np.dtype(array.dtype)) for array in made]
     known = Known(specs, plan.blocks)
     following = type(plan)(plan.settings.behind(plan.cut), feeds, [*live.values(), *buffers], known)
-    following.records, following.missing = plan.records, plan.missing
+    following.records, following.unsure, following.missing = plan.records, plan.unsure, plan.missing
     return following, buffers
