@@ -58,7 +58,7 @@ def test_programs_that_paddle_saved_run(exe, name):
 
 
 @pytest.mark.thorough
-@each(NAMES, with_own=["masked_rows_fc", "unique_rows_looked_up", "reshape_by_the_count_of_rows"])
+@each(NAMES, with_own=["masked_rows_fc", "unique_rows_looked_up", "masked_rows_multiplied_and_summed"])
 def test_on_a_gpu(name, kind):
     with kernels(kind):
         got = run_case(OnGpu(Repeating), CASES[name])[1]
@@ -204,6 +204,53 @@ def test_what_has_no_elements_is_fetched_as_none(exe):
     assert exe.run(feed=feed, fetch_list=[chosen], return_merged=False) == [None]
     with pytest.raises(EnforceNotMet, match=f"'{chosen.name}' has no elements"):
         exe.run(feed=feed, fetch_list=[chosen], return_numpy=False)
+
+
+OF_NOTHING = {
+    "reduce_sum": (lambda x, places: layers.reduce_sum(x, dim=0), [0, 0, 0]),
+    "mean": (lambda x, places: layers.mean(x), [np.nan]),
+    "reduce_max": (lambda x, places: layers.reduce_max(x, dim=0), [-np.inf] * 3),
+    "reduce_min": (lambda x, places: layers.reduce_min(x), [np.inf]),
+    "largest integer": (lambda x, places: layers.reduce_max(places), [-(2**63)]),
+    "smallest integer": (lambda x, places: layers.reduce_min(layers.cast(places, "int32")), [2**31 - 1]),
+    "reduce_prod": (lambda x, places: layers.reduce_prod(x), [1]),
+    "reduce_all": (lambda x, places: layers.reduce_all(layers.cast(x, "bool")), [True]),
+    "size": (lambda x, places: layers.size(x), [0]),
+    "concat": (lambda x, places: layers.concat([x, layers.ones([2, 3], "float32")]), np.ones((2, 3))),
+    "scatter_nd": (lambda x, places: layers.scatter_nd(places, x, [2, 3]), np.zeros((2, 3))),
+    "softmax": (lambda x, places: layers.softmax(x), None),
+    "mul": (lambda x, places: layers.mul(x, layers.ones([3, 2], "float32")), None),
+    "transpose": (lambda x, places: layers.transpose(x, [1, 0]), None),
+    "unique": (lambda x, places: layers.unique(layers.squeeze(places, [1]))[0], None),
+    # The real Paddle stumbles over the sizes here.
+    "fc": (lambda x, places: layers.fc(layers.layer_norm(x), 2, act="relu"), None),
+    "reshape": (lambda x, places: layers.reshape(x, [-1, 3]), None),
+}
+
+
+@pytest.mark.parametrize("name", OF_NOTHING)
+def test_operators_on_no_rows(exe, name):
+    """What the real Paddle computes."""
+    check_on_no_rows(exe, name)
+
+
+@pytest.mark.thorough
+@each(OF_NOTHING, with_own=["reduce_sum", "mean", "reduce_max", "largest integer", "concat", "softmax", "fc"])
+def test_operators_on_no_rows_of_a_gpu(name, kind):
+    with kernels(kind):
+        check_on_no_rows(Repeating(fluid.CUDAPlace(0)), name)
+
+
+def check_on_no_rows(exe, name):
+    build, expected = OF_NOTHING[name]
+    places = layers.where(fluid.data("mask", [6], "bool"))
+    out = build(layers.gather_nd(fluid.data("x", [6, 3]), places), places)
+    exe.run(fluid.default_startup_program())
+    [found] = exe.run(feed={"mask": np.zeros(6, bool), "x": rows()}, fetch_list=[out])
+    if expected is None:
+        assert found is None
+    else:
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_what_a_branch_that_did_not_run_would_write_is_fetched_as_none(exe):
