@@ -346,11 +346,10 @@ def eye(num_rows, num_columns=None, batch_shape=None, dtype="float32"):
         TypeError: a wrong argument.
     """
     rows = integer("eye", "num_rows", num_rows)
-    attrs = {
-        "num_rows": rows,
-        "num_columns": rows if num_columns is None else integer("eye", "num_columns", num_columns),
-        "dtype": var_type(dtype),
-    }
+    columns = rows if num_columns is None else integer("eye", "num_columns", num_columns)
+    if min(rows, columns) < 0:
+        raise TypeError(f"eye: num_rows and num_columns must not be negative, got {rows} and {columns}")
+    attrs = {"num_rows": rows, "num_columns": columns, "dtype": var_type(dtype)}
     out = append("eye", {}, attrs, dtype=attrs["dtype"])
     out.stop_gradient = True
     for count in reversed(integers("eye", "batch_shape", batch_shape or [])):
