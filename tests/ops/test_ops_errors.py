@@ -90,11 +90,10 @@ ARGUMENTS = {
     "eye": (TypeError, lambda: layers.eye(2, -1), "eye: num_rows and num_columns", "2 and -1"),
     "scatter_nd_add": (
         ValueError,
-        lambda: layers.scatter_nd_add(x(3), x(2, 1, dtype="int64"), x(2, dtype="float64")),
+        lambda: layers.scatter_nd_add(x(3), x(2, 1, dtype="int64", name="i"), x(2, dtype="float64", name="u")),
         "one data type",
         "float32 and float64",
     ),
-    "scatter_nd": (TypeError, lambda: layers.scatter_nd(x(2, 1, dtype="int64"), x(2), x(1)), "shape"),
     "perm": (TypeError, lambda: layers.transpose(x(2), 0), "perm"),
     "concat": (TypeError, lambda: layers.concat([]), "concat", "input"),
     "scale": (TypeError, lambda: layers.scale(x(2), "big"), "scale", "'big'"),
