@@ -95,7 +95,6 @@ class Inference:
         for step in steps:
             if step in done:
                 continue
-            done.add(step)
             given = [specs.get(value) or self.spec(value, step) for value in step.reads]
             made = found.get((step.kind, *map(id, given)))
             if made is None:
@@ -103,6 +102,7 @@ class Inference:
             for value, spec in zip(step.writes, made, strict=True):
                 if spec is not None:
                     specs[value] = spec
+            done.add(step)
 
     def split(self, steps):
         """Infer what can be inferred before the plan runs, and find out what else there is.

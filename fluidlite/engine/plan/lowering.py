@@ -8,7 +8,7 @@ import numpy as np
 from ...core.errors import EnforceNotMet
 from . import passes
 from .cache import Cache
-from .inference import NOTHING_KNOWN, Inference
+from .inference import NOTHING_KNOWN, DependsOnValues, Inference
 from .lod import LodFlow
 from .segments import Cut
 from .steps import read
@@ -129,12 +129,14 @@ class Lowering:
                 if _fits(inference.specs, made.specs):
                     return made.region, _complete(made.region, inference)
         inference, steps, wanted, cut = self._inference(feeds, known), self.steps, self.outputs, None
-        if may_be_cut:
-            steps, sources, waiting = inference.split(steps)
-            cut = self._cut(sources, waiting) if sources else None
-            wanted = cut.live if cut else wanted
-        else:
+        try:
             inference.run(steps)
+        except DependsOnValues:
+            if not may_be_cut:
+                raise
+            steps, sources, waiting = inference.split(steps)
+            cut = self._cut(sources, waiting)
+            wanted = cut.live
         steps, made.is_general = passes.rewrite(steps, inference, wanted, self._enabled)
         made.region, made.specs = Region(steps, self.inputs, wanted, cut), inference.specs
         return made.region, _complete(made.region, inference)

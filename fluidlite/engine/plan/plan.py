@@ -186,7 +186,8 @@ class Plan:
     Attributes:
         binding (int): of the arrays that the plan is bound to, one for each time that it was bound.
         cut (Cut): what it leaves for other plans; None if that is nothing.
-        specs, blocks: of its Inference, as long as it is bound.
+        specs: Value -> Spec, of what is live there.
+        blocks: what its Inference knows of blocks.
         records: name -> what a block has kept for its gradient in this run.
         unsure: the Values that are written in a block that may not run; `missing`: those for which that was so in this
             run.
@@ -240,7 +241,8 @@ class Plan:
         with self._device.active():
             prepared = self.settings.prepared(self._feeds, self._known)
             self.random, self.cut = prepared.region.random, prepared.region.cut
-            self.specs, self.blocks = prepared.inference.specs, prepared.inference.blocks
+            self.specs = {value: prepared.inference.specs[value] for value in self.cut.live} if self.cut else {}
+            self.blocks = prepared.inference.blocks
             self.binding = next(_bindings)
             try:
                 self._bound = bound(self, *prepared)
