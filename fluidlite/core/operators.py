@@ -125,7 +125,7 @@ class OperatorDef:
         self.selects = algebra.selects
         self.broadcasts = algebra.broadcasts
         self.lod_of = lod.of
-        self.lod_read = words(lod.read)
+        self.lod_counts = words(lod.counts)
         self.about = about
         self.flops = about.flops or (one_for_each if memory.elementwise else none)
         self.forms = {}

@@ -143,14 +143,14 @@ class Lod(Group):
         `of(attrs, shapes)` (slot -> list of shapes) that returns one of these, or else a function that computes the LoD
         of all outputs, given input slot -> list of LoDs (see `fluidlite.core.lod`); those of inputs that a block would
         have written that did not run are not in the list.
-    read: input slots on whose LoD more than that of the outputs depends.
+    counts: input slots whose sequences, where they have some, count in the place of rows for the shapes of outputs.
 
     As a rule an output takes it from the input whose memory it may take over, or else from the first one.  The gradient
     of an input takes it from that input if it reads it; otherwise that of the first input from the output's gradient.
     """
 
     of = None
-    read = ""
+    counts = ""
 
 
 class About(Group):

@@ -183,12 +183,12 @@ class Executor:
         with self._lock:
             if self._closed:
                 raise RuntimeError("this Executor is closed; make a new one")
-            plan = self._plan(program, block, scope, arrays, fetches, use_prune, settings)
+            plan = self._plan(program, block, scope, arrays, bool(lods), fetches, use_prune, settings)
             levels = kept = None
             has_lods = bool(lods) or plan.keeps_lods
             if has_lods and not plan.lods_depend_on_blocks:
                 levels, kept = plan.levels(lods)
-            results = plan.run(arrays.values(), on_device=not return_numpy)
+            results = plan.run(arrays.values(), on_device=not return_numpy, lods=lods)
             if has_lods and plan.lods_depend_on_blocks:
                 levels, kept = plan.levels(lods)
             if kept:
@@ -213,7 +213,7 @@ class Executor:
             return [None if array is None else array[np.newaxis] for array in results]
         return [array if array is None or not array.ndim else array.view(FetchedArray) for array in results]
 
-    def _plan(self, program, block, scope, arrays, fetches, use_prune, settings):
+    def _plan(self, program, block, scope, arrays, has_lods, fetches, use_prune, settings):
         # The ids are not used again while the settings of a plan hold what they are of.
         asked = (id(program), program.version, id(scope), scope.generation, fetches, use_prune, settings)
         shapes = tuple([(name, array.shape, array.dtype) for name, array in arrays.items()])
@@ -222,12 +222,13 @@ class Executor:
             ranks = tuple([(name, len(array.shape), array.dtype) for name, array in arrays.items()])
             feeds = {name: _feed_spec(block.vars[name], array) for name, array in arrays.items()}
             settings_of = partial(self._settings, program, block, scope, feeds, fetches, use_prune, settings)
-            return Plan(self._lowered.get((asked, ranks), settings_of), feeds.values())
+            return Plan(self._lowered.get((asked, ranks), settings_of), feeds.values(), known=Known(lods=has_lods))
 
         # What prepares plans is imported when the first one is.
+        from ..engine.plan.inference import Known
         from ..engine.plan.plan import Plan
 
-        return self._plans.get((asked, shapes), make)
+        return self._plans.get((asked, shapes, has_lods), make)
 
     def _settings(self, program, block, scope, feeds, fetches, use_prune, settings):
         for item in fetches:

@@ -79,17 +79,6 @@ def infer_batch_size_like(attrs, like):
 BATCH_SIZE_LIKE = {"shape": [], "input_dim_idx": 0, "output_dim_idx": 0, "dtype": 5}
 
 
-def refuse_sequences(lods):
-    """Fluid counts sequences, where there are some, in the place of rows."""
-    for lod in lods["Input"]:
-        if lod and len(lod[-1]) - 1 != lod[-1][-1]:
-            raise EnforceNotMet(
-                f"Input has the LoD {lod!r:.80}, so that the batch size would be the number of its sequences, "
-                f"{len(lod[-1]) - 1}; shapes that depend on a LoD are not supported"
-            )
-    return []
-
-
 @operator(
     "fill_constant_batch_size_like",
     inputs="Input!",
@@ -98,7 +87,7 @@ def refuse_sequences(lods):
     infer=infer_batch_size_like,
     formula=constant_formula,
     kernel=Kernel(shape_only="Input"),
-    lod=Lod(of=lambda attrs, shapes: "none" if attrs["input_dim_idx"] else refuse_sequences, read="Input"),
+    lod=Lod(of="none", counts="Input"),
 )
 def fill_constant_batch_size_like(ctx, like, out):
     out.fill(constant(ctx.attrs, out.dtype))

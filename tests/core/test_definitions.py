@@ -176,7 +176,7 @@ WRONG = {
     "slots: packed": ({**FLAT, "update": Update(flat="X", packed="Y")}, "packed names 'Y'"),
     "slots: formula": ({"formula": {"Y": "X"}}, "formula names 'Y'"),
     "slots: lod, of what": ({"lod": Lod(of={"Y": "X"})}, "lod names 'Y'"),
-    "slots: lod, reads": ({"lod": Lod(read="Y")}, "read names 'Y'"),
+    "slots: lod, counts": ({"lod": Lod(counts="Y")}, "counts names 'Y'"),
     "slots: lod, from what": ({"lod": Lod(of="Y")}, "lod names 'Y', which must be one of X, Z, none"),
     "slots: main": ({"about": About(main="Y")}, "main names 'Y'"),
     "a view of a list": ({"memory": Memory(view={"Out": "Z"})}, "'Out' and 'Z' is a list"),

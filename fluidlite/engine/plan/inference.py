@@ -32,10 +32,12 @@ class Known(NamedTuple):
     Attributes:
         specs: Value -> Spec, of what some of its steps make.
         blocks: `regions.Body` -> Block, of steps outside of it that run blocks.
+        lods (bool): whether a Value may have a level of detail.
     """
 
     specs: Any = {}
     blocks: Any = {}
+    lods: bool = False
 
 
 NOTHING_KNOWN = Known()
@@ -79,7 +81,7 @@ class Inference:
         self._known = {}  # (shape, dtype) -> Spec
         self._found = {}  # (kind of a step, ids of its inputs' Specs) -> its outputs' Specs
         self._done = set()
-        self._given = known.specs
+        self._given, self._lods = known.specs, known.lods
         self.blocks = dict(known.blocks)
         self.specs = {value: self.one(spec) for value, spec in feeds.items()}
 
@@ -156,6 +158,10 @@ class Inference:
         """The Specs of a step's inputs, and of its outputs: slot -> list of them."""
         specs = iter(given)
         inputs = {slot: [next(specs) for value in names if value is not EMPTY] for slot, names in step.inputs.items()}
+        if self._lods:
+            # How many sequences there are is found out while the plan runs.
+            for slot in step.definition.lod_counts:
+                inputs[slot] = [Spec((-1, *spec.shape[1:]), spec.dtype) for spec in inputs[slot]]
         return inputs, operators.infer_specs(step.definition, step.attrs, inputs)
 
     def _inferred(self, step, given):
@@ -196,7 +202,7 @@ class Inference:
             self.blocks[body], made = body.infer(known, self.blocks[body.forward])
             return [made[value] for value in step.writes]
         before = {value.name: spec for value, spec in known.items()}
-        self.blocks[body], found = body.infer(before)
+        self.blocks[body], found = body.infer(before, self._lods)
         specs = []
         for value in step.writes:
             spec = found.get(value.name) or (_RECORD if value.name == body.saves else before.get(value.name))

@@ -33,12 +33,12 @@ class LodFlow:
         for step in reversed(steps):
             changed = [(value, sources) for value, sources in _possible(step) if sources != [value]]
             lasting = [value for value, sources in changed if value.persistable and sources]
-            read = step.definition.lod_read
-            if lasting or read or any(value in needed for value, _ in changed):
+            counted = step.definition.lod_counts
+            if lasting or counted or any(value in needed for value, _ in changed):
                 self.steps.append(step)
                 kept += lasting
                 needed.update(source for _, sources in changed for source in sources)
-                needed.update(value for slot in read for value in step.inputs.get(slot, ()))
+                needed.update(value for slot in counted for value in step.inputs.get(slot, ()))
         self.steps.reverse()
         self.kept = list(dict.fromkeys(kept))
         self.state = [value for value in needed if value.persistable and value not in fed]
@@ -73,7 +73,7 @@ class Origins:
     def __init__(self, flow, inference):
         # (step, function, slot -> pairs of an input and its origin); the step stands for what comes out
         self._computed = []
-        origin = {}
+        origin = self._origin = {}
         for step in flow.steps:
             of = _sources(step, inference.specs)
             if callable(next(iter(of.values()), None)):
@@ -95,13 +95,14 @@ class Origins:
         self.outputs = [origin.get(value, value) for value in flow.outputs]
         self._kept = [(value, origin.get(value, value)) for value in flow.kept]
 
-    def levels(self, lods, missing):
-        """The LoDs after a run, given those before it (Value -> LoD).
+    def found(self, lods, missing):
+        """The LoDs that there are: Value or step -> LoD.
 
         Args:
+            lods: Value -> LoD, of those that have some before a run.
             missing: the Values that the run leaves without a value, since a block did not run.
-        Returns:
-            (list of those of the outputs, list of (persistable Value, its LoD))
+        Raises:
+            EnforceNotMet: an operator refuses them.
         """
         found = dict(lods)
         for step, function, given in self._computed:
@@ -113,6 +114,14 @@ class Origins:
                 found[step] = function(there)
             except EnforceNotMet as error:
                 raise blamed(error, step.op) from None
+        return found
+
+    def of(self, value, found):
+        """The LoD of a Value, given what was `found`."""
+        return found.get(self._origin.get(value, value), [])
+
+    def levels(self, found):
+        """The LoDs after a run: (list of those of the outputs, list of (persistable Value, its LoD))."""
         return (
             [found.get(one, []) for one in self.outputs],
             [(value, found.get(one, [])) for value, one in self._kept],

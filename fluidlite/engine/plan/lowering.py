@@ -8,7 +8,7 @@ import numpy as np
 from ...core.errors import EnforceNotMet
 from . import passes
 from .cache import Cache
-from .inference import NOTHING_KNOWN, DependsOnValues, Inference
+from .inference import NOTHING_KNOWN, DependsOnValues, Inference, Known
 from .lod import LodFlow
 from .segments import Cut
 from .steps import read
@@ -99,7 +99,7 @@ class Lowering:
 
     def origins(self, feeds):
         """From where the outputs have their level of detail, for feeds of some Specs (Origins)."""
-        inference = self._inference(feeds)
+        inference = self._inference(feeds, Known(lods=True))
         if self.lods.by_shape:
             for step in self.steps:
                 # A shape that depends on values is not known, and neither is what follows from it.

@@ -12,6 +12,7 @@ A plan is a list of functions without arguments, each bound to the arrays it wor
 Replaying it copies the feeds in, calls the functions in order, and copies the fetches out.
 """
 
+from functools import partial
 from itertools import count
 from typing import NamedTuple
 from weakref import WeakMethod
@@ -94,9 +95,9 @@ class Settings:
                 self._bodies[key] = GradientBody(self, step, forward)
         return self._bodies[key]
 
-    def infer(self, feeds):
-        """What there is for feeds of some Specs (Inference)."""
-        return self._lowering.infer(feeds)[1]
+    def infer(self, feeds, known):
+        """What there is for feeds of some Specs (Inference), given what is Known."""
+        return self._lowering.infer(feeds, known)[1]
 
     @property
     def outputs(self):
@@ -184,6 +185,7 @@ class Plan:
             midst of another one; it has no shards.
         known (Known): what is known from elsewhere.
     Attributes:
+        known (Known): the same, and that persistable variables may have levels of detail.
         binding (int): of the arrays that the plan is bound to, one for each time that it was bound.
         cut (Cut): what it leaves for other plans; None if that is nothing.
         specs: Value -> Spec, of what is live there.
@@ -196,7 +198,7 @@ class Plan:
     """
 
     def __init__(self, settings, feeds, given=None, known=NOTHING_KNOWN):
-        self.given, self._known = given, known
+        self.given = given
         self.records, self.unsure, self.missing = {}, set(), set()
         self.settings = settings
         self.scope, self.memory, self.seed = settings.scope, settings.memory, settings.seed
@@ -208,6 +210,7 @@ class Plan:
         self._origins = None
         self._segments = Segments()
         self.keeps_lods = bool(settings.lods.kept or settings.lods.state)
+        self.known = known._replace(lods=known.lods or self.keeps_lods)
         self.memory.serve(self)
 
     @property
@@ -239,7 +242,7 @@ class Plan:
         self._bound = None
         self._segments.clear()
         with self._device.active():
-            prepared = self.settings.prepared(self._feeds, self._known)
+            prepared = self.settings.prepared(self._feeds, self.known)
             self.random, self.cut = prepared.region.random, prepared.region.cut
             self.specs = {value: prepared.inference.specs[value] for value in self.cut.live} if self.cut else {}
             self.blocks = prepared.inference.blocks
@@ -274,12 +277,13 @@ class Plan:
             self._seen = seen
         self._bound.replay()
 
-    def run(self, feeds, on_device=False):
+    def run(self, feeds, on_device=False, lods=()):
         """Run once.
 
         Args:
             feeds: arrays in the order of the plan's feeds, of the shapes and dtypes that it was prepared for.
             on_device: leave results on the GPU.
+            lods: name of a fed variable -> its level of detail, of those that have some.
         Returns:
             list of arrays of one's own, in the order of the fetches; None for what was not written.
         Raises:
@@ -293,7 +297,7 @@ class Plan:
             bound.feeds.put(feeds, self.scope.step)
             try:
                 self._replay()
-                arrays, draws = self._segments.run(self, bound.results)
+                arrays, draws = self._segments.run(self, bound.results, partial(self._lod_of, lods))
             finally:
                 bound.feeds.clear()
                 if bound.writes:
@@ -335,18 +339,32 @@ class Plan:
         Raises:
             EnforceNotMet: an operator refuses them.
         """
+        before = self._lods_before(fed)
+        if not (before or self.settings.lods.kept):
+            return None, ()
+        origins = self._all_origins()
+        levels, kept = origins.levels(origins.found(before, self.missing))
+        return levels if any(levels) else None, kept
+
+    def _lods_before(self, fed):
+        """Value -> its level of detail before a run, of those that have some."""
         flow = self.settings.lods
         before = {value: fed[value.name] for value in flow.inputs if value.name in fed}
         for value in flow.state:
             found = self.scope.find_var(value.name)
             if found is not None and (lod := found.get_tensor().lod()):
                 before[value] = lod
-        if not (before or flow.kept):
-            return None, ()
+        return before
+
+    def _all_origins(self):
         if self._origins is None:
             self._origins = self.settings.origins(self._feeds)
-        levels, kept = self._origins.levels(before, self.missing)
-        return levels if any(levels) else None, kept
+        return self._origins
+
+    def _lod_of(self, fed, value):
+        """The level of detail of a Value, in the midst of a run."""
+        origins = self._all_origins()
+        return origins.of(value, origins.found(self._lods_before(fed), self.missing))
 
     def keep(self, kept):
         """Set the levels of detail of what has been left in the scope (see `levels`)."""

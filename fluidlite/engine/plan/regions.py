@@ -104,10 +104,14 @@ class Body:
         """Whether a Value is that of the world around, which stays as it is while the block runs."""
         return value.version == 0 and value.name in self.names and value.name not in self.results
 
-    def infer(self, given):
-        """What there is for given Specs (name -> Spec): (Block, name of a result -> Spec)."""
+    def infer(self, given, lods):
+        """What there is for given Specs (name -> Spec): (Block, name of a result -> Spec).
+
+        Args:
+            lods (bool): see `Known`.
+        """
         given = [given[name] for name in self.names]
-        inference = self.settings.infer(given)
+        inference = self.settings.infer(given, Known(lods=lods))
         found = {name: Spec(*inference.specs[self.newest[name]][:2]) for name in self.results}
         return Block(given, inference.specs, inference.blocks), found
 

@@ -2,8 +2,8 @@
 
 Two kinds of steps are sources of such shapes.  The kernel of a *dynamic* one (`Kernel.dynamic`) makes arrays of
 whatever size it finds.  Of the others, such as a reshape to a shape that was computed, the shapes of the outputs are
-known as soon as the values of some inputs are (`Kernel.shape_from`).  What does not wait for a source runs before it,
-so that few cuts are needed, and what is behind them is small.
+known as soon as the values of some inputs are (`Kernel.shape_from`), or the sequences in them (`Lod.counts`).  What
+does not wait for a source runs before it, so that few cuts are needed, and what is behind them is small.
 
 The plan that goes on is looked up by the shapes that were found: if they were met before, they cost no more.
 """
@@ -64,27 +64,28 @@ class Segments:
         """Forget all of them; the arrays that they work on are gone."""
         self._plans.clear()
 
-    def run(self, plan, arrays):
+    def run(self, plan, arrays, lod_of):
         """Run what comes behind the cut of a plan.
 
         Args:
             plan (Plan): it has run.
             arrays: of what is live there.
+            lod_of: a function that has the level of detail of a Value.
         Returns:
             (list of arrays, in the order of what is wanted in the end; whether random numbers were drawn)
         """
         random = False
         while plan.cut is not None:
-            plan = self._next(plan, dict(zip(plan.cut.live, arrays, strict=True)))
+            plan = self._next(plan, dict(zip(plan.cut.live, arrays, strict=True)), lod_of)
             arrays = plan.replay()
             random = random or plan.random
         return arrays, random
 
-    def _next(self, plan, live):
+    def _next(self, plan, live, lod_of):
         """The plan behind the cut of another, given Value -> array of what is live, ready to be run."""
         cut, device = plan.cut, plan.memory.device
         made = [array for step in cut.dynamic for array in _made(plan, step, live)]
-        specs = {value: spec for step in cut.shaped for value, spec in _shaped(plan, step, live)}
+        specs = {value: spec for step in cut.shaped for value, spec in _shaped(plan, step, live, lod_of)}
         key = (
             plan.binding,
             tuple([(array.shape, array.dtype) for array in made]),
@@ -119,17 +120,20 @@ def _made(plan, step, live):
     return [arrays[slot] for slot, values in step.outputs.items() for value in values if value is not EMPTY]
 
 
-def _shaped(plan, step, live):
-    """Pairs of a Value that a step writes and its Spec, given the values that its shape follows from."""
-    inputs = {}
+def _shaped(plan, step, live, lod_of):
+    """Pairs of a Value that a step writes and its Spec, given what its shape follows from."""
+    definition, inputs = step.definition, {}
     for slot, values in step.inputs.items():
-        decides, specs = slot in step.definition.shape_from, inputs.setdefault(slot, [])
+        specs = inputs[slot] = []
         for value in values:
             if value is not EMPTY:
                 array = _array(plan, value, live)
-                specs.append(Spec(array.shape, np.dtype(array.dtype), np.array(host(array)) if decides else None))
+                shape, known = array.shape, np.array(host(array)) if slot in definition.shape_from else None
+                if slot in definition.lod_counts and (lod := lod_of(value)):
+                    shape = len(lod[-1]) - 1, *shape[1:]
+                specs.append(Spec(shape, np.dtype(array.dtype), known))
     try:
-        found = operators.infer_specs(step.definition, step.attrs, inputs)
+        found = operators.infer_specs(definition, step.attrs, inputs)
         for slot, values in step.outputs.items():
             for value, spec in zip(values, found[slot], strict=False):
                 if min(spec.shape, default=0) < 0:
@@ -147,7 +151,7 @@ def _prepared(plan, live, made, specs):
         buffers = [device.xp.empty(array.shape, array.dtype) for array in made]
     feeds = [plan.specs[value] for value in plan.cut.live]
     feeds += [Spec(array.shape, np.dtype(array.dtype)) for array in made]
-    known = Known(specs, plan.blocks)
+    known = Known(specs, plan.blocks, plan.known.lods)
     following = type(plan)(plan.settings.behind(plan.cut), feeds, [*live.values(), *buffers], known)
     following.records, following.unsure, following.missing = plan.records, plan.unsure, plan.missing
     return following, buffers

@@ -182,6 +182,7 @@ def fill_constant_batch_size_like(input, shape, dtype, value, input_dim_idx=0, o
         dtype (str): the data type.
         value (float): the number.
         input_dim_idx, output_dim_idx (int): the dimension of input, and the one of the result that takes its size.
+            Where input has sequences, their number counts as its first dimension.
         force_cpu (bool): without effect.
     Returns:
         Variable, without gradient.
