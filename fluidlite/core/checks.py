@@ -56,6 +56,10 @@ def _check_slots(trait, named, known):
 def _check_kernel(definition):
     if definition.shape_only:
         _check_slots("shape_only", definition.shape_only, _names(definition.inputs))
+    _check_slots("shape_from", definition.shape_from, _names(definition.inputs))
+    if definition.shape_from & definition.shape_only:
+        raise _contradiction("shape_from", "shape_only")
+    _check_slots("chooses", definition.chooses, [slot.name for slot in definition.inputs if slot.many])
     if definition.random and definition.constant:
         raise _contradiction("random", "constant")
     if definition.dynamic and definition.bind:
@@ -123,7 +127,7 @@ def _check_algebra(definition):
 
 
 def _check_lod(definition):
-    _check_slots("read", definition.lod_read, _names(definition.inputs))
+    _check_slots("counts", definition.lod_counts, _names(definition.inputs))
     if not callable(definition.lod):
         _check_slots("lod", definition.lod, _names(definition.outputs))
         sources = [source for source in definition.lod.values() if source is not None]

@@ -106,6 +106,8 @@ class OperatorDef:
         self.random = kernel.random
         self.constant = kernel.constant
         self.shape_only = words(kernel.shape_only)
+        self.shape_from = words(kernel.shape_from)
+        self.chooses = words(kernel.chooses)
         self.region = kernel.region
         self.dynamic = kernel.dynamic
         self.inplace = memory.inplace
@@ -123,7 +125,7 @@ class OperatorDef:
         self.selects = algebra.selects
         self.broadcasts = algebra.broadcasts
         self.lod_of = lod.of
-        self.lod_read = words(lod.read)
+        self.lod_counts = words(lod.counts)
         self.about = about
         self.flops = about.flops or (one_for_each if memory.elementwise else none)
         self.forms = {}
@@ -591,7 +593,11 @@ def spec_at(found, position):
         found = found[position] if position < len(found) else None
     elif position:
         return None
-    return found if found is None or found.value is None else Spec(found.shape, found.dtype)
+    return found and without_value(found)
+
+
+def without_value(spec):
+    return spec if spec.value is None else Spec(spec.shape, spec.dtype)
 
 
 def infer_specs(definition, attrs, inputs):
@@ -604,6 +610,8 @@ def infer_specs(definition, attrs, inputs):
     arguments = []
     for slot in definition.inputs:
         specs = inputs.get(slot.name) or []
+        if slot.name not in definition.shape_from:
+            specs = [without_value(spec) for spec in specs]
         arguments.append(list(specs) if slot.many else specs[0] if specs else None)
     return {
         slot.name: [spec_at(found, position) for position in range(len(found) if isinstance(found, list) else 1)]

@@ -137,15 +137,15 @@ class Memory:
 
     Attributes:
         device: where it lies.
-        extra: what the device needs beside pools.
+        extra: what the device needs beside pools, which `deeper` memory shares.
     """
 
-    def __init__(self, device=CPU):
+    def __init__(self, device=CPU, extra=None):
         self.device = device
         self._pools = []
         self._plans = weakref.WeakSet()
         self._deeper = None
-        self.extra = device.extra(self)
+        self.extra = extra or device.extra(self)
 
     def pools(self, count):
         """The pools of the first `count` threads."""
@@ -162,7 +162,7 @@ class Memory:
     def deeper(self):
         """The memory of plans that run in the midst of those that are laid out here."""
         if self._deeper is None:
-            self._deeper = Memory(self.device)
+            self._deeper = Memory(self.device, self.extra)
         return self._deeper
 
     def serve(self, plan):

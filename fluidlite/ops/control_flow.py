@@ -5,7 +5,7 @@ from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.regions import Region, RegionGradient
 from ..core.spec import GRAD
-from ..core.traits import Kernel
+from ..core.traits import Kernel, Lod
 
 _ONCE = Region(repeats=False, condition="Cond", captures="Input", results="Out", saves="Scope")
 _LOOP = Region(repeats=True, condition="Condition", captures="X", results="Out", saves="StepScopes")
@@ -62,7 +62,19 @@ def infer_select_input(attrs, xs, mask):
     return xs[0]
 
 
-@operator("select_input", inputs="X*, Mask!", outputs="Out", infer=infer_select_input)
+def lod_of_selected(lods):
+    # The branch of the other one did not run.
+    return lods["X"][0] if lods["X"] else []
+
+
+@operator(
+    "select_input",
+    inputs="X*, Mask!",
+    outputs="Out",
+    infer=infer_select_input,
+    kernel=Kernel(chooses="X"),
+    lod=Lod(of=lambda attrs, shapes: lod_of_selected),
+)
 def select_input(ctx, xs, mask, out):
     x = xs[int(mask.reshape(()))]
     if x.shape != out.shape:

@@ -69,7 +69,7 @@ def flops_of_matmul(attrs, shapes):
 def mul(ctx, x, y, out):
     a, fill_a, _ = matrix_of(ctx, x, ctx.attrs["x_num_col_dims"])
     b, fill_b, _ = matrix_of(ctx, y, ctx.attrs["y_num_col_dims"])
-    return in_sequence([fill_a, fill_b, partial(ctx.xp.matmul, a, b, out=out.reshape(len(a), -1))])
+    return in_sequence([fill_a, fill_b, partial(ctx.xp.matmul, a, b, out=out.reshape(len(a), b.shape[1]))])
 
 
 @mul.gradient("X, Y", kernel=BOUND, memory=Memory(strided="X@GRAD"))

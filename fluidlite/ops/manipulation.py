@@ -80,10 +80,10 @@ def reshaping(type, infer, inputs="X", attributes=None, keeps="XShape", details=
     Fluid has most of them twice: the older operator's gradient reads X and other slots (`keeps`) to learn a shape, that
     of the newer one reads XShape, an output made for it.
     """
-    extra = len(inputs.split()) - 1
+    x, *others = parse_slots(inputs)
 
     def kernel(ctx, x, *rest):
-        copy_in_order(ctx, x, rest[extra])
+        copy_in_order(ctx, x, rest[len(others)])
 
     definition = operator(
         type,
@@ -91,6 +91,7 @@ def reshaping(type, infer, inputs="X", attributes=None, keeps="XShape", details=
         outputs="Out, XShape!" if keeps == "XShape" else "Out",
         attributes=attributes,
         infer=with_x_shape(infer) if keeps == "XShape" else infer,
+        kernel=Kernel(shape_from=" ".join(slot.name for slot in others)),
         memory=Memory(view={"Out": "X"}, inplace={"Out": "X"}),
         batch=Batch(rows=rows_of_reshape),
         lod=Lod(of=lod_of),
@@ -361,7 +362,7 @@ def lod_of_parts(attrs, shapes):
     outputs="Out*",
     attributes={"axis": 0, "num": 0, "sections": []},
     infer=infer_split,
-    kernel=BOUND,
+    kernel=Kernel(bind=True, shape_from="SectionsTensorList"),
     batch=Batch(rows=rows_beside_axis("X", "Out")),
     lod=Lod(of=lod_of_parts),
 )
@@ -532,7 +533,7 @@ for _type, _slots, _attrs, _infer in (
         outputs="Out",
         attributes=_attrs,
         infer=_infer,
-        kernel=Kernel(bind=True, shape_only=_names if _type.startswith("expand_as") else ""),
+        kernel=Kernel(bind=True, **{"shape_only" if _type.startswith("expand_as") else "shape_from": _names}),
         lod=Lod(of="none" if _type.startswith("expand_as") else if_rows_stay),
     )(repeat)
     _gradient = _definition.gradient(shapes="X " + _names, kernel=BOUND)(repeat_grad)
@@ -652,7 +653,7 @@ def slicing(type, bounds, constant=False, lod_of=None):
         outputs="Out",
         attributes=attrs,
         infer=infer_slice,
-        kernel=Kernel(bind=True, constant=constant),
+        kernel=Kernel(bind=True, constant=constant, shape_from=" ".join(tensors)),
         batch=Batch(rows=rows_of_slice),
         lod=Lod(of=lod_of),
     )(copy_part)

@@ -278,7 +278,7 @@ class Part:
 def _is_kept(repeated, shapes, expression):
     """Whether an expression is the same wherever something is repeated."""
     return not any(
-        is_repeated and size > 1
+        is_repeated and size != 1
         for name in names_of(expression)
         for is_repeated, size in zip(repeated, shapes[name], strict=True)
     )

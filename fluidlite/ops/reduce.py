@@ -147,10 +147,19 @@ def extreme_grad(ctx, x, out, dout, dx):
     return step
 
 
+def extreme(ctx, x, out, find, of_nothing):
+    """An extreme element; without elements the infinity `of_nothing`, or the last integer before it."""
+    axes, out = aligned(ctx, x, out)
+    if x.size == 0:
+        if x.dtype.kind != "f":
+            of_nothing = np.iinfo(x.dtype).max if of_nothing > 0 else np.iinfo(x.dtype).min
+        return partial(out.fill, of_nothing)
+    return partial(find, x, axis=axes, keepdims=True, out=out)
+
+
 @reduction("reduce_max")
 def reduce_max(ctx, x, out):
-    axes, out = aligned(ctx, x, out)
-    return partial(ctx.xp.amax, x, axis=axes, keepdims=True, out=out)
+    return extreme(ctx, x, out, ctx.xp.amax, -np.inf)
 
 
 reduce_max.gradient("X, Out", **_OF_EXTREMES)(extreme_grad)
@@ -158,8 +167,7 @@ reduce_max.gradient("X, Out", **_OF_EXTREMES)(extreme_grad)
 
 @reduction("reduce_min")
 def reduce_min(ctx, x, out):
-    axes, out = aligned(ctx, x, out)
-    return partial(ctx.xp.amin, x, axis=axes, keepdims=True, out=out)
+    return extreme(ctx, x, out, ctx.xp.amin, np.inf)
 
 
 reduce_min.gradient("X, Out", **_OF_EXTREMES)(extreme_grad)

@@ -38,11 +38,10 @@ class Binder:
         lane_specs: rows of a shard -> Value -> Spec.
         counts: the rows of each shard, or None.
         threads: how many are used.
-        cut (Cut): where the plan ends before its block does, or None.
     """
 
-    def __init__(self, plan, region, inference, schedule, lane_specs, counts, threads, cut=None):
-        self.returns_arrays = plan.given is not None or cut is not None
+    def __init__(self, plan, region, inference, schedule, lane_specs, counts, threads):
+        self.returns_arrays = plan.given is not None or region.cut is not None
         self.plan, self.region, self.schedule, self.threads = plan, region, schedule, threads
         self.specs = inference.specs
         self.memory, self.device, self.scope = plan.memory, plan.memory.device, plan.scope
@@ -53,7 +52,8 @@ class Binder:
         found = {id(spec): spec for spec in self.specs.values()}.values()
         self.has_chains = "chains" in plan.enabled and any(is_large(spec.size * spec.dtype.itemsize) for spec in found)
         try:
-            self.feeds = self.device.feeds([self.specs[value] for value in region.inputs])
+            fed = region.inputs if plan.given is None else ()
+            self.feeds = self.device.feeds([self.specs[value] for value in fed])
         except MemoryError as error:
             feeds = ", ".join(f"{value.name} {list(self.specs[value].shape)}" for value in region.inputs)
             raise OutOfMemory(f"{error}\n  for the feeds {feeds}") from error
@@ -261,6 +261,8 @@ class Binder:
         if step.definition.region is not None:
             self.bind_region(task, number, step)
             return
+        if self.plan.unsure:
+            self.check_that_all_is_there(task, step)
         inputs = self.inputs(lane, step)
         places = self.placement.place(lane, number, step)
         if places is None:
@@ -284,14 +286,27 @@ class Binder:
 
     def bind_region(self, task, number, step):
         """Bind a step that runs a block: as a plan of its own, to the arrays of this one."""
-        body, lane = self.plan.settings.body(step), self.whole
+        body, lane = self.plan.settings.body(step, self.plan.blocks), self.whole
+        block = self.plan.blocks[body]
         before = {value: self.array(lane, value) for value in step.reads}
         arrays = {}
         places = [place for place in self.placement.place(lane, number, step) if place is not None]
         for value, place in zip(step.writes, places, strict=True):
             arrays[value] = self.persistable(value, place) if value.persistable else self.array_at(lane, value, place)
         make = regions.bound_gradient if isinstance(step.definition.region, RegionGradient) else regions.bound_run
-        task.add(make(self.plan, body, before, arrays), step.op, alone=True)
+        task.add(make(self.plan, body, block, before, arrays), step.op, alone=True)
+
+    def check_that_all_is_there(self, task, step):
+        """Let a step be refused if it reads what a block would have written that did not run."""
+        chosen = {value for slot in step.definition.chooses for value in step.inputs[slot]}
+        unsure, missing = self.plan.unsure.intersection(step.reads) - chosen, self.plan.missing
+
+        def check():
+            for value in unsure & missing:
+                raise EnforceNotMet(f"{value.name} has no value: the block that writes it did not run")
+
+        if unsure:
+            task.add(check, step.op, alone=True)
 
     def inputs(self, lane, step):
         """What the step's kernel gets for its input slots."""

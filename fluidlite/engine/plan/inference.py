@@ -1,5 +1,7 @@
 """The shapes and data types of everything that a plan computes."""
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from ...core.errors import EnforceNotMet
@@ -16,17 +18,41 @@ _RECORD = Spec((0,), np.dtype("uint8"))
 
 
 class DependsOnValues(EnforceNotMet):
-    """The shape of a Value is not known before a plan runs.
+    """The shape of a Value is not known before a plan runs."""
 
-    Attributes:
-        step (Step): makes the Value.
-        inference (Inference): knows all that the steps before it make.
-    """
-
-    def __init__(self, inference, step, value, spec):
+    def __init__(self, step, value, spec):
         shape = f"the shape {list(spec.shape)} of {value.name}"
         super().__init__(f"{shape} depends on values that are known only while the program runs\n{step.op.describe()}")
-        self.inference, self.step = inference, step
+
+
+class Known(NamedTuple):
+    """What is known of a region from elsewhere.
+
+    Attributes:
+        specs: Value -> Spec, of what some of its steps make.
+        blocks: `regions.Body` -> Block, of steps outside of it that run blocks.
+        lods (bool): whether a Value may have a level of detail.
+    """
+
+    specs: Any = {}
+    blocks: Any = {}
+    lods: bool = False
+
+
+NOTHING_KNOWN = Known()
+
+
+class Block(NamedTuple):
+    """What is known of the block that a step runs.
+
+    Attributes:
+        given: the Specs of what is given to it, in order.
+        specs, blocks: as `Inference` has them, of what is inside.
+    """
+
+    given: list
+    specs: dict
+    blocks: dict
 
 
 class Inference:
@@ -40,18 +66,22 @@ class Inference:
         feeds: Value -> Spec of the fed array.
         scope: holds the persistable variables; None to believe what is declared.
         bodies (weakref): to a function that has the `regions.Body` of a step that runs a block.
+        known (Known): what is known from elsewhere.
 
     Attributes:
         specs: Value -> Spec, of all that was met.
+        blocks: `regions.Body` -> Block, of the blocks that steps run.
     """
 
-    def __init__(self, variables, feeds, scope, bodies=None):
+    def __init__(self, variables, feeds, scope, bodies=None, known=NOTHING_KNOWN):
         self._bodies = bodies
         self._variables = variables
         self._scope = scope
         self._known = {}  # (shape, dtype) -> Spec
         self._found = {}  # (kind of a step, ids of its inputs' Specs) -> its outputs' Specs
         self._done = set()
+        self._given, self._lods = known.specs, known.lods
+        self.blocks = dict(known.blocks)
         self.specs = {value: self.one(spec) for value, spec in feeds.items()}
 
     def one(self, spec):
@@ -66,7 +96,6 @@ class Inference:
         for step in steps:
             if step in done:
                 continue
-            done.add(step)
             given = [specs.get(value) or self.spec(value, step) for value in step.reads]
             made = found.get((step.kind, *map(id, given)))
             if made is None:
@@ -74,6 +103,36 @@ class Inference:
             for value, spec in zip(step.writes, made, strict=True):
                 if spec is not None:
                     specs[value] = spec
+            done.add(step)
+
+    def split(self, steps):
+        """Infer what can be inferred before the plan runs, and find out what else there is.
+
+        A step whose outputs have shapes that depend on values is a source of such.  What reads its outputs has to wait
+        for it, and so has what must not write a persistable variable before those that wait have read or written it.
+
+        Args:
+            steps: in order.
+        Returns:
+            (the steps whose outputs are known, the sources, those that wait): lists, in order
+        Raises:
+            EnforceNotMet: a step does not fit its inputs.
+        """
+        known, sources, waiting = [], [], []
+        missing, touched = set(), set()
+        for step in steps:
+            if not missing.isdisjoint(step.reads) or not touched.isdisjoint(step.writes):
+                waiting.append(step)
+            else:
+                try:
+                    self.run([step])
+                    known.append(step)
+                    continue
+                except DependsOnValues:
+                    sources.append(step)
+            missing.update(step.writes)
+            touched.update(value for value in (*step.reads, *step.writes) if value.persistable)
+        return known, sources, waiting
 
     def made(self, step, given):
         """What a step makes of inputs of given Specs, in the order of its `reads`: a Spec for each of its `writes`.
@@ -84,7 +143,7 @@ class Inference:
         key = (step.kind, *map(id, given))
         made = self._found.get(key)
         if made is None:
-            made = self._keep(key, given, [self.one(spec) for spec in step.infer(given)])
+            made = self._keep(key, given, [self.one(spec) for spec in step.infer(given, self._lods)])
         return made
 
     def _keep(self, key, given, made):
@@ -103,9 +162,11 @@ class Inference:
                     "operator out of the block"
                 ) from None
         try:
-            made = step.infer(given)
+            made = step.infer(given, self._lods)
         except EnforceNotMet as error:
             raise EnforceNotMet(f"{error}\n{step.op.describe()}") from None
+        if not self._given.keys().isdisjoint(step.writes):
+            return [self.one(self._given.get(value, spec)) for value, spec in zip(step.writes, made, strict=True)]
         for number, value in enumerate(step.writes):
             spec = made[number]
             if spec is None and not value.persistable:
@@ -113,7 +174,7 @@ class Inference:
                 spec = made[number] = self._first(step, given)
             if spec is not None:
                 if spec.shape and min(spec.shape) < 0:
-                    raise DependsOnValues(self, step, value, spec)
+                    raise DependsOnValues(step, value, spec)
                 made[number] = self.one(spec)
         if step.definition.constant:
             known = self._constants(step, given, made)
@@ -132,12 +193,12 @@ class Inference:
 
     def _of_region(self, step, given):
         """What a step makes that runs a block: what the block makes of its own inputs."""
-        body, known = self._bodies()(step), dict(zip(step.reads, given, strict=True))
+        body, known = self._bodies()(step, self.blocks), dict(zip(step.reads, given, strict=True))
         if isinstance(step.definition.region, RegionGradient):
-            made = body.infer(known)
+            self.blocks[body], made = body.infer(known, self.blocks[body.forward])
             return [made[value] for value in step.writes]
         before = {value.name: spec for value, spec in known.items()}
-        found = body.infer(before)
+        self.blocks[body], found = body.infer(before, self._lods)
         specs = []
         for value in step.writes:
             spec = found.get(value.name) or (_RECORD if value.name == body.saves else before.get(value.name))

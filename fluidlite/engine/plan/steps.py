@@ -7,7 +7,7 @@ from ...core import operators
 from ...core.attributes import COMMON_ATTRS
 from ...core.errors import EnforceNotMet
 from ...core.regions import Region, forward_of
-from ...core.spec import EMPTY, GRAD
+from ...core.spec import EMPTY, GRAD, Spec
 from ..memory import OutOfMemory
 from .values import Value, values
 
@@ -81,28 +81,41 @@ class Step:
             self._places = _places(self.definition.outputs, self.outputs)
         return _picked(arrays, self._places)
 
-    def infer(self, given):
+    def infer(self, given, has_lods=False):
         """What it makes of inputs of given Specs (in the order of `reads`): a Spec or None for each of its `writes`.
 
+        Args:
+            has_lods (bool): some tensors have levels of detail, so that the number of sequences is not known before.
         Raises:
             EnforceNotMet: they do not fit; the message does not name the operator.
         """
+        definition = self.definition
         if self._signature is None:
-            read, made = self.definition.inputs, self.definition.outputs
-            numbers = {slot.name: number for number, slot in enumerate(made)}
             there = {slot: [one for one in ones if one is not EMPTY] for slot, ones in self.inputs.items()}
-            operators.refuse(self.definition, self.attrs, there)
+            operators.refuse(definition, self.attrs, there)
+            numbers = {slot.name: number for number, slot in enumerate(definition.outputs)}
             self._signature = (
-                _places(read, there),
+                _places(definition.inputs, there),
                 [
                     (numbers[slot], position)
                     for slot, values in self.outputs.items()
                     for position, value in enumerate(values)
                     if value is not EMPTY
                 ],
+                [slot for slot, ones in there.items() for _ in ones],
             )
-        places, targets = self._signature
-        found = operators.inferred(self.definition, self.attrs, _picked(given, places))
+        places, targets, slots = self._signature
+        if any(spec.value is not None for spec in given):
+            pairs = zip(given, slots, strict=True)
+            given = [spec if slot in definition.shape_from else operators.without_value(spec) for spec, slot in pairs]
+        if has_lods and definition.lod_counts:
+            # How many sequences there are is found out while the plan runs.
+            pairs = zip(given, slots, strict=True)
+            given = [
+                Spec((-1, *spec.shape[1:]), spec.dtype) if slot in definition.lod_counts else spec
+                for spec, slot in pairs
+            ]
+        found = operators.inferred(definition, self.attrs, _picked(given, places))
         return [operators.spec_at(found[number], position) for number, position in targets]
 
     @property
