@@ -374,13 +374,14 @@ def _function(xp, name):
 
 def _step(name, function, arguments):
     """A call as a function without arguments."""
-    if name in _WARNS:
+    if takes_out_by_name(name):
         return partial(function, *arguments[:-1], out=arguments[-1])
     return partial(function, *arguments)
 
 
-# NumPy warns of the third argument of these.
-_WARNS = ("maximum", "minimum")
+def takes_out_by_name(name):
+    """Whether NumPy warns if a function is given the array that it writes as its third argument."""
+    return name in ("maximum", "minimum")
 
 
 def _is_one(target, source):
