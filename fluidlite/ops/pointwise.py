@@ -18,7 +18,7 @@ import numpy as np
 
 from ..core.c_text import TYPE_NAMES, c_text
 from ..core.derivative import gradient
-from ..core.formula import Expression, names_of, number, substituted, symbol, traced
+from ..core.formula import PRIMITIVES, Expression, names_of, number, substituted, symbol, traced, walk
 from ..core.numpy_program import in_sequence, program
 from ..core.operators import operator
 from ..core.spec import GRAD, Spec, formula_name
@@ -146,7 +146,7 @@ class Formula:
         return _Binding(ctx.xp, expressions, tensors, shapes)
 
     def __call__(self, attrs, specs):
-        """The C of each output for the Specs of what is there; None for data types that C does not have."""
+        """The C of each output for the Specs of what is there; None for what C does not have."""
         wanted = {name: one for name, one in self.traced(attrs, specs).items() if name in specs}
         dtypes = {}
         for slot in self.definition.inputs:
@@ -167,9 +167,11 @@ def _make_room(known):
 
 
 def _text(expression, dtypes):
-    """An expression as C, behind statements that belong to it."""
+    """An expression as C, behind statements that belong to it; None for one that C does not have."""
     read = {name: dtypes[name] for name in names_of(expression)}
     if any(dtype.name not in TYPE_NAMES for dtype in read.values()):
+        return None
+    if any(one.args and PRIMITIVES[one.op].c is None for one in walk(expression)):
         return None
     statements, values, numbers = c_text({"": expression}, {name: name for name in read}, read)
     if expression.op != "symbol":
