@@ -94,9 +94,9 @@ class Primitive(NamedTuple):
     Attributes:
         numpy: its name in NumPy; or a function of expressions that says what it is made of there; None where
             `fluidlite.core.numpy_program` has more to say.
-        c (str): the same in C.  {0}, {1} ... are the arguments, T is the type of the formula's numbers;
-            `larger`, `smaller`, `sign`, `quotient`, `remainder_of`, `floored`, `modulus` are told in
-            `fluidlite.ops.pointwise`.
+        c (str): the same in C; None where a kernel of its own has to find it.  {0}, {1} ... are the arguments, T is
+            the type of the formula's numbers; `larger`, `smaller`, `sign`, `quotient`, `remainder_of`, `floored`,
+            `modulus` are told in `fluidlite.ops.cuda.pointwise`.
         slope: the derivative: a function of the result f, the arguments x, y ... and their derivatives dx, dy ...
         kind: what it gives: "number", of the type that its arguments have in common; "real", a number that is no
             integer; "truth".
@@ -126,7 +126,7 @@ def _primitive(name, numpy, c, slope=lambda *_: 0, kind="number", **more):
 def apply(name, *args, value=None):
     """The expression for a primitive of arguments (expressions or numbers), made simpler where a rule says how."""
     args = tuple(map(number, args))
-    if args and all(arg.op == "number" for arg in args) and name not in ("rounded", "cast"):
+    if args and all(arg.op == "number" for arg in args) and name not in ("rounded", "cast", "total"):
         return _folded(name, args)
     found = _simplified(name, *args)
     return _node(name, args, value) if found is None else found
@@ -219,6 +219,20 @@ logical_not = _truth("logical_not", "logical_not", "(!{0})", infix="~")
 isfinite = _truth("isfinite", "isfinite", "isfinite({0})")
 isnan = _truth("isnan", "isnan", "isnan({0})")
 isinf = _truth("isinf", "isinf", "isinf({0})")
+
+
+def _slope_of_total(*_):
+    raise TypeError("the derivative of a sum over all elements by one of them is not a function of that element alone")
+
+
+# The sum over all elements of what it is a function of: one number, which is computed before what reads it.
+total = _primitive("total", "sum", None, _slope_of_total)
+
+
+def norm(x):
+    """The Euclidean norm of all elements of x."""
+    return sqrt(total(x * x))
+
 
 # A number as the type of the formula's numbers has it: 1 - rounded(0.999) is what Fluid computes in float32, and
 # differs from 1 - 0.999 in the fifth digit.

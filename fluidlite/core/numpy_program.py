@@ -73,6 +73,8 @@ class _Lowering:
         if expression.op in ("logical_and", "logical_or", "logical_xor", "logical_not", "isfinite", "isnan", "isinf"):
             return self.call(row.numpy, _TRUTH, *map(self.value, args))
         dtype = types.common(*args, is_real=row.kind == "real")
+        if expression.op == "total":
+            return self.call(row.numpy, dtype, self.value(args[0]))  # it takes its arguments for numbers of that type
         given = self._promoted([self.value(arg) for arg in args], dtype)
         function = row.numpy or expression.op
         if expression.op in ("maximum", "minimum") and isinstance(given[1], Number) and dtype.kind == "f":
@@ -88,7 +90,7 @@ class _Lowering:
         if not expression.args:
             return 0
         if expression not in self._needs:
-            needs = sorted(map(self._need, expression.args), reverse=True)
+            needs = sorted(map(self._need, dict.fromkeys(expression.args)), reverse=True)
             self._needs[expression] = max(1, *(need + place for place, need in enumerate(needs)))
         return self._needs[expression]
 
@@ -275,7 +277,7 @@ class Program:
             [(_shape_of(shape_class, whole), dtype) for shape_class, dtype in schedule.scratch],
             schedule.views,
             [one.array(xp) if isinstance(one, Number) else one for one in schedule.constants],
-            [(name, _function(xp, name), places) for name, places in schedule.calls],
+            [(name, _function(xp, name), operator.itemgetter(*places)) for name, places in schedule.calls],
         )
 
     def _scheduled(self, classes, output_classes, overlaps):
@@ -288,7 +290,8 @@ class Program:
         found = list(classes)
         for value in lowering.values[len(classes) :]:
             read = [found[one[0]] for one in value.arguments if not isinstance(one, Number)]
-            found.append((functools.reduce(operator.or_, (bits for bits, _ in read)), max(rank for _, rank in read)))
+            bits = 0 if value.function == "sum" else functools.reduce(operator.or_, (bits for bits, _ in read))
+            found.append((bits, max(rank for _, rank in read)))
         outputs = list(zip(output_classes, self._output_dtypes.values(), strict=True))
         return Scheduler(lowering.values, [roots[name] for name in self._outputs], found, outputs, overlaps).schedule()
 
@@ -334,14 +337,16 @@ class Placed:
             found = self._plans[overlaps] = self._plan(overlaps)
         return found
 
-    def bind(self, given, targets, scratch):
-        """The function that computes outputs from inputs, both lists; see `Program.bind`."""
+    def bind(self, given, targets, scratch, meet=None):
+        """The function that computes outputs from inputs, both lists; see `Program.bind`.
+
+        `meet(input, output)` tells whether two arrays share memory, if less than looking at their addresses is enough.
+        """
         table = given + targets
         if self.single is not None:
-            (name, function, places), constants = self.single
-            table += constants
-            return _step(name, function, [table[place] for place in places])
-        meet = self._meet
+            (name, function, arguments_in), constants = self.single
+            return _step(name, function, arguments_in(table + constants))
+        meet = meet or self._meet
         overlaps = tuple([tuple([n for n, one in enumerate(given) if one is out or meet(one, out)]) for out in targets])
         plan = self.plan(overlaps)
         for shape, dtype in plan.scratch:
@@ -351,8 +356,8 @@ class Placed:
         table += plan.constants
         steps = []
         may_be_done = any(overlaps)
-        for name, function, places in plan.calls:
-            arguments = [table[place] for place in places]
+        for name, function, arguments_in in plan.calls:
+            arguments = arguments_in(table)
             if not (may_be_done and name == "copyto" and _is_one(*arguments[:2])):
                 steps.append(_step(name, function, arguments))
         return in_sequence(steps)
@@ -372,16 +377,19 @@ def _function(xp, name):
     return xp.ndarray.clip if name == "clip" else getattr(xp, name)
 
 
+def takes_names(name):
+    """Whether a function is given more than its arguments in order."""
+    return name in ("maximum", "minimum", "sum")
+
+
 def _step(name, function, arguments):
     """A call as a function without arguments."""
-    if takes_out_by_name(name):
-        return partial(function, *arguments[:-1], out=arguments[-1])
-    return partial(function, *arguments)
-
-
-def takes_out_by_name(name):
-    """Whether NumPy warns if a function is given the array that it writes as its third argument."""
-    return name in ("maximum", "minimum")
+    if not takes_names(name):
+        return partial(function, *arguments)
+    *read, out = arguments
+    if name == "sum":
+        return partial(function, *read, out=out, keepdims=True)
+    return partial(function, *read, out=out)  # NumPy warns of the third argument of these
 
 
 def _is_one(target, source):

@@ -19,12 +19,15 @@ import numpy as np
 
 from ..core.c_text import TYPE_NAMES, c_text
 from ..core.derivative import gradient
-from ..core.formula import Expression, names_of, number, substituted, symbol, traced
-from ..core.numpy_program import in_sequence, program, takes_out_by_name
+from ..core.formula import PRIMITIVES, Expression, names_of, number, substituted, symbol, traced, walk
+from ..core.numpy_program import in_sequence, program, takes_names
 from ..core.operators import operator
 from ..core.spec import GRAD, Spec, formula_name
 from ..core.traits import BOUND, POINTWISE, Memory
 from .arrays.strides import scratch_like, sum_into
+
+# Kind of device -> a function that finds sums there in one pass (`fluidlite.ops.cuda.sums.sums_of`).
+SUMS_OF = {}
 
 # For how many combinations of attributes, shapes and data types a formula keeps what it found.
 _MOST = 4096
@@ -167,7 +170,7 @@ class Formula:
         return _Binding(ctx.xp, expressions, tensors, shapes, place)
 
     def __call__(self, attrs, specs):
-        """The C of each output for the Specs of what is there; None for data types that C does not have."""
+        """The C of each output for the Specs of what is there; None for what C does not have."""
         wanted = {name: one for name, one in self.traced(attrs, specs).items() if name in specs}
         dtypes = {}
         for slot in self.definition.inputs:
@@ -188,9 +191,11 @@ def _make_room(known):
 
 
 def _text(expression, dtypes):
-    """An expression as C, behind statements that belong to it."""
+    """An expression as C, behind statements that belong to it; None for one that C does not have."""
     read = {name: dtypes[name] for name in names_of(expression)}
     if any(dtype.name not in TYPE_NAMES for dtype in read.values()):
+        return None
+    if any(one.args and PRIMITIVES[one.op].c is None for one in walk(expression)):
         return None
     statements, values, numbers = c_text({"": expression}, {name: name for name in read}, read)
     if expression.op != "symbol":
@@ -221,6 +226,7 @@ class _Binding:
         padded = {name: (1,) * (len(self._whole) - len(shape)) + shape for name, shape in laid.items()}
         whole, terms, endings = {}, {}, {}
         self._sums = []  # (name of an output, the name of what is summed up in it)
+        self._summed = {}  # shape of sums -> name of an output -> Expression
         for name, expression in expressions.items():
             repeated = [n != m for n, m in zip(self._whole, padded[name], strict=True)]
             is_kept = partial(_is_kept, repeated, padded)
@@ -228,6 +234,7 @@ class _Binding:
                 whole[name] = expression
                 continue
             laid[name] = padded[name]
+            self._summed.setdefault(padded[name], {})[name] = expression
             inner, outer = _split(expression, is_kept, symbol(name))
             is_there = inner.op == "symbol" and padded[inner.value] == self._whole and inner.value not in endings
             if is_there and tensors[inner.value][2] == tensors[name][2]:
@@ -242,8 +249,9 @@ class _Binding:
         self._main = next((self._places[n] for n in (*whole, *laid) if laid[n] == self._whole), None)
         self._terms = [(self._places[name], tensors[name][2]) for name in terms]
         shapes = laid | dict.fromkeys(terms, self._whole)
-        self._first = _Part(xp, whole | terms, shapes, tensors) if whole or terms else None
-        self._endings = [_Part(xp, {name: one}, laid, tensors) for name, one in endings.items()]
+        self._first = Part(xp, whole | terms, shapes, tensors) if whole or terms else None
+        self._others = Part(xp, whole, laid, tensors) if whole and self._sums else None
+        self._endings = [Part(xp, {name: one}, laid, tensors) for name, one in endings.items()]
         self._is_program = not self._sums
         self.call = self._first.call(count) if self._is_program and not self._views else None
 
@@ -254,6 +262,11 @@ class _Binding:
                 arrays[place] = arrays[place].reshape(shape)
         if self._is_program:
             return self._first.bind(arrays, self._scratch, ctx, arrays)
+        if ctx.form in SUMS_OF:
+            given = {name: arrays[place] for name, place in self._places.items()}
+            sums = [SUMS_OF[ctx.form](ctx, terms, given, self._whole) for terms in self._summed.values()]
+            if None not in sums:
+                return in_sequence([*sums, self._others and self._others.bind(arrays, self._scratch, ctx, arrays)])
         targets, arrays = arrays, list(arrays)
         for place, dtype in self._terms:
             arrays[place] = self._scratch(ctx, targets, self._whole, dtype)
@@ -274,7 +287,7 @@ class _Binding:
         return scratch_like(ctx, arrays[self._main], dtype, shape)
 
 
-class _Part:
+class Part:
     """A program, and the places of what it reads and writes among a kernel's arrays."""
 
     def __init__(self, xp, expressions, shapes, tensors):
@@ -290,16 +303,14 @@ class _Part:
         """The only call (see `_Binding.call`), for a kernel of so many arrays."""
         if self._placed.single is None:
             return None
-        (name, function, places), constants = self._placed.single
-        table = [*self._given, *self._targets, *range(count, count + len(constants))]
-        return (
-            None if takes_out_by_name(name) else (function, itemgetter(*(table[n] for n in places)), tuple(constants))
-        )
+        (name, function, arguments_in), constants = self._placed.single
+        places = arguments_in([*self._given, *self._targets, *range(count, count + len(constants))])
+        return None if takes_names(name) else (function, itemgetter(*places), tuple(constants))
 
-    def bind(self, arrays, scratch, *arguments):
-        """The function that runs the program; scratch is `scratch(*arguments, shape, dtype)`."""
+    def bind(self, arrays, scratch, *arguments, meet=None):
+        """The function that runs the program; scratch is `scratch(*arguments, shape, dtype)`; `meet`: see `Placed`."""
         given, targets = [arrays[place] for place in self._given], [arrays[place] for place in self._targets]
-        return self._placed.bind(given, targets, partial(scratch, *arguments))
+        return self._placed.bind(given, targets, partial(scratch, *arguments), meet)
 
 
 def _is_kept(repeated, shapes, expression):

@@ -397,6 +397,8 @@ class Binder:
         gradients = self.arena(group, self.specs[group.gradients[0]].dtype)
         pieces = group.pieces(self.threads) if self.device.in_pieces else [slice(0, group.size)]
         pieces = [(place * self.threads // len(pieces), piece) for place, piece in enumerate(pieces)]
+        # What every piece reads is written after all of them, by a run over no elements.
+        shared = definition.packed.intersection(definition.inplace.values()) if len(pieces) > 1 else ()
         for thread, piece in pieces:
             members, counts = group.members_in(piece)
             context = Context(self.setting, attrs, self.pools[thread], group.index, op=group.op)
@@ -404,15 +406,14 @@ class Binder:
             for stretch in group.additions_in(piece):
                 parts = gradients[:, stretch]
                 tasks[thread].add(partial(shards.add_up.kernel, context, parts, parts[0]), group.op)
-            tasks[thread].add(self.bind_members(context, group, gradients, piece, members), group.op)
+            function = self.bind_members(context, group, gradients, piece, members, shared)
+            tasks[thread].add(function, group.op)
             context.close()
-        if not definition.packed:
-            ending = None
-        else:
-            # What every piece reads is written after all of them, by a run over no elements at all.
+        ending = None
+        if shared:
             context = Context(self.setting, attrs, self.pools[0], group.index, op=group.op)
             context.counts = [0] * len(group.members)
-            ending = self.bind_members(context, group, gradients, slice(0, 0), slice(None))
+            ending = self.bind_members(context, group, gradients, slice(0, 0), slice(None), definition.flat)
             context.close()
         for slot in group.arenas:
             for member in group.members:
@@ -432,9 +433,12 @@ class Binder:
             task.add(ending, group.op)
         return task
 
-    def bind_members(self, context, group, gradients, piece, members):
+    def bind_members(self, context, group, gradients, piece, members, kept):
+        """Bind the kernel of a group to a piece of the arenas of `flat` slots, and to some numbers of `packed` ones.
+
+        The slots in `kept` are not written.
+        """
         definition, first = group.definition, group.members[0]
-        ending = piece.start == piece.stop
         arrays = {slot: arena.array[piece] for slot, arena in group.arenas.items() if slot in definition.flat}
         arrays |= {slot: arena.array[members] for slot, arena in group.arenas.items() if slot in definition.packed}
         arrays[gradient_slot(definition)] = gradients[0][piece]
@@ -446,10 +450,7 @@ class Binder:
             arguments.append(array)
         for slot in definition.outputs:
             source = definition.inplace[slot.name]
-            array = arrays[source]
-            if source in definition.packed and not ending:
-                array = context.scratch(array.shape, array.dtype)
-            arguments.append(array)
+            arguments.append(None if source in kept else arrays[source])
         form = definition.forms.get(self.device.form)
         return form and form(context, *arguments) or definition.kernel(context, *arguments)
 

@@ -20,7 +20,10 @@ def memory_order(array):
 
 def scratch_like(ctx, array, dtype=None, shape=None):
     """Scratch of the shape of `array`, or another of its rank, stored in the same order of axes."""
-    order, shape = memory_order(array), shape or array.shape
+    shape = shape or array.shape
+    if array.flags.c_contiguous:
+        return ctx.scratch(shape, dtype or array.dtype)
+    order = memory_order(array)
     buffer = ctx.scratch([shape[axis] for axis in order], dtype or array.dtype)
     return buffer.transpose([order.index(axis) for axis in range(array.ndim)])
 

@@ -27,7 +27,7 @@ from ..pointwise import Text
 from .index import address_of
 from .launch import THREADS, blocks_for, launch, type_name
 
-_PRELUDE = """
+PRELUDE = """
 template <class V> __device__ __forceinline__ V larger(V a, V b) { return a > b || a != a ? a : b; }
 template <class V> __device__ __forceinline__ V smaller(V a, V b) { return a < b || a != a ? a : b; }
 template <class V> __device__ __forceinline__ V sign(V a) { return a > V(0) ? V(1) : a < V(0) ? V(-1) : a; }
@@ -360,7 +360,7 @@ def _source(statements, types, results, layout):
     rest = ""
     if pack > 1 and total % pack:
         rest = f"for ({index} i = count * {pack} + first; i < total; i += step) element({', '.join(alone)});"
-    code = _PRELUDE + _KERNEL.format(
+    code = PRELUDE + _KERNEL.format(
         values=", ".join(
             [f"const {names[n]} v{n}" for n in range(inputs)]
             + [f"{name}& r{n}" for n, name in enumerate(names[inputs:])]
@@ -485,10 +485,6 @@ def pointwise(ctx, xs, outs):
             if slot.name in member.outputs:
                 ((number,), (spec,)) = member.outputs[slot.name], member.output_specs[slot.name]
                 array = values[number] = ctx.scratch(spec.shape, spec.dtype)
-            elif not slot.optional:
-                # The program does without it, but the general kernel writes it.
-                (spec,) = operators.infer_specs(definition, member.attrs, member.input_specs)[slot.name]
-                array = ctx.scratch(spec.shape, spec.dtype)
             arguments.append(array)
         steps.append(_bound(definition, own, arguments))
     # Not before the end, for an output may lie where an input does.

@@ -58,26 +58,19 @@ def test_each_parameter_of_a_group_has_powers_of_its_own(dtype):
     counts, params = [16, 48, 32], 3
     size = sum(counts)
     adam = operators.find("adam")
+    DEVICE.order = "random"
+    DEVICE.launched.clear()
     results = []
-    for device in (CPU, DEVICE):
+    for device, kernel in ((CPU, adam.kernel), (DEVICE, adam.forms["cuda"])):
         param, grad, first = (arrays_like(size, dtype, seed) for seed in range(3))
         second, rate = positive(size, dtype), np.array([0.1], dtype)
         powers = [np.linspace(0.2, 0.9, params).astype(dtype), np.linspace(0.5, 0.99, params).astype(dtype)]
-        kept = [np.zeros(params, dtype), np.zeros(params, dtype)]
+        state = [param, first, second, *powers]
         ctx = context(device, adam.all_attrs(), counts=counts)
-        if device is not CPU:
-            kernel, device.order = adam.forms["cuda"], "random"
-            device.launched.clear()
-        else:
-            kernel = adam.kernel
-        piece = kernel(ctx, param, grad, rate, first, second, *powers, None, None, param, first, second, *kept)
-        ctx = context(device, adam.all_attrs(), counts=[0] * params)
-        none = param[:0]
-        ending = kernel(ctx, none, none, rate, none, none, *powers, None, None, none, none, none, *powers)
+        run = kernel(ctx, param, grad, rate, first, second, *powers, None, None, *state)
         for _ in range(2):
-            piece()
-            ending()
-        results.append([param, first, second, *powers])
+            run()
+        results.append(state)
     assert DEVICE.launched == ["update"] * 2
     for got, want in zip(*results, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-5 if dtype == "float32" else 1e-12)

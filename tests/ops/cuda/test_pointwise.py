@@ -47,6 +47,7 @@ APART = {
     "fill_constant",
     "fill_constant_batch_size_like",
     "increment",
+    "kldiv_loss",
     "l1_norm_grad",
     "log_loss",
     "log_loss_grad",
@@ -185,6 +186,13 @@ def cases():
     yield Case("label_smooth_grad", {"Out@GRAD": FULL}, {"epsilon": 0.1})
     yield Case("log_loss", {"Predicted": (50, 1), "Labels": (50, 1)})
     yield Case("log_loss_grad", {"Predicted": (50, 1), "Labels": (50, 1), "Loss@GRAD": (50, 1)})
+    yield Case("kldiv_loss", {"X": FULL, "Target": FULL}, {"reduction": "none"})
+    for reduction in ("none", "mean", "batchmean"):
+        slots = {"Target": FULL, "X": FULL, "Loss@GRAD": FULL if reduction == "none" else (1,)}
+        yield Case("kldiv_loss_grad", slots, {"reduction": reduction})
+    for slots in ({}, {"InsideWeight": FULL, "OutsideWeight": FULL}):
+        yield Case("smooth_l1_loss", {"X": FULL, "Y": FULL, **slots}, {"sigma": 1.7})
+        yield Case("smooth_l1_loss_grad", {"Diff": FULL, "Out@GRAD": (4, 1), **slots}, {"sigma": 1.7})
     two = {"X": FULL, "Scales": [(3,), np.array([0.4])]}
     yield Case("fake_channel_wise_dequantize_max_abs", two, {"quant_bits": [8, 6]})
 
