@@ -377,17 +377,19 @@ def _function(xp, name):
     return xp.ndarray.clip if name == "clip" else getattr(xp, name)
 
 
+def takes_names(name):
+    """Whether a function is given more than its arguments in order."""
+    return name in ("maximum", "minimum", "sum")
+
+
 def _step(name, function, arguments):
     """A call as a function without arguments."""
-    if name in _WARNS:
-        return partial(function, *arguments[:-1], out=arguments[-1])
+    if not takes_names(name):
+        return partial(function, *arguments)
+    *read, out = arguments
     if name == "sum":
-        return partial(function, arguments[0], out=arguments[1], keepdims=True)
-    return partial(function, *arguments)
-
-
-# NumPy warns of the third argument of these.
-_WARNS = ("maximum", "minimum")
+        return partial(function, *read, out=out, keepdims=True)
+    return partial(function, *read, out=out)  # NumPy warns of the third argument of these
 
 
 def _is_one(target, source):

@@ -171,53 +171,42 @@ class OperatorDef:
         follow from the forward operator's.  Groups of traits are those of `operator`.
 
         The gradient of a gradient is declared in the same way.  Fluid calls its slots DOut where they hold Out@GRAD,
-        DDX for the gradient of X@GRAD, DX for that of X; `slots` says which of them have other names.
+        DDX for the gradient of X@GRAD, DX for that of X; `slots` says whose gradients have other names.
         """
         type = type or self.type + "_grad"
         _check_groups(type, groups)
         known = {slot.name: slot for slot in self.inputs + self.outputs}
-        if self.gradient_of is not None:
-            # What a gradient may leave out it has computed where its own gradient reads it.
-            known |= {slot.name: slot._replace(optional=False) for slot in self.outputs}
-        known_outputs = {slot.name: slot for slot in self.outputs}
-        sources = {}
-
-        def slot_for(source, is_gradient, **marks):
-            name = source + GRAD if is_gradient else source
-            if self.gradient_of is not None:
-                base = source.removesuffix(GRAD)
-                name = "D" * (is_gradient + (base != source)) + base
-                name = (slots or {}).get(name, name) if is_gradient else name
-            sources[name] = source, is_gradient
-            return Slot(name, known[source].many, **marks)
-
-        read = _slots(type, f"{reads} {shapes}")
-        given = _slots(type, gives) if gives is not None else self.inputs
-        results = _slots(type, of) if of is not None else self.outputs
-        for verb, named in (("reads", read), ("gives the gradient of", given), ("is given that of", results)):
-            for slot in named:
-                if slot.name not in known:
-                    raise _wrong(type, f"it {verb} {slot.name!r}, which must be one of {', '.join(known)}")
-        kept = [
-            slot_for(
-                slot.name,
-                False,
-                optional=slot.optional or known[slot.name].optional,
-                differentiable=known[slot.name].differentiable,
-            )
-            for slot in read
-        ]
-        # Of a gradient, an operator may have left out some results.
-        ends = [known_outputs[slot.name] for slot in results]
-        douts = [slot_for(s.name, True, optional=s.optional) for s in ends if s.differentiable]
-        dins = [slot_for(s.name, True, optional=True) for s in given if known[s.name].differentiable]
+        read, given, results = (_slots(type, text) for text in (f"{reads} {shapes}", gives or "", of or ""))
+        for slot in read + given + results:
+            if slot.name not in known:
+                raise _wrong(type, f"it reads {slot.name!r}, which must be one of {', '.join(known)}")
+        given = self.inputs if gives is None else [known[slot.name] for slot in given]
+        results = self.outputs if of is None else [known[slot.name] for slot in results]
+        # What a gradient may leave out it has computed where its own gradient reads it; but not that one's gradient.
+        is_second = self.gradient_of is not None
+        computed = {slot.name for slot in self.outputs}
+        kept, sources = [], {}
+        for slot in read:
+            name = _slot_of_second(slot.name, slot.name) if is_second else slot.name
+            optional = slot.optional or known[slot.name].optional and not (is_second and slot.name in computed)
+            kept.append(known[slot.name]._replace(name=name, optional=optional))
+            sources[name] = slot.name, False
+        douts, dins = [], []
+        for found, slopes, optional in ((results, douts, is_second), (given, dins, True)):
+            for slot in found:
+                if slot.differentiable:
+                    name = slot.name + GRAD
+                    name = (slots or {}).get(slot.name, _slot_of_second(slot.name, name)) if is_second else name
+                    slopes.append(Slot(name, slot.many, optional))
+                    sources[name] = slot.name, True
         if not dins:
             raise _wrong(type, f"{self.type!r} has no input with a gradient")
         all_groups = _GROUPS | groups
         if all_groups["kernel"].shape_only:
             raise _wrong(type, "a gradient names in `shapes` the slots of which only the shape is used")
         if shapes:
-            named = [slot_for(slot.name, False).name for slot in parse_slots(shapes)]
+            unread = [slot.name for slot in parse_slots(shapes)]
+            named = [slot for slot, (source, is_slope) in sources.items() if source in unread and not is_slope]
             all_groups["kernel"] |= Kernel(shape_only=" ".join(named))
         if "batch" not in groups:
             rows = _rows_of_gradient(self.rows, sources)
@@ -391,6 +380,12 @@ def _wrong(type, reason):
     return DefinitionError(f"the operator {type!r} is declared wrongly: {reason}")
 
 
+def _slot_of_second(source, name):
+    """How the gradient of a gradient calls a slot of that (`source`), or the gradient of it (source + GRAD)."""
+    base = source.removesuffix(GRAD)
+    return "D" * ((base != source) + (name != source)) + base
+
+
 def _rows_of_gradient(rows, sources):
     """The `rows` of a gradient: where the forward operator has them, there they are, and their gradients too."""
     if rows is None:
@@ -408,17 +403,18 @@ def _rows_of_gradient(rows, sources):
 def _like_forward(read, dins, sources):
     """The shape inference of a gradient: each result is like what it is the gradient of."""
 
-    def place_of(din):
-        target = sources[din.name][0]
-        held = [sources[slot.name][0] for slot in read]
-        base = target.removesuffix(GRAD)
-        alike = [place for place, source in enumerate(held) if source.removesuffix(GRAD) == base]
-        first = next((place for place, slot in enumerate(read) if sources[slot.name][1]), None)
-        return held.index(target) if target in held else alike[0] if alike else first
+    places = []  # once it is asked for
 
-    places = [place_of(din) for din in dins]
+    def place_of(target):
+        held = [sources[slot.name] for slot in read]
+        base = target.removesuffix(GRAD)
+        alike = [place for place, (source, _) in enumerate(held) if source.removesuffix(GRAD) == base]
+        slopes = [place for place, (_, is_slope) in enumerate(held) if is_slope]
+        return held.index((target, False)) if (target, False) in held else [*alike, *slopes][0]
 
     def infer(attrs, *specs):
+        if not places:
+            places.extend(place_of(sources[din.name][0]) for din in dins)
         found = [specs[place] for place in places]
         return found[0] if len(found) == 1 else tuple(found)
 

@@ -13,6 +13,7 @@ from ..core.spec import Spec
 from ..core.traits import ELEMENTWISE, About, Batch, Kernel, Lod
 from .arrays.indexing import refusal
 from .manipulation import given, known_values
+from .pointwise import by_formula
 
 
 def infer_given_shape(attrs, shape_tensor=None, shape_tensors=()):
@@ -22,33 +23,23 @@ def infer_given_shape(attrs, shape_tensor=None, shape_tensors=()):
     return Spec(tuple(-1 if size is None else size for size in shape), numpy_dtype(attrs["dtype"]))
 
 
-def constant_formula(attrs, specs):
-    dtype = specs["Out"][0].dtype
-    if "ValueTensor" in specs:
-        return {"Out": "ValueTensor"} if specs["ValueTensor"][0].dtype == dtype else None
-    return {"Out": number_of(constant(attrs, dtype), dtype)}
-
-
-def number_of(value, dtype):
-    """A number as a formula."""
-    return repr(float(value)) if dtype.kind == "f" else str(int(value))
-
-
-@operator(
-    "fill_constant",
-    inputs="ValueTensor?!, ShapeTensor?!, ShapeTensorList*?!",
-    outputs="Out!",
-    attributes={"shape": typed([], "LONGS"), "dtype": 5, "value": 0.0, "str_value": "", "force_cpu": False},
-    infer=lambda attrs, value, *shapes: infer_given_shape(attrs, *shapes),
-    formula=constant_formula,
-    kernel=Kernel(constant=True, shape_from="ShapeTensor ShapeTensorList"),
-    lod=Lod(of="none"),
+by_formula(
+    operator(
+        "fill_constant",
+        inputs="ValueTensor?!, ShapeTensor?!, ShapeTensorList*?!",
+        outputs="Out!",
+        attributes={"shape": typed([], "LONGS"), "dtype": 5, "value": 0.0, "str_value": "", "force_cpu": False},
+        infer=lambda attrs, value, *shapes: infer_given_shape(attrs, *shapes),
+        formula=lambda ValueTensor, attrs, specs: number_of(attrs, specs) if ValueTensor is None else ValueTensor,
+        kernel=Kernel(bind=True, constant=True, shape_from="ShapeTensor ShapeTensorList"),
+        lod=Lod(of="none"),
+    )
 )
-def fill_constant(ctx, value, shape_tensor, shape_tensors, out):
-    if value is None:
-        out.fill(constant(ctx.attrs, out.dtype))
-    else:
-        out[...] = value
+
+
+def number_of(attrs, specs):
+    """The number that a tensor is filled with."""
+    return constant(attrs, specs["Out"][0].dtype)
 
 
 def constant(attrs, dtype):
@@ -79,59 +70,54 @@ def infer_batch_size_like(attrs, like):
 BATCH_SIZE_LIKE = {"shape": [], "input_dim_idx": 0, "output_dim_idx": 0, "dtype": 5}
 
 
-@operator(
-    "fill_constant_batch_size_like",
-    inputs="Input!",
-    outputs="Out!",
-    attributes=BATCH_SIZE_LIKE | {"value": 0.0, "str_value": "", "force_cpu": False},
-    infer=infer_batch_size_like,
-    formula=constant_formula,
-    kernel=Kernel(shape_only="Input"),
-    lod=Lod(of="none", counts="Input"),
+by_formula(
+    operator(
+        "fill_constant_batch_size_like",
+        inputs="Input!",
+        outputs="Out!",
+        attributes=BATCH_SIZE_LIKE | {"value": 0.0, "str_value": "", "force_cpu": False},
+        infer=infer_batch_size_like,
+        formula=number_of,
+        kernel=Kernel(bind=True, shape_only="Input"),
+        lod=Lod(of="none", counts="Input"),
+    )
 )
-def fill_constant_batch_size_like(ctx, like, out):
-    out.fill(constant(ctx.attrs, out.dtype))
-
-
-@operator(
-    "fill_zeros_like",
-    inputs="X!",
-    outputs="Out!",
-    formula=lambda attrs, specs: {"Out": "0"},
-    kernel=Kernel(shape_only="X"),
-    memory=ELEMENTWISE,
-    about=About(flops=none),
+by_formula(
+    operator(
+        "fill_zeros_like",
+        inputs="X!",
+        outputs="Out!",
+        formula=lambda: 0,
+        kernel=Kernel(bind=True, shape_only="X"),
+        memory=ELEMENTWISE,
+        about=About(flops=none),
+    )
 )
-def fill_zeros_like(ctx, x, out):
-    out.fill(0)
 
 
 def infer_any_like(attrs, x):
     return x if attrs["dtype"] == -1 else Spec(x.shape, numpy_dtype(attrs["dtype"]))
 
 
-def any_formula(attrs, specs):
-    dtype = specs["Out"][0].dtype
-    return {"Out": number_of(dtype.type(attrs["value"]), dtype)}
-
-
-@operator(
-    "fill_any_like",
-    inputs="X!",
-    outputs="Out!",
-    attributes={"value": 0.0, "dtype": -1},
-    infer=infer_any_like,
-    formula=any_formula,
-    kernel=Kernel(shape_only="X"),
+by_formula(
+    operator(
+        "fill_any_like",
+        inputs="X!",
+        outputs="Out!",
+        attributes={"value": 0.0, "dtype": -1},
+        infer=infer_any_like,
+        formula=lambda value, specs: specs["Out"][0].dtype.type(value),
+        kernel=Kernel(bind=True, shape_only="X"),
+    )
 )
-def fill_any_like(ctx, x, out):
-    out.fill(out.dtype.type(ctx.attrs["value"]))
 
 
 def value_formula(attrs, specs):
     spec = specs["Out"][0]
     values = attrs.get(VALUE_LISTS.get(spec.dtype.name), ())
-    return {"Out": number_of(values[0], spec.dtype)} if len(values) == spec.size == 1 else None
+    if not len(values) == spec.size == 1:
+        return None
+    return {"Out": repr(float(values[0])) if spec.dtype.kind == "f" else str(int(values[0]))}
 
 
 @operator(

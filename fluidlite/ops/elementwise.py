@@ -124,14 +124,14 @@ pair("elementwise_floordiv", lambda X, Y: X // Y, **_APART)
 pair("elementwise_mod", lambda X, Y: X % Y, **_OVER_X)
 
 # Fluid calls the gradients of X and Y in a gradient of a gradient not DX and DY, as elsewhere.
-_SECOND = {"slots": {"DX": "X@GRAD", "DY": "Y@GRAD"}}
+_SECOND = {"slots": {"X": "X@GRAD", "Y": "Y@GRAD"}}
 
 for _definition in (add, subtract):
     _slopes = slopes(_definition, shapes="X, Y", over_dout=True)
     slopes(_slopes, shapes="Y, Out@GRAD", gives="Out@GRAD")
 slopes(slopes(multiply, "X, Y"), "X, Y, Out@GRAD", **_SECOND)
 divide_grad = slopes(divide, "Y, Out", lambda Y, Out, dOut: {"dX": dOut / Y, "dY": -(dOut / Y * Out)}, shapes="X")
-slopes(divide_grad, "Y, Out, X@GRAD", gives="Y, Out, Out@GRAD", slots={"DY": "Y@GRAD"})
+slopes(divide_grad, "Y, Out, X@GRAD", gives="Y, Out, Out@GRAD", slots={"Y": "Y@GRAD"})
 slopes(maximum, "X, Y", lambda X, Y, dOut: {"dX": dOut * (X > Y), "dY": dOut * (X <= Y)})
 slopes(minimum, "X, Y", lambda X, Y, dOut: {"dX": dOut * (X < Y), "dY": dOut * (X >= Y)})
 slopes(power, "X, Y", lambda X, Y, dOut: {"dX": dOut * (X ** (Y - 1) * Y), "dY": dOut * (X**Y * f.log(X))})

@@ -15,6 +15,7 @@ from ..core.traits import BOUND, ELEMENTWISE, About, Batch, Kernel, Lod, Memory,
 from .arrays.indexing import add_at, index_check, put_rows
 from .arrays.strides import in_sequence, sum_into
 from .linalg import size_of
+from .pointwise import by_formula
 from .reduce import axis_of
 
 
@@ -790,19 +791,19 @@ def infer_cast(attrs, x):
     return Spec(x.shape, numpy_dtype(attrs["out_dtype"]))
 
 
-@operator(
-    "cast",
-    inputs="X",
-    outputs="Out",
-    attributes={"in_dtype": -1, "out_dtype": -1},
-    infer=infer_cast,
-    formula=lambda attrs, specs: {"Out": "X"},
-    kernel=Kernel(constant=True),
-    memory=ELEMENTWISE,
-    about=About(flops=none),
+cast = by_formula(
+    operator(
+        "cast",
+        inputs="X",
+        outputs="Out",
+        attributes={"in_dtype": -1, "out_dtype": -1},
+        infer=infer_cast,
+        formula=lambda X: X,
+        kernel=Kernel(bind=True, constant=True),
+        memory=ELEMENTWISE,
+        about=About(flops=none),
+    )
 )
-def cast(ctx, x, out):
-    ctx.xp.copyto(out, x, casting="unsafe")
 
 
 @cast.gradient_program
@@ -811,17 +812,17 @@ def cast_grad(inputs, outputs, attrs):
     return [("cast", *names, {"in_dtype": attrs["out_dtype"], "out_dtype": attrs["in_dtype"]})]
 
 
-@operator(
-    "assign",
-    inputs="X",
-    outputs="Out",
-    formula=lambda attrs, specs: {"Out": "X"},
-    memory=Memory(elementwise=True, inplace={"Out": "X"}),
-    about=About(flops=none),
+assign = by_formula(
+    operator(
+        "assign",
+        inputs="X",
+        outputs="Out",
+        formula=lambda X: X,
+        kernel=BOUND,
+        memory=Memory(elementwise=True, inplace={"Out": "X"}),
+        about=About(flops=none),
+    )
 )
-def assign(ctx, x, out):
-    if out is not x:
-        ctx.xp.copyto(out, x)
 
 
 @assign.gradient_program

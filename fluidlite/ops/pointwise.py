@@ -5,21 +5,22 @@
     by_formula(square_grad.gradient("X, Out@GRAD", kernel=BOUND, memory=POINTWISE))
 
 A formula is a function of symbols (see `fluidlite.core.formula`).  Its parameters are called after slots (dOut for
-Out@GRAD) and attributes; `attrs` gets all attributes, `specs` the Specs of all tensors (name -> list).  A gradient
-without a formula is the derivative of the one before it.
+Out@GRAD) and attributes; `attrs` gets all attributes, `specs` the Specs of all tensors (name -> list), and `in_batch`
+the function of that name of the context.  A gradient without a formula is the derivative of the one before it.
 
 Tensors broadcast by NumPy's rules, in the shapes that `Algebra.broadcasts` tells.  The gradient of a tensor that was
 repeated is a sum over the repeats: it need not be said.
 """
 
 from functools import partial
+from operator import itemgetter
 
 import numpy as np
 
 from ..core.c_text import TYPE_NAMES, c_text
 from ..core.derivative import gradient
-from ..core.formula import Expression, names_of, number, substituted, symbol, traced
-from ..core.numpy_program import in_sequence, program
+from ..core.formula import PRIMITIVES, Expression, names_of, number, substituted, symbol, traced, walk
+from ..core.numpy_program import in_sequence, program, takes_names
 from ..core.operators import operator
 from ..core.spec import GRAD, Spec, formula_name
 from ..core.traits import BOUND, POINTWISE, Memory
@@ -45,30 +46,48 @@ class Formula:
 
     def __init__(self, function):
         self._function = function
+        self._takes = () if function is None else function.__code__.co_varnames
         self._traced, self._bindings, self._texts = {}, {}, {}
+        self._attrs = None  # which of the operator's attributes it has, once it is used
 
     def declared(self, declare):
         """The OperatorDef of which this is the formula and the kernel, for `declare` as in `by_formula`."""
-        definition = self.definition = declare(self.kernel, self)
-        slots = (*definition.inputs, *definition.outputs)
-        self._names = [formula_name(slot.name) for slot in slots]
-        self._attrs = tuple(definition.attrs)
-        self._has_lists = any(slot.many for slot in slots)
-        return definition
+        self.definition = declare(self.kernel, self)
+        return self.definition
 
-    def traced(self, attrs, specs):
-        """Output -> Expression, for some attributes and for the Specs of what is there (name -> list)."""
+    def _prepare(self):
+        slots = (*self.definition.inputs, *self.definition.outputs)
+        self._names = [formula_name(slot.name) for slot in slots]
+        self._attrs = tuple(self.definition.attrs)
+        self._chosen = itemgetter(*self._attrs) if self._attrs else None
+        self._has_lists = any(slot.many for slot in slots)
+        self._counts_batch = "in_batch" in self._takes
+
+    def traced(self, attrs, specs, part=(1, 1)):
+        """Output -> Expression.
+
+        Args:
+            attrs: the operator's attributes.
+            specs: the Specs of what is there: name -> list.
+            part: how many rows of the batch the tensors hold, and how many it has, as in a kernel's context.
+        """
+        if self._attrs is None:
+            self._prepare()
         key = repr([attrs[name] for name in self._attrs]), *((name, len(found)) for name, found in specs.items())
-        if self._function is not None and "specs" in self._function.__code__.co_varnames:
+        if "specs" in self._takes:
             key += tuple(spec[:2] for found in specs.values() for spec in found)
+        if self._counts_batch:
+            key += part
         if key not in self._traced:
             _make_room(self._traced)
-            make = self._derived if self._function is None else self._stated
-            self._traced[key] = make({name: attrs[name] for name in self._attrs}, specs)
+            attrs = {name: attrs[name] for name in self._attrs}
+            is_derived = self._function is None
+            self._traced[key] = self._derived(attrs, specs) if is_derived else self._stated(attrs, specs, part)
         return self._traced[key]
 
-    def _stated(self, attrs, specs):
-        given = {**attrs, "specs": specs}
+    def _stated(self, attrs, specs, part):
+        rows, batch = part
+        given = {**attrs, "specs": specs, "in_batch": lambda count: count * batch // rows}
         for slot in self.definition.inputs:
             name = formula_name(slot.name)
             if slot.many:
@@ -97,14 +116,15 @@ class Formula:
 
     def kernel(self, ctx, *arrays):
         """The operator's kernel: finds the function that computes the outputs."""
-        attrs = ctx.attrs
-        key = [ctx.xp]
-        for name in self._attrs:
-            key.append(attrs[name])
+        if self._attrs is None:
+            self._prepare()
+        key = [ctx.xp, ctx.rows, ctx.batch] if self._counts_batch else [ctx.xp]
+        if self._attrs:
+            key.append(self._chosen(ctx.attrs))
         lists = arrays
         if self._has_lists:
             key.append(tuple([len(array) if isinstance(array, list) else None for array in arrays]))
-            arrays = [one for array in arrays for one in (array if isinstance(array, list) else (array,))]
+            arrays = tuple([one for array in arrays for one in (array if isinstance(array, list) else (array,))])
         for array in arrays:
             if array is None:
                 key.append(None)
@@ -120,7 +140,10 @@ class Formula:
         if binding is None:
             _make_room(self._bindings)
             binding = self._bindings[key] = self._binding(ctx, lists)
-        return binding(ctx, arrays)
+        if binding.call is None:
+            return binding(ctx, arrays)
+        function, arguments, constants = binding.call
+        return partial(function, *arguments(arrays + constants))
 
     def _binding(self, ctx, arguments):
         """How to bind the operator to arrays that are like these."""
@@ -136,17 +159,18 @@ class Formula:
                     places[own], shapes[own], dtypes[own] = place, array.shape, array.dtype
                 place += 1
         outputs = {name for name in self._names[count:] if name in places}
-        expressions = {name: one for name, one in self.traced(ctx.attrs, specs).items() if name in outputs}
+        found = self.traced(ctx.attrs, specs, (ctx.rows, ctx.batch))
+        expressions = {name: found[name] for name in outputs}
         expressions = {name: expressions[name] for name in self._names[count:] if name in expressions}
         used = [*dict.fromkeys(names_of(*expressions.values())), *expressions]
         laid = {name: shapes[name] for name in used}
         if definition.broadcasts is not None:
             laid |= {name: shape for name, shape in definition.broadcasts(ctx.attrs, shapes).items() if name in laid}
         tensors = {name: (places[name], laid[name], dtypes[name]) for name in used}
-        return _Binding(ctx.xp, expressions, tensors, shapes)
+        return _Binding(ctx.xp, expressions, tensors, shapes, place)
 
     def __call__(self, attrs, specs):
-        """The C of each output for the Specs of what is there; None for data types that C does not have."""
+        """The C of each output for the Specs of what is there; None for what C does not have."""
         wanted = {name: one for name, one in self.traced(attrs, specs).items() if name in specs}
         dtypes = {}
         for slot in self.definition.inputs:
@@ -167,9 +191,11 @@ def _make_room(known):
 
 
 def _text(expression, dtypes):
-    """An expression as C, behind statements that belong to it."""
+    """An expression as C, behind statements that belong to it; None for one that C does not have."""
     read = {name: dtypes[name] for name in names_of(expression)}
     if any(dtype.name not in TYPE_NAMES for dtype in read.values()):
+        return None
+    if any(one.args and PRIMITIVES[one.op].c is None for one in walk(expression)):
         return None
     statements, values, numbers = c_text({"": expression}, {name: name for name in read}, read)
     if expression.op != "symbol":
@@ -188,10 +214,13 @@ class _Binding:
         expressions: name of an output -> Expression, for the wanted ones.
         tensors: name -> (its place among the kernel's arrays, the shape in which it broadcasts, np.dtype).
         shapes: name -> the shape that the array has.
+        count: of the kernel's arrays.
+    Attributes:
+        call: where one call of a function is all: the function, what chooses its arguments from arrays and constants,
+            and these; otherwise None.
     """
 
-    def __init__(self, xp, expressions, tensors, shapes):
-        self._xp, self._tensors = xp, tensors
+    def __init__(self, xp, expressions, tensors, shapes, count):
         laid = {name: tuple(shape) for name, (_, shape, _) in tensors.items()}
         self._whole = np.broadcast_shapes(*laid.values())
         padded = {name: (1,) * (len(self._whole) - len(shape)) + shape for name, shape in laid.items()}
@@ -224,6 +253,7 @@ class _Binding:
         self._others = Part(xp, whole, laid, tensors) if whole and self._sums else None
         self._endings = [Part(xp, {name: one}, laid, tensors) for name, one in endings.items()]
         self._is_program = not self._sums
+        self.call = self._first.call(count) if self._is_program and not self._views else None
 
     def __call__(self, ctx, arrays):
         if self._views:
@@ -268,6 +298,14 @@ class Part:
         self._targets = [tensors[name][0] for name in expressions]
         given = tuple([shapes[name] for name in found.inputs])
         self._placed = found.placed(xp, given, tuple([shapes[name] for name in expressions]))
+
+    def call(self, count):
+        """The only call (see `_Binding.call`), for a kernel of so many arrays."""
+        if self._placed.single is None:
+            return None
+        (name, function, arguments_in), constants = self._placed.single
+        places = arguments_in([*self._given, *self._targets, *range(count, count + len(constants))])
+        return None if takes_names(name) else (function, itemgetter(*places), tuple(constants))
 
     def bind(self, arrays, scratch, *arguments, meet=None):
         """The function that runs the program; scratch is `scratch(*arguments, shape, dtype)`; `meet`: see `Placed`."""

@@ -60,104 +60,131 @@ def update(rule, ctx, *arrays):
     """
     outputs, given, made = rule.arguments(ctx, arrays)
     packed, sources = rule.definition.packed, rule.definition.inplace
-    old = {name: address_of(given[sources[name]]) for name in made}
-    in_place = all(address_of(array) == old[name] for name, array in made.items())
+    in_place = all(address_of(made[name]) == address_of(given[sources[name]]) for name in outputs)
     # What stays as it is, need not be written.
     outputs = {name: one for name, one in outputs.items() if not in_place or one is not symbol(sources[name])}
     numbers = {name: one for name, one in outputs.items() if sources[name] in packed}
-    outputs = {name: one for name, one in outputs.items() if name not in numbers}
-    model = made[next(iter(outputs))]
-    type, size = model.dtype, model.size
-    if type_name(type) is None or size == 0:
-        return None
-    summed = _summed(ctx, outputs, given, model)
+    over = {name: one for name, one in outputs.items() if name not in numbers}
+    model = made[next(iter(over))]
+    summed = _summed(ctx, over, given, model)
     if summed is None:
         return None
-    outputs, sums, find = summed
+    over, sums, find = summed
     given = {**given, **sums}
 
-    read = dict.fromkeys(names_of(*outputs.values(), *numbers.values()))
-    elements = {name: given[name] for name in read if name not in packed and given[name].size > 1}
-    alike = [*elements.values(), *(made[name] for name in outputs)]
-    counts = [size] if ctx.counts is None else ctx.counts
-    if any(array.dtype != type or not array.flags.c_contiguous for array in alike):
+    read = dict.fromkeys(names_of(*over.values(), *numbers.values()))
+    elements = [name for name in read if name not in packed and given[name].size > 1]
+    counts = [model.size] if ctx.counts is None else ctx.counts
+    width = _width([*(made[name] for name in over), *(given[name] for name in elements)], counts)
+    if width is None:
         return None
-    if any(count % _TOGETHER for count in counts[:-1]):
-        return None
-    width = _PACK // type.itemsize
-    if size % width or any(address_of(array) % _PACK for array in alike):
-        width = 1
-
-    kernel = _Kernel(read, type)
+    kernel = _Kernel(model.dtype, read)
     if ctx.flaw is not None and in_place:
         # A step that has met a bad value is not learnt from.
         kernel.parameter("const long long *flaw", ctx.flaw)
         kernel.add("CONSTANTS", "if (flaw[0] != 0) return;")
+    if packed.intersection(read):
+        kernel.find_member(ctx, counts)
     for name in read:
-        kernel.parameter(f"const {type_name(given[name].dtype)} *{name}_", given[name])
-        if name in elements:
-            kernel.add("LOADS", f"const Elements {name}_p = *(const Elements *)({name}_ + place * WIDTH);")
-            kernel.add("NAMES", f"const T {name} = {name}_p.v[k];")
-        elif name in packed:
-            kernel.add("NAMES", f"const T {name} = {name}_[member];")
-        else:
-            kernel.add("CONSTANTS", f"const T {name} = {name}_[0];")
-    for name in (*outputs, *numbers):
-        kernel.parameter(f"{type_name(made[name].dtype)} *{name}_", made[name])
-    for name in outputs:
-        kernel.add("LOADS", f"Elements {name}_p;")
-        kernel.add("STORES", f"*(Elements *)({name}_ + place * WIDTH) = {name}_p;")
-    kernel.compute("RULE", outputs, "{}_p.v[k]")
-    if any(name in packed for name in read):
-        member = "0"
-        if len(counts) > 1:
-            members = np.repeat(np.arange(len(counts), dtype=np.int32), counts)[::_TOGETHER]
-            kernel.parameter("const int *members_of", ctx.xp.asarray(np.ascontiguousarray(members)))
-            member = f"members_of[(place * WIDTH + k) / {_TOGETHER}]"
-        kernel.texts["NAMES"].insert(0, f"const int member = {member};")
-    code = PRELUDE + _CODE
+        kernel.read(name, given[name], "elements" if name in elements else "numbers" if name in packed else "number")
+    kernel.write(over, made)
     if numbers:
-        for name in read:
-            if name in packed:
-                kernel.add("NUMBERS", f"const T {name} = {name}_[member];")
-        kernel.compute("NUMBERS", numbers, "{}_[member]")
-        kernel.parameter("unsigned *done", ctx.xp.zeros(1, np.uint32))
-        kernel.parameter("const int members", np.int32(len(counts)))
-        code = LAST_BLOCK + code.replace("ENDING", _ENDING)
-    code = code.replace("ENDING", "").replace("PARAMETERS", "".join(f"{one}, " for one in kernel.parameters))
-    for mark, lines in kernel.texts.items():
-        code = code.replace(mark, "\n        ".join(lines))
-    wide = size >= 1 << 30
-    count = (np.int64 if wide else np.int32)(size // width)
-    types = {"T": type, "I": "long long" if wide else "int", "WIDTH": width, "THREADS": THREADS}
-    run = launch(ctx, code, "update", blocks_for(size // width), THREADS, *kernel.given, count, **types)
+        kernel.write_numbers(ctx, numbers, made, [name for name in read if name in packed], len(counts))
+    wide = model.size >= 1 << 30
+    count = (np.int64 if wide else np.int32)(model.size // width)
+    types = {"T": model.dtype, "I": "long long" if wide else "int", "WIDTH": width, "THREADS": THREADS}
+    blocks = blocks_for(model.size // width)
+    run = launch(ctx, kernel.code(), "update", blocks, THREADS, *kernel.given, count, **types)
     return in_sequence([find, run])
 
 
-class _Kernel:
-    """The parts of a kernel's text.
+def _width(arrays, counts):
+    """How many elements a thread takes at once of arrays, the first of which is written.
 
+    Args:
+        counts: how many elements belong to each parameter.
+    Returns:
+        int; None for arrays that no kernel takes.
+    """
+    type, size = arrays[0].dtype, arrays[0].size
+    if type_name(type) is None or size == 0 or any(count % _TOGETHER for count in counts[:-1]):
+        return None
+    if any(array.dtype != type or not array.flags.c_contiguous for array in arrays):
+        return None
+    width = _PACK // type.itemsize
+    return 1 if size % width or any(address_of(array) % _PACK for array in arrays) else width
+
+
+class _Kernel:
+    """The text of a kernel.
+
+    Args:
+        type: the data type that is called T.
+        names: of what it reads.
     Attributes:
-        parameters: of the kernel, and `given`, what it is launched with.
-        texts: mark in the kernel -> lines.
+        given: what it is launched with, before the count.
     """
 
-    def __init__(self, names, type):
-        self.parameters, self.given = [], []
-        self.texts = {mark: [] for mark in ("CONSTANTS", "LOADS", "NAMES", "RULE", "STORES", "NUMBERS")}
+    def __init__(self, type, names):
+        self.given = []
+        self._parameters, self._ending = [], ""
+        self._texts = {mark: [] for mark in ("CONSTANTS", "LOADS", "NAMES", "RULE", "STORES", "NUMBERS")}
         self._names, self._types = {name: name for name in names}, dict.fromkeys(names, type)
 
     def parameter(self, text, value):
-        self.parameters.append(text)
+        self._parameters.append(f"{text}, ")
         self.given.append(value)
 
     def add(self, mark, *lines):
-        self.texts[mark] += lines
+        self._texts[mark] += lines
 
-    def compute(self, mark, outputs, place):
-        """Write the values of outputs into their places."""
+    def find_member(self, ctx, counts):
+        """Tell which of several parameters an element belongs to."""
+        place = "0"
+        if len(counts) > 1:
+            members = np.repeat(np.arange(len(counts), dtype=np.int32), counts)[::_TOGETHER]
+            self.parameter("const int *members_of", ctx.xp.asarray(np.ascontiguousarray(members)))
+            place = f"members_of[(place * WIDTH + k) / {_TOGETHER}]"
+        self.add("NAMES", f"const int member = {place};")
+
+    def read(self, name, array, kind):
+        """Give a name to the element of an array, to its number for the parameter, or to its only number."""
+        self.parameter(f"const {type_name(array.dtype)} *{name}_", array)
+        if kind == "elements":
+            self.add("LOADS", f"const Elements {name}_p = *(const Elements *)({name}_ + place * WIDTH);")
+            self.add("NAMES", f"const T {name} = {name}_p.v[k];")
+        elif kind == "numbers":
+            self.add("NAMES", f"const T {name} = {name}_[member];")
+        else:
+            self.add("CONSTANTS", f"const T {name} = {name}_[0];")
+
+    def write(self, outputs, arrays):
+        """Compute outputs with an element for each of a parameter's."""
+        for name in outputs:
+            self.parameter(f"T *{name}_", arrays[name])
+            self.add("LOADS", f"Elements {name}_p;")
+            self.add("STORES", f"*(Elements *)({name}_ + place * WIDTH) = {name}_p;")
+        self._compute("RULE", outputs, "{}_p.v[k]")
+
+    def write_numbers(self, ctx, outputs, arrays, packed, members):
+        """Compute outputs with a number for each parameter, of what is `packed` like that, when all else is done."""
+        for name in outputs:
+            self.parameter(f"{type_name(arrays[name].dtype)} *{name}_", arrays[name])
+        self.add("NUMBERS", *(f"const T {name} = {name}_[member];" for name in packed))
+        self._compute("NUMBERS", outputs, "{}_[member]")
+        self.parameter("unsigned *done", ctx.xp.zeros(1, np.uint32))
+        self.parameter("const int members", np.int32(members))
+        self._ending = _ENDING
+
+    def _compute(self, mark, outputs, place):
         statements, values, _ = c_text(outputs, self._names, self._types)
         self.add(mark, *statements, *(f"{place.format(name)} = {value};" for name, value in values.items()))
+
+    def code(self):
+        code = _CODE.replace("ENDING", self._ending).replace("PARAMETERS", "".join(self._parameters))
+        for mark, lines in self._texts.items():
+            code = code.replace(mark, "\n        ".join(lines))
+        return PRELUDE + (LAST_BLOCK if self._ending else "") + code
 
 
 def _summed(ctx, outputs, given, model):

@@ -485,10 +485,6 @@ def pointwise(ctx, xs, outs):
             if slot.name in member.outputs:
                 ((number,), (spec,)) = member.outputs[slot.name], member.output_specs[slot.name]
                 array = values[number] = ctx.scratch(spec.shape, spec.dtype)
-            elif not slot.optional:
-                # The program does without it, but the general kernel writes it.
-                (spec,) = operators.infer_specs(definition, member.attrs, member.input_specs)[slot.name]
-                array = ctx.scratch(spec.shape, spec.dtype)
             arguments.append(array)
         steps.append(_bound(definition, own, arguments))
     # Not before the end, for an output may lie where an input does.

@@ -39,13 +39,29 @@ SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, 3.0, -2.5, 6.0, 1e-20, 88.0, -88.0, 300.0,
 # Operators whose general kernel gives NaN or another limit for what is not finite.
 FINITE = {"round", "mish", "mish_grad"}
 LOGICAL = ["logical_and", "logical_or", "logical_xor", "logical_not"]
+# What is tried with tensors of other shapes.
+APART = {
+    "assign_value",
+    "cast",
+    "fake_dequantize_max_abs",
+    "fill_constant",
+    "fill_constant_batch_size_like",
+    "increment",
+    "kldiv_loss",
+    "l1_norm_grad",
+    "log_loss",
+    "log_loss_grad",
+    "mean_grad",
+    "squared_l2_norm_grad",
+    "sum",
+    *LOGICAL,
+}
 SAME_SHAPE = [
     definition.type
     for definition in map(operators.find, operators.types())
     if isinstance(definition.formula, (dict, Formula))
     and definition.broadcasts is None
-    and definition.type
-    not in {"fake_dequantize_max_abs", "squared_l2_norm_grad", "log_loss", "log_loss_grad", "kldiv_loss", *LOGICAL}
+    and definition.type not in APART
 ]
 PAIRS = ["add", "sub", "mul", "max", "min", "pow", "div", "floordiv", "mod"]
 COMPARISONS = ["less_than", "less_equal", "greater_than", "greater_equal", "equal", "not_equal"]
@@ -149,9 +165,14 @@ def cases():
             yield Case(definition.type, shapes, attrs)
     yield Case("mean_grad", {"X": FULL, "Out@GRAD": (1,)})
     yield Case("squared_l2_norm_grad", {"X": FULL, "Out@GRAD": (1,)})
+    yield Case("l1_norm_grad", {"X": FULL, "Out@GRAD": (1,)})
     channel = dict.fromkeys(("Scale", "Bias", "SavedMean", "SavedVariance"), (3,))
     yield Case("@normalize", {"X": FULL, **channel}, {"data_layout": "NCHW"})
     yield Case("@normalize", {"X": (4, 2, 8, 3), **channel}, {"data_layout": "NHWC"})
+    vectors = {"Scale": (3,), "Bias": (3,)}
+    yield Case("affine_channel", {"X": FULL, **vectors})
+    yield Case("affine_channel", {"X": (4, 2, 8, 3), **vectors}, {"data_layout": "NHWC"})
+    yield Case("affine_channel_grad", {"X": FULL, "Scale": (3,), "Out@GRAD": FULL})
     logits = {"X": FULL, "Label": FULL}
     yield Case("sigmoid_cross_entropy_with_logits", logits, {"ignore_index": 1})
     yield Case("sigmoid_cross_entropy_with_logits_grad", {**logits, "Out@GRAD": FULL}, {"ignore_index": 1})
