@@ -179,10 +179,11 @@ def _shaped(plan, step, live, lod_of):
         found = operators.infer_specs(definition, step.attrs, inputs)
         for slot, values in step.outputs.items():
             for value, spec in zip(values, found[slot], strict=False):
+                if value is EMPTY:
+                    continue
                 if min(spec.shape, default=0) < 0:
                     raise EnforceNotMet(f"{value.name} cannot have the shape {list(spec.shape)}")
-                if value is not EMPTY:
-                    yield value, Spec(*spec[:2])
+                yield value, Spec(*spec[:2])
     except EnforceNotMet as error:
         raise blamed(error, step.op) from None
 

@@ -145,6 +145,40 @@ def compare_random_numbers(place):
     assert not np.array_equal(found[0][0], found[1][0])
 
 
+def test_a_training_is_that_of_a_program_without_a_cut():
+    """Normalized batches, whose running statistics are kept, dropout and momentum before the choice and behind it."""
+
+    def trained(index, feeds):
+        x = fluid.data("x", [None, 3])
+        before = layers.batch_norm(layers.fc(layers.dropout(x, 0.2), 5, act="tanh"))
+        behind = layers.dropout(layers.batch_norm(layers.fc(layers.gather_nd(before, index()), 4)), 0.2)
+        loss = layers.mean(layers.square(behind)) + 0.1 * layers.mean(before)
+        rate = layers.exponential_decay(0.1, 2, 0.9)
+        fluid.optimizer.Momentum(rate, 0.9, regularization=fluid.regularizer.L2Decay(0.1)).minimize(loss)
+        fluid.default_main_program().random_seed = fluid.default_startup_program().random_seed = 5
+        exe = fluid.Executor(fluid.CPUPlace())
+        exe.run(fluid.default_startup_program())
+        losses = [exe.run(feed=feed, fetch_list=[loss])[0] for feed in feeds]
+        names = [v.name for v in fluid.default_main_program().list_vars() if v.persistable]
+        return losses, {name: of_scope(name) for name in names}
+
+    chosen = [1, 4, 5], range(8), [2, 7], [1, 4, 5], [3]
+    batches = [(rows(8, seed=seed), mask_of(*places, of=8)) for seed, places in enumerate(chosen)]
+    choosing = [{"x": x, "mask": mask} for x, mask in batches]
+    losses, kept = trained(lambda: layers.where(fluid.data("mask", [None], "bool")), choosing)
+    with (
+        fluid.program_guard(fluid.Program(), fluid.Program()),
+        fluid.unique_name.guard(),
+        fluid.scope_guard(fluid.Scope()),
+    ):
+        told = [{"x": x, "index": np.argwhere(mask)} for x, mask in batches]
+        expected = trained(lambda: layers.cast(fluid.data("index", [None, 1], "int64"), "int64"), told)
+    np.testing.assert_allclose(losses, expected[0], rtol=1e-5)
+    assert list(kept) == list(expected[1])
+    for name, value in kept.items():
+        np.testing.assert_allclose(value, expected[1][name], rtol=1e-4, atol=1e-6, err_msg=name)
+
+
 # Persistable variables
 
 
