@@ -20,9 +20,11 @@ _RECORD = Spec((0,), np.dtype("uint8"))
 class DependsOnValues(EnforceNotMet):
     """The shape of a Value is not known before a plan runs."""
 
-    def __init__(self, step, value, spec):
-        shape = f"the shape {list(spec.shape)} of {value.name}"
-        super().__init__(f"{shape} depends on values that are known only while the program runs\n{step.op.describe()}")
+    def __init__(self, step, value):
+        super().__init__(
+            f"the shape of {value.name} depends on values that are known only while the program runs\n"
+            f"{step.op.describe()}"
+        )
 
 
 class Known(NamedTuple):
@@ -30,7 +32,7 @@ class Known(NamedTuple):
 
     Attributes:
         specs: Value -> Spec, of what some of its steps make.
-        blocks: `regions.Body` -> Block, of steps outside of it that run blocks.
+        blocks: `regions.Body` -> Block, of steps outside of it that run blocks; None where shapes depend on values.
         lods (bool): whether a Value may have a level of detail.
     """
 
@@ -154,13 +156,7 @@ class Inference:
 
     def _inferred(self, step, given):
         if step.definition.region is not None:
-            try:
-                return [self.one(spec) for spec in self._of_region(step, given)]
-            except DependsOnValues as error:
-                raise EnforceNotMet(
-                    f"{error}\nIn a block that an operator runs fluidlite needs shapes that are known before: move the "
-                    "operator out of the block"
-                ) from None
+            return [self.one(spec) for spec in self._of_region(step, given)]
         try:
             made = step.infer(given, self._lods)
         except EnforceNotMet as error:
@@ -174,7 +170,7 @@ class Inference:
                 spec = made[number] = self._first(step, given)
             if spec is not None:
                 if spec.shape and min(spec.shape) < 0:
-                    raise DependsOnValues(step, value, spec)
+                    raise DependsOnValues(step, value)
                 made[number] = self.one(spec)
         if step.definition.constant:
             known = self._constants(step, given, made)
@@ -195,6 +191,8 @@ class Inference:
         """What a step makes that runs a block: what the block makes of its own inputs."""
         body, known = self._bodies()(step, self.blocks), dict(zip(step.reads, given, strict=True))
         if isinstance(step.definition.region, RegionGradient):
+            if self.blocks[body.forward] is None:
+                raise DependsOnValues(step, step.writes[0])
             self.blocks[body], made = body.infer(known, self.blocks[body.forward])
             return [made[value] for value in step.writes]
         before = {value.name: spec for value, spec in known.items()}
@@ -204,12 +202,13 @@ class Inference:
             spec = found.get(value.name) or (_RECORD if value.name == body.saves else before.get(value.name))
             spec = spec or self._variables[value.name].spec
             old = before.get(value.name)
-            if old is not None and value.name in found and old[:2] != spec[:2]:
-                was, becomes = (f"the shape {list(one.shape)} and the data type {one.dtype}" for one in (old, spec))
+            if old is not None and value.name in found and old.dtype != spec.dtype:
                 raise EnforceNotMet(
-                    f"{value.name} has {was} before the block runs, and {becomes} behind it; fluidlite runs blocks "
-                    f"that leave both as they are\n{step.op.describe()}"
+                    f"{value.name} has the data type {old.dtype} before the block runs, and {spec.dtype} behind it; "
+                    f"fluidlite runs blocks that leave it as it is\n{step.op.describe()}"
                 )
+            if old is not None and value.name in found and old.shape != spec.shape:
+                raise DependsOnValues(step, value)
             specs.append(Spec(spec.shape, spec.dtype))
         return specs
 

@@ -77,7 +77,7 @@ class Settings:
             also: see `Lowering`.
         """
         inner = self._within(variables, (self.seed & 0xFFFFFFFF) | number << 32, gradients or {})
-        bodies = WeakMethod(inner.body)
+        inner._may_be_cut, bodies = True, WeakMethod(inner.body)
         inner._lowering = Lowering(ops, variables, names, results, self.scope, inner.enabled, also, bodies)
         return inner
 
@@ -202,8 +202,8 @@ class Plan:
         known (Known): the same, and that persistable variables may have levels of detail.
         binding (int): of the arrays that the plan is bound to, one for each time that it was bound.
         cut (Cut): what it leaves for other plans; None if that is nothing.
-        specs: Value -> Spec, of what is live there.
-        blocks: what its Inference knows of blocks.
+        specs, blocks: of its Inference; no specs if nothing comes behind it.
+        before (Plan): the one that it goes on from, if that runs in the midst of another one, too.
         records: name -> what a block has kept for its gradient in this run.
         unsure: the Values that are written in a block that may not run; `missing`: those for which that was so in this
             run.
@@ -212,7 +212,7 @@ class Plan:
     """
 
     def __init__(self, settings, feeds, given=None, known=NOTHING_KNOWN):
-        self.given = given
+        self.given, self.before = given, None
         self.records, self.unsure, self.missing = {}, set(), set()
         self.settings = settings
         self.scope, self.memory, self.seed = settings.scope, settings.memory, settings.seed
@@ -247,6 +247,10 @@ class Plan:
         """The Program's operators in the order in which they run, once for each function that a replay calls."""
         return [op for tasks in self.phases for task in tasks for op in task.ops if op is not None]
 
+    def spec_of(self, value):
+        """The Spec of a Value of the block that this plan, or those that it goes on from, are of."""
+        return self.specs[value] if value in self.specs else self.before.spec_of(value)
+
     def unbind(self):
         """Give up the arrays that the kernels are bound to."""
         self._bound = None
@@ -258,7 +262,7 @@ class Plan:
         with self._device.active(), _no_collections():
             prepared = self.settings.prepared(self._feeds, self.known)
             self.random, self.cut = prepared.region.random, prepared.region.cut
-            self.specs = {value: prepared.inference.specs[value] for value in self.cut.live} if self.cut else {}
+            self.specs = prepared.inference.specs if self.cut or self.given is not None else {}
             self.blocks = prepared.inference.blocks
             self.binding = next(_bindings)
             try:
@@ -311,12 +315,12 @@ class Plan:
             bound.feeds.put(feeds, self.scope.step)
             try:
                 self._replay()
-                arrays, draws = self._segments.run(self, bound.results, partial(self._lod_of, lods))
+                arrays, _, draws = self._segments.run(self, bound.results, partial(self._lod_of, lods))
             finally:
                 bound.feeds.clear()
                 if bound.writes:
                     self._seen = changes.note(self._seen)
-        if self.random or draws:
+        if draws:
             self.scope.step += 1
         if self.records:
             self.records.clear()

@@ -189,9 +189,9 @@ class GradientBody:
         inner = forward.specs
         specs = [inner[value] for value in self.values]
         for inside in self.inside:
-            value = self.known.get(inside)
             like = self.forward.newest.get(inside.removesuffix(GRAD))
-            specs.append(outside[value] if value is not None else inner[like])
+            # Of a branch that did not run the gradient may have the shape that the other one left.
+            specs.append(inner[like] if like in inner else outside[self.known[inside]])
         given = [Spec(spec.shape, spec.dtype) for spec in specs]
         region = self.step.definition.region
         sources = dict(zip(self.captured, self.step.inputs[region.of.captures], strict=True))
@@ -266,14 +266,15 @@ class GradientRun:
 
     def __call__(self):
         copy, plan, body = self.xp.copyto, self.plan, self.body
-        for array, given in self.known:
+        turns = self.records[body.saves]
+        for (name, array), (_, given) in zip(self.inside.items(), self.known, strict=True):
             if given is None:
                 array.fill(0)
-            else:
+            elif turns or name in body.carried:
                 copy(array, given)
         for name in body.added:
             self.outputs[name].fill(0)
-        for saved, records in reversed(self.records[body.saves]):
+        for saved, records in reversed(turns):
             for array, value in zip(self.saved, saved, strict=True):
                 if array is not None:
                     copy(array, value)
