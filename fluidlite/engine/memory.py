@@ -30,7 +30,7 @@ class Pool:
     """
 
     def __init__(self, device=CPU, renew=None):
-        self.device = device
+        self.device, self._alignment = device, device.alignment
         self._renew = renew
         self.chunks = []
         self.begin()
@@ -63,7 +63,7 @@ class Pool:
         self._at_start[chunk, start] = self._at_end[chunk, start + size] = block
 
     def _grow(self, size):
-        alignment = self.device.alignment
+        alignment = self._alignment
         if self.device.doubles:
             size = max(size, self.capacity)
         raw = self.device.allocate(size + alignment)
@@ -73,14 +73,17 @@ class Pool:
 
     def take(self, used):
         """Hand out a block for so many bytes."""
-        alignment, free = self.device.alignment, self._free
+        alignment, free = self._alignment, self._free
         size = -(-used // alignment) * alignment or alignment
         if not free or free[-1][0] < size:
             self._grow(size)
-        whole, chunk, start = free.pop(bisect_left(free, (size,)))
-        del self._at_start[chunk, start], self._at_end[chunk, start + whole]
-        if whole > size:
-            self._add((whole - size, chunk, start + size))
+        found = free.pop(bisect_left(free, (size,)))
+        whole, chunk, start = found
+        del self._at_start[chunk, start]
+        if whole == size:
+            del self._at_end[chunk, start + size]
+            return found
+        self._add((whole - size, chunk, start + size))
         return size, chunk, start
 
     def view(self, block, shape, dtype):

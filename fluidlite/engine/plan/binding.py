@@ -252,12 +252,14 @@ class Binder:
             raise blamed(error, step.op) from error
 
     def bind_kernel(self, lane, task, number, step):
-        may_be_cut = self.has_chains and step.definition.pointwise and self.may_be_cut(step)
-        if may_be_cut:
-            # In a chain a step still works on its last stretch while the next one has written its first.
-            lane.pool.hold()
-        elif lane.pool.is_held:
-            self.end_chain(lane, task)
+        may_be_cut = False
+        if self.has_chains:
+            may_be_cut = step.definition.pointwise and self.may_be_cut(step)
+            if may_be_cut:
+                # In a chain a step still works on its last stretch while the next one has written its first.
+                lane.pool.hold()
+            elif lane.pool.is_held:
+                self.end_chain(lane, task)
         if step.definition.region is not None:
             self.bind_region(task, number, step)
             return

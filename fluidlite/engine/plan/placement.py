@@ -243,13 +243,15 @@ class Placement:
             taken (list): the storages that outputs of the step have taken over.
         """
         place = lane.places.get(source)
-        if place is None or not self._in_place or value in self.schedule.gradients or source in self.schedule.gradients:
+        if place is None or not self._in_place:
             return None
-        storage = place.storage
-        if storage is None or storage.last != number or storage in taken:
+        schedule, storage = self.schedule, place.storage
+        if storage is None or storage.last != number or taken and storage in taken:
             return None
-        stored = value in self.schedule.batch_last
+        stored = value in schedule.batch_last
         if place.shape != spec.shape or place.dtype != spec.dtype or place.batch_last != stored:
+            return None
+        if value in schedule.gradients or source in schedule.gradients:
             return None
         if len(step.reads) > 1:
             others = [lane.places.get(read) for read in step.reads]
