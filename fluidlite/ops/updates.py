@@ -101,7 +101,12 @@ class _Joined:
         rates: (how many there are, how many parameters, for how many elements, np.dtype)
 
     What is updated in place is one array, as an input and as an output.
+
+    Attributes:
+        call: None: there is more than one call of a function (see `_Binding` in `fluidlite.ops.pointwise`).
     """
+
+    call = None
 
     def __init__(self, find, alike, unlike, alone, rates):
         self._find, self._alike, self._unlike, self._alone = find, alike, unlike, alone
