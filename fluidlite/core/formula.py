@@ -13,6 +13,7 @@ In this file stand, in this order: expressions, the table of the functions that 
 they become simpler when they are made, tracing, what expressions are made of, and their data types.
 """
 
+import functools
 import math
 import weakref
 from functools import partial
@@ -463,6 +464,12 @@ def walk(*expressions):
 
 def names_of(*expressions):
     """The names of the symbols in expressions, in the order in which they are met."""
+    return list(_names_of(*expressions))
+
+
+# Whoever binds an operator to arrays of new shapes asks for them again.
+@functools.lru_cache(maxsize=4096)
+def _names_of(*expressions):
     return [one.value for one in walk(*expressions) if one.op == "symbol"]
 
 
