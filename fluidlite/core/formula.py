@@ -13,6 +13,7 @@ In this file stand, in this order: expressions, the table of the functions that 
 they become simpler when they are made, tracing, what expressions are made of, and their data types.
 """
 
+import functools
 import math
 import weakref
 from functools import partial
@@ -432,15 +433,20 @@ def traced(formula, given, output="Out"):
         f"{name}{n}": one for name, ones in many.items() for n, one in enumerate(ones) if isinstance(one, Expression)
     }
     known |= {"attrs": given, **given}
-    code = formula.__code__
-    parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    unknown = [name for name in parameters if name not in known]
+    wanted = parameters(formula)
+    unknown = [name for name in wanted if name not in known]
     if unknown:
         raise TypeError(f"the formula has the parameters {unknown}, but there are only {sorted(known)}")
-    result = formula(**{name: known[name] for name in parameters})
+    result = formula(**{name: known[name] for name in wanted})
     if not isinstance(result, dict):
         result = {output: result}
     return {name: number(one) for name, one in result.items()}
+
+
+def parameters(formula):
+    """What the parameters of a formula are called."""
+    code = formula.__code__
+    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
 
 def walk(*expressions):
@@ -458,6 +464,12 @@ def walk(*expressions):
 
 def names_of(*expressions):
     """The names of the symbols in expressions, in the order in which they are met."""
+    return list(_names_of(*expressions))
+
+
+# Whoever binds an operator to arrays of new shapes asks for them again.
+@functools.lru_cache(maxsize=4096)
+def _names_of(*expressions):
     return [one.value for one in walk(*expressions) if one.op == "symbol"]
 
 

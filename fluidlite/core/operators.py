@@ -3,21 +3,16 @@
 An operator is declared once, in one place:
 
     @operator(
-        "leaky_relu",
-        inputs="X",
-        outputs="Out",
-        attributes={"alpha": 0.02} | MKLDNN,
-        memory=POINTWISE,
-        about=About("activation"),
+        "reverse", inputs="X", outputs="Out", attributes={"axis": []}, infer=infer_reverse, lod=Lod(of="none")
     )
-    def leaky_relu(ctx, x, out):
-        alpha = ctx.attrs["alpha"]
-        ctx.xp.multiply(x, alpha, out=out)
-        (ctx.xp.maximum if alpha <= 1 else ctx.xp.minimum)(x, out, out=out)
+    def reverse(ctx, x, out):
+        ctx.xp.copyto(out, ctx.xp.flip(x, ctx.attrs["axis"]))
 
-    @leaky_relu.gradient("Out", memory=POINTWISE, formula={"dX": "dOut * (Out > 0 ? 1.0 : {alpha})"})
-    def leaky_relu_grad(ctx, out, dout, dx):
-        ...
+    @reverse.gradient()
+    def reverse_grad(ctx, dout, dx):
+        ctx.xp.copyto(dx, ctx.xp.flip(dout, ctx.attrs["axis"]))
+
+One that works on each element by itself is declared by a formula, which is its kernel, too (`fluidlite.ops.pointwise`).
 
 Its slots and its table of attributes (`attributes`) are those of Fluid's operator.  `infer` says which shapes and
 data types its outputs have, `formula` what one element of them is.  Everything else that may be said of an operator are
@@ -480,12 +475,8 @@ def operator(type, inputs="", outputs="", *, attributes=None, infer=like_first, 
             a `*` slot; None in the place of a spec leaves the variable as it is).  It is called with -1 dimensions
             while the Program is built, and with all dimensions known when a plan is prepared.  It raises
             `EnforceNotMet` for inputs that do not fit.
-        formula: output -> what one element of it is, as an expression of C in the elements of the inputs.  These are
-            named after their slots: X, dOut for Out@GRAD, X0 and X1 for the first two of `X*`.  Statements may stand
-            before the expression.  `{alpha}` is an attribute; T is the type of the floating-point inputs, and numbers
-            with a point are of that type; functions are those of C and of `fluidlite.ops.cuda.pointwise`.  Such a
-            formula holds for floating-point numbers alone.  Or `formula(attrs, specs) -> formula`, or None, given the
-            Specs of all slots that are not empty (name as in formulas -> list), which says what holds for them.
+        formula: what one element of the outputs is: a function of symbols that are named after slots and attributes
+            (see `fluidlite.ops.pointwise`).
         kernel (Kernel): how the kernel is called.
         memory (Memory): where its arrays may lie.
         batch (Batch): what becomes of it when a plan cuts the batch.

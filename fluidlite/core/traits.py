@@ -120,7 +120,7 @@ class Update(Group):
 class Algebra(Group):
     """What plans may conclude from the mathematics of the operator.
 
-        @operator("relu", "X", "Out", formula={"Out": "larger(X, 0.0)"}, algebra=Algebra(monotone=True))
+        by_formula(operator("exp", "X", "Out", formula=exp, kernel=BOUND, algebra=Algebra(monotone=True)))
 
     monotone: each element of Out rises with that of X, so the operator commutes with choosing the largest: True, or
         `monotone(attrs, specs)` (slot -> Spec) that says whether that is so for all elements of an image alike.

@@ -112,14 +112,6 @@ by_formula(
 )
 
 
-def value_formula(attrs, specs):
-    spec = specs["Out"][0]
-    values = attrs.get(VALUE_LISTS.get(spec.dtype.name), ())
-    if not len(values) == spec.size == 1:
-        return None
-    return {"Out": repr(float(values[0])) if spec.dtype.kind == "f" else str(int(values[0]))}
-
-
 @operator(
     "assign_value",
     outputs="Out!",
@@ -132,7 +124,6 @@ def value_formula(attrs, specs):
         "int64_values": typed([], "LONGS"),
     },
     infer=infer_given_shape,
-    formula=value_formula,
     kernel=Kernel(bind=True, constant=True),
 )
 def assign_value(ctx, out):

@@ -235,7 +235,7 @@ update_rule(
     attributes={"l1": 0.0, "l2": 0.0, "lr_power": -0.5},
 )
 
-Rule(lambda X, max_norm: X * (max_norm / f.maximum(f.norm(X), max_norm))).declared(
+Rule(lambda X, max_norm: X * f.minimum(max_norm / f.norm(X), 1)).declared(
     operator(
         "clip_by_norm",
         inputs="X",

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..core.c_text import TYPE_NAMES, c_text
 from ..core.derivative import gradient
-from ..core.formula import PRIMITIVES, Expression, names_of, number, substituted, symbol, traced, walk
+from ..core.formula import PRIMITIVES, Expression, names_of, number, parameters, substituted, symbol, traced, walk
 from ..core.numpy_program import in_sequence, program, takes_names
 from ..core.operators import operator
 from ..core.spec import GRAD, Spec, formula_name
@@ -33,10 +33,6 @@ SUMS_OF = {}
 _MOST = 4096
 
 
-class Text(str):
-    """C that is complete but for the names of inputs: numbers have their type already."""
-
-
 class Formula:
     """What an operator computes of each element; called, it gives the C of each output (see `operator`).
 
@@ -45,8 +41,8 @@ class Formula:
     """
 
     def __init__(self, function):
-        self._function = function
-        self._takes = () if function is None else function.__code__.co_varnames
+        self.function = function
+        self._takes = parameters(function) if hasattr(function, "__code__") else ()
         self._traced, self._bindings, self._texts = {}, {}, {}
         self._attrs = None  # which of the operator's attributes it has, once it is used
 
@@ -81,7 +77,7 @@ class Formula:
         if key not in self._traced:
             _make_room(self._traced)
             attrs = {name: attrs[name] for name in self._attrs}
-            is_derived = self._function is None
+            is_derived = self.function is None
             self._traced[key] = self._derived(attrs, specs) if is_derived else self._stated(attrs, specs, part)
         return self._traced[key]
 
@@ -94,7 +90,7 @@ class Formula:
                 given[name] = [symbol(f"{name}{number}") for number in range(len(specs.get(name, ())))]
             else:
                 given[name] = symbol(name) if name in specs or not slot.optional else None
-        return traced(self._function, given, formula_name(self.definition.outputs[0].name))
+        return traced(self.function, given, formula_name(self.definition.outputs[0].name))
 
     def _derived(self, attrs, specs):
         """The derivative of the formula of what this is the gradient of."""
@@ -200,7 +196,7 @@ def _text(expression, dtypes):
     statements, values, numbers = c_text({"": expression}, {name: name for name in read}, read)
     if expression.op != "symbol":
         statements.insert(0, f"typedef {TYPE_NAMES[numbers.name]} T;")
-    return Text(" ".join([*statements, values[""]]))
+    return " ".join([*statements, values[""]])
 
 
 class _Binding:

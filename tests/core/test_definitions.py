@@ -26,6 +26,7 @@ from fluidlite.core.traits import (
     Update,
     if_rows_stay,
 )
+from fluidlite.ops.pointwise import by_formula
 
 
 @pytest.fixture(autouse=True)
@@ -174,7 +175,7 @@ WRONG = {
     "slots: stacks": ({"batch": Batch(stacks="Y")}, "stacks names 'Y'"),
     "slots: flat": ({**FLAT, "update": Update(flat="X Y")}, "flat names 'Y'"),
     "slots: packed": ({**FLAT, "update": Update(flat="X", packed="Y")}, "packed names 'Y'"),
-    "slots: formula": ({"formula": {"Y": "X"}}, "formula names 'Y'"),
+    "a formula beside a kernel": ({"formula": lambda X: X}, "its formula is its kernel, too: declare it with"),
     "slots: lod, of what": ({"lod": Lod(of={"Y": "X"})}, "lod names 'Y'"),
     "slots: lod, counts": ({"lod": Lod(counts="Y")}, "counts names 'Y'"),
     "slots: lod, from what": ({"lod": Lod(of="Y")}, "lod names 'Y', which must be one of X, Z, none"),
@@ -229,6 +230,23 @@ def test_a_wrong_declaration_names_the_operator(case):
     assert not operators.known("wrong")
 
 
+@pytest.mark.parametrize(
+    ("formula", "message"),
+    [
+        (lambda X, Y: X + Y, "asks for 'Y', which must be one of X, Z, alpha, attrs, in_batch, specs"),
+        (lambda X, dOut: dOut, "asks for 'dOut'"),
+        ("X + 1", "must be a function of symbols, got 'X + 1'"),
+    ],
+)
+def test_a_wrong_formula_names_the_operator(formula, message):
+    with pytest.raises(DefinitionError, match="the operator 'wrong' is declared wrongly: its formula") as raised:
+        by_formula(
+            operator("wrong", "X, Z*", "Out", attributes={"alpha": 1.0}, formula=formula, kernel=Kernel(bind=True))
+        )
+    assert message in str(raised.value)
+    assert not operators.known("wrong")
+
+
 def test_the_same_declaration_without_what_is_wrong():
     assert operator("wrong", inputs="X, Z*", outputs="Out")(three).rows is None
 
@@ -278,7 +296,7 @@ def test_what_is_described_as_lacking_is_not_declared():
         ("X", {"kernel": Kernel(shape_only="X")}, "names in `shapes`"),
         ("X", {"memory": Memory(inplace={"X@GRAD": "Out"})}, "inplace names 'Out'"),
         ("X", {"batch": Batch(rows="X", sums="Out")}, "sums names 'Out'"),
-        ("X", {"formula": {"dY": "dOut"}}, "formula names 'dY', which must be one of dX"),
+        ("X", {"formula": lambda dOut: dOut}, "its formula is its kernel, too: declare it with"),
         ("", {}, "must take 3 arguments: ctx, Out@GRAD, X@GRAD"),
     ],
 )

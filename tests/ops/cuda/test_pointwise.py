@@ -41,7 +41,6 @@ FINITE = {"round", "mish", "mish_grad"}
 LOGICAL = ["logical_and", "logical_or", "logical_xor", "logical_not"]
 # What is tried with tensors of other shapes.
 APART = {
-    "assign_value",
     "cast",
     "fake_dequantize_max_abs",
     "fill_constant",
@@ -59,9 +58,7 @@ APART = {
 SAME_SHAPE = [
     definition.type
     for definition in map(operators.find, operators.types())
-    if isinstance(definition.formula, (dict, Formula))
-    and definition.broadcasts is None
-    and definition.type not in APART
+    if isinstance(definition.formula, Formula) and definition.broadcasts is None and definition.type not in APART
 ]
 PAIRS = ["add", "sub", "mul", "max", "min", "pow", "div", "floordiv", "mod"]
 COMPARISONS = ["less_than", "less_equal", "greater_than", "greater_equal", "equal", "not_equal"]
@@ -153,7 +150,6 @@ def cases():
     yield Case("fill_constant", {"ValueTensor": np.array([2.5], "f4")}, {"shape": [3, 2], "dtype": 5})
     yield Case("fill_constant_batch_size_like", {"Input": FULL}, {"shape": [-1, 3], "dtype": 5, "value": 1e-7})
     yield Case("fill_zeros_like", {"X": FULL})
-    yield Case("assign_value", {}, {"shape": [1], "dtype": 5, "fp32_values": [0.3]})
     yield Case("fake_dequantize_max_abs", {"X": FULL, "Scale": np.array([0.8])})
     yield Case("fake_channel_wise_dequantize_max_abs", {"X": FULL, "Scales": [(4,)]}, {"quant_bits": [8]})
     for attrs in ({"dim": [1, -1]}, {"dim": [0], "keep_dim": True}, {"reduce_all": True}):
