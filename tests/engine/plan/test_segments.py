@@ -495,6 +495,17 @@ def test_a_branch_chooses_rows(exe, truth):
         np.testing.assert_allclose(dx, expected, rtol=1e-5)
 
 
+def test_a_branch_that_chooses_rows_is_met_again_beside_feeds_of_other_shapes(exe):
+    x, mask, p = fluid.data("x", [6, 3]), fluid.data("mask", [6], "bool"), fluid.data("p", [1], "bool")
+    out = layers.cond(p, lambda: layers.reduce_sum(masked(mask, x)), lambda: layers.mean(x))
+    out = out + layers.reduce_sum(layers.cast(fluid.data("z", [None], "bool"), "float32"))
+    x = rows()
+    for size in (6, 4, 6, 5):
+        feed = {"x": x, "mask": mask_of(1, 3), "p": np.array([True]), "z": np.ones(size, bool)}
+        [found] = exe.run(feed=feed, fetch_list=[out])
+        np.testing.assert_allclose(found, [x[[1, 3]].sum() + size], rtol=1e-5)
+
+
 def test_a_loop_makes_its_state_longer_and_draws_numbers_at_each_turn(exe):
     n = fluid.data("n", [1], "int64")
     i, start = layers.fill_constant([1], "int64", 0), layers.fill_constant([1, 2], "float32", 0.0)
