@@ -121,7 +121,7 @@ class Lowering:
         """
         pattern = _pattern(feeds)
         made = self._made.get(pattern, _Made)
-        if made.is_general:
+        if made.is_general and (may_be_cut or made.region.cut is None):
             inference = self._inference(feeds, known)
             # An error is to name the operator as it stands in the Program.
             with suppress(EnforceNotMet):

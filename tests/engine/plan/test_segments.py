@@ -483,17 +483,27 @@ def test_the_gradient_of_a_loop_is_behind_a_choice_among_its_results(exe):
 @pytest.mark.parametrize("truth", [True, False])
 def test_a_branch_chooses_rows(exe, truth):
     """Of which it computes the sum of the squares; the other branch computes a mean."""
-    x, mask, p = fluid.data("x", [6, 3]), fluid.data("mask", [6], "bool"), fluid.data("p", [1], "bool")
+    x, mask, p = fluid.data("x", [None, 3]), fluid.data("mask", [None], "bool"), fluid.data("p", [1], "bool")
     x.stop_gradient = False
     out = layers.cond(p, lambda: layers.reduce_sum(layers.square(masked(mask, x))), lambda: layers.mean(x))
     [slope] = fluid.gradients([out * 2.0], [x])
-    x = rows()
-    for chosen in ([0, 2], [5], [], [0, 2]):
-        mask = mask_of(*chosen)
+    for chosen, of in (([0, 2], 6), ([5], 6), ([], 6), ([0, 2], 6), ([1, 7], 9), ([0], 1), ([2, 4], 6)):
+        x, mask = rows(of), mask_of(*chosen, of=of)
         found, dx = exe.run(feed={"x": x, "mask": mask, "p": np.array([truth])}, fetch_list=[out, slope])
         np.testing.assert_allclose(found, [np.square(x[mask]).sum() if truth else x.mean()], rtol=1e-5)
-        expected = mask[:, None] * 4 * x if truth else np.full((6, 3), 2 / 18)
+        expected = mask[:, None] * 4 * x if truth else np.full((of, 3), 2 / x.size)
         np.testing.assert_allclose(dx, expected, rtol=1e-5)
+
+
+def test_a_branch_that_chooses_rows_is_met_again_beside_feeds_of_other_shapes(exe):
+    x, mask, p = fluid.data("x", [6, 3]), fluid.data("mask", [6], "bool"), fluid.data("p", [1], "bool")
+    out = layers.cond(p, lambda: layers.reduce_sum(masked(mask, x)), lambda: layers.mean(x))
+    out = out + layers.reduce_sum(layers.cast(fluid.data("z", [None], "bool"), "float32"))
+    x = rows()
+    for size in (6, 4, 6, 5):
+        feed = {"x": x, "mask": mask_of(1, 3), "p": np.array([True]), "z": np.ones(size, bool)}
+        [found] = exe.run(feed=feed, fetch_list=[out])
+        np.testing.assert_allclose(found, [x[[1, 3]].sum() + size], rtol=1e-5)
 
 
 def test_a_loop_makes_its_state_longer_and_draws_numbers_at_each_turn(exe):
