@@ -5,10 +5,18 @@ import os
 # The workers of pytest-xdist use all cores; BLAS threads of their own would only get in each other's way.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import fake_card
 import pytest
 from engine_runs import Switched
 
 import fluidlite.fluid as fluid
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("gpu") and not fluid.core.get_cuda_device_count():
+        pytest.skip("there is no CuPy, or no GPU; tests/fake_gpu/README.md says how to go on without one")
+    if item.get_closest_marker("nvidia") and fake_card.IS_FAKE:
+        pytest.skip("the fake GPU's libraries are not NVIDIA's")
 
 
 @pytest.fixture(autouse=True)

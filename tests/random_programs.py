@@ -26,8 +26,11 @@ FUZZ = {
 class FreshMemory:
     """What a kernel takes for the pool: every buffer is new, and full of what no kernel should read."""
 
+    def __init__(self, xp=np):
+        self._xp = xp
+
     def array(self, shape, dtype):
-        raw = np.full(np.prod(shape, dtype=int) * np.dtype(dtype).itemsize, 0x7F, np.uint8)
+        raw = self._xp.full(int(np.prod(shape, dtype=int)) * np.dtype(dtype).itemsize, 0x7F, np.uint8)
         return raw.view(dtype).reshape(shape), None
 
     def free(self, block):

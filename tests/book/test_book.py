@@ -6,18 +6,16 @@ import shutil
 import subprocess
 import sys
 
+import fake_card
 import pytest
 from conftest import has_mnist
 from paths import ROOT
 from PIL import Image
 
-import fluidlite.fluid as fluid
-
 BOOK = os.path.join(ROOT, "book", "recognize_digits.py")
 TRAINER = os.path.join(ROOT, "book", "recognize_digits_trainer.py")
 MXNET = os.path.join(ROOT, "book", "mxnet_digits.py")
 PYTORCH = os.path.join(ROOT, "book", "pytorch_digits.py")
-STAND_IN = os.path.join(ROOT, "tests", "scripts", "on_stand_in.py")
 IMAGE = os.path.join(ROOT, "book", "image", "infer_3.png")
 DOCUMENTS = os.environ.get("FLUIDLITE_DOCUMENTS", "")
 
@@ -86,30 +84,28 @@ def test_use_gpu_without_a_gpu_says_what_is_missing(tmp_path, script):
     assert done.returncode == 1 and "CUDAPlace(0)" in done.stderr and "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("card", ["stand-in", pytest.param("gpu", marks=pytest.mark.gpu)])
+@pytest.mark.gpu
 @pytest.mark.parametrize(
     "script, model",
     [(BOOK, "softmax"), (BOOK, "cnn"), (TRAINER, "mlp"), (MXNET, "lenet"), (PYTORCH, "cnn")],
 )
-def test_with_use_gpu_a_script_learns_what_it_learns_on_a_cpu(tmp_path, script, model, card):
-    if card == "gpu" and fluid.core.get_cuda_device_count() == 0:
-        pytest.skip("there is no CuPy, or no GPU")
+def test_with_use_gpu_a_script_learns_what_it_learns_on_a_cpu(tmp_path, script, model):
     arguments = [script, "--model", model, "--epochs", "1", "--data", "synthetic"]
     accuracy, results = r"(?:acc: |accuracy=|accuracy is |accuracy )([\d.]+)", []
-    for command in (arguments, [*([STAND_IN] if card == "stand-in" else []), *arguments, "--use-gpu"]):
-        done = run(tmp_path, *command)
+    for more in [], ["--use-gpu"]:
+        done = run(tmp_path, *arguments, *more, FAKE_GPU_TRACE=str(tmp_path / "trace"))
         assert done.returncode == 0, done.stderr
         results.append([float(number) for number in re.findall(accuracy, done.stdout)])
     on_cpu, on_gpu = results
     assert on_cpu and on_gpu == pytest.approx(on_cpu, rel=0.01)
-    if card == "stand-in":
-        [graphs] = re.findall(r"graphs launched: (\d+)", done.stdout)
-        assert int(graphs) > 50
+    if fake_card.IS_FAKE:
+        assert len(re.findall("^graph ", (tmp_path / "trace").read_text(), re.M)) > 50
 
 
+@pytest.mark.gpu
 def test_what_a_gpu_has_no_room_for_ends_a_script_without_a_traceback(tmp_path):
     arguments = ["--use-gpu", "--data", "synthetic", "--batch-size", "4096"]
-    done = run(tmp_path, STAND_IN, BOOK, *arguments, CUPY_GPU_MEMORY_LIMIT="100000000")
+    done = run(tmp_path, BOOK, *arguments, CUPY_GPU_MEMORY_LIMIT="100000000")
     assert done.returncode == 1 and "has no room for" in done.stderr and "Traceback" not in done.stderr
 
 

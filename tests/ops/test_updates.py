@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from form_checks import context
+from gpu_runs import context
 
 from fluidlite.core import operators
 from fluidlite.engine.device import CPU

@@ -1,28 +1,27 @@
-"""Operators and optimizers compute at CUDAPlace(0) what the real Paddle does: on the stand-in for CuPy, or a GPU."""
+"""Operators and optimizers compute at CUDAPlace(0) what the real Paddle does."""
 
 import types
 from collections import Counter
 
 import numpy as np
 import pytest
+from gpu_runs import OnGpu, Repeating, each, kernels
 from oracle_compare import array_differences
 from oracle_harness import CASES, load, run_case
 from oracle_networks import NETWORKS, train
 from oracle_optimizers import OPTIMIZERS, run_optimizer
 from oracle_recorded import DIFFERENT, RECORDED, only
-from standin_runs import OnGpu, Repeating, each, kernels
 
 import fluidlite.fluid as fluid
 from fluidlite.core import operators
 from fluidlite.core.errors import EnforceNotMet
 from fluidlite.fluid import layers
 
-pytestmark = pytest.mark.thorough
+pytestmark = pytest.mark.gpu
 OPTIMIZED = load("optimizers")
 
 
-# g++ takes long to compile the kernels of all cases: each operator with kernels of its own is in so many, if there are.
-# A GPU runs all cases.
+# Each operator with kernels in CUDA C is in so many of the cases with which the fake GPU runs them, if there are.
 _ENOUGH = 6
 
 

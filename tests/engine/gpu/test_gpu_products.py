@@ -1,22 +1,29 @@
 """Matrix products by cuBLAS: of whatever lies in memory as its matrices may lie, and the right ones."""
 
+import ctypes
+import importlib
 import itertools
 
-import cupy_standin
 import numpy as np
 import pytest
 
 from fluidlite.engine.gpu import cublas as cublas_module
 from fluidlite.engine.gpu.cublas import Products, _stored
 
+pytestmark = pytest.mark.gpu
+
 
 @pytest.fixture
-def products(request):
-    """(CuPy or what stands for it, Products on a stream of it)."""
-    with cupy_standin.installed() as cupy:
-        stream = cupy.cuda.Stream()
-        with stream:
-            yield cupy, Products(cupy, stream, tf32=False)
+def cupy():
+    return importlib.import_module("cupy")
+
+
+@pytest.fixture
+def products(cupy):
+    """(CuPy, Products on a stream of it)."""
+    stream = cupy.cuda.Stream()
+    with stream:
+        yield cupy, Products(cupy, stream, tf32=False)
 
 
 def numbers(*shape, dtype="float32"):
@@ -105,12 +112,7 @@ def test_what_cublas_cannot_read_cupy_multiplies(products):
     np.testing.assert_array_equal(result.get(), [[2, 3], [6, 11]])
 
 
-def test_the_library_is_where_cupys_wheels_have_it():
-    cupy = pytest.importorskip("cupy")
-    try:
-        from cupy.cuda import cublas  # noqa: F401
-    except ImportError as error:
-        pytest.skip(str(error))
+def test_the_library_is_where_cupys_wheels_have_it(cupy):
     assert cublas_module.library(cupy).cublasCreate_v2
 
 
@@ -128,9 +130,7 @@ def test_they_can_be_part_of_a_graph(products):
 
 
 @pytest.mark.parametrize("tf32, mode", [(False, 0), (True, 3)])
-def test_tensor_cores_round_only_where_that_is_wanted(monkeypatch, tf32, mode):
-    with cupy_standin.installed() as cupy:
-        [library] = libraries = [cublas_module.library(cupy)]
-        monkeypatch.setattr(cublas_module, "library", lambda cupy: libraries[0])
-        Products(cupy, cupy.cuda.Stream(), tf32)
-        assert library.math_modes == [mode]
+def test_tensor_cores_round_only_where_that_is_wanted(cupy, tf32, mode):
+    products, found = Products(cupy, cupy.cuda.Stream(), tf32), ctypes.c_int()
+    cublas_module.library(cupy).cublasGetMathMode(products._handle, ctypes.byref(found))
+    assert found.value == mode

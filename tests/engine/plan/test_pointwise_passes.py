@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from emulated_device import EmulatedPlace, has_compiler
 from engine_runs import assert_close, data, numbers, plan_of, results
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,8 +11,6 @@ import fluidlite.fluid as fluid
 from fluidlite.engine.device import Host
 from fluidlite.engine.places import CPUPlace
 from fluidlite.fluid import layers
-
-needs_compiler = pytest.mark.skipif(not has_compiler, reason="needs g++")
 
 
 class Plain(Host):
@@ -108,13 +105,13 @@ def test_fusing_leaves_other_operators_in_order(rng, moves):
         assert_close(results(executor(patch), feeds, fetches), wanted, 1e-10)
 
 
-@needs_compiler
+@pytest.mark.gpu
 @settings(max_examples=8, **FUZZ)
 @given(st.randoms(), st.sampled_from(["float32", "float64"]))
 def test_fused_kernels_compute_what_general_ones_do(rng, dtype):
     with pytest.MonkeyPatch.context() as patch, new_script():
         fetches = random_chain(rng, 8, dtype)
-        found = results(executor(patch, "", EmulatedPlace), feeds_of(dtype), fetches)
+        found = results(executor(patch, "", lambda: fluid.CUDAPlace(0)), feeds_of(dtype), fetches)
         wanted = results(executor(patch, "none", CPUPlace), feeds_of(dtype), fetches)
         assert_close(found, wanted, 1e-4 if dtype == "float32" else 1e-10)
 

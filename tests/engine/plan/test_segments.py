@@ -7,8 +7,8 @@ import numpy as np
 import oracle_cases_segments  # noqa: F401
 import pytest
 from block_checks import Recorded, close, of_kind
+from gpu_runs import OnGpu, Repeating, each, kernels
 from oracle_control_flow import CASES, run_case
-from standin_runs import OnGpu, Repeating, each, kernels
 
 import fluidlite.fluid as fluid
 from fluidlite.core.errors import EnforceNotMet
@@ -57,6 +57,7 @@ def test_programs_that_paddle_saved_run(exe, name):
 
 
 @pytest.mark.thorough
+@pytest.mark.gpu
 @each(NAMES, with_own=["masked_rows_fc", "unique_rows_looked_up", "masked_rows_multiplied_and_summed"])
 def test_on_a_gpu(name, kind):
     with kernels(kind):
@@ -116,6 +117,7 @@ def test_random_numbers_are_those_of_a_program_without_a_cut():
     compare_random_numbers(fluid.CPUPlace())
 
 
+@pytest.mark.gpu
 @each(["step"])
 def test_random_numbers_on_a_gpu_are_those_of_a_program_without_a_cut(name, kind):
     with kernels(kind):
@@ -268,6 +270,7 @@ def test_operators_on_no_rows(exe, name):
 
 
 @pytest.mark.thorough
+@pytest.mark.gpu
 @each(OF_NOTHING, with_own=["reduce_sum", "mean", "reduce_max", "largest integer", "concat", "softmax", "fc"])
 def test_operators_on_no_rows_of_a_gpu(name, kind):
     with kernels(kind):

@@ -1,12 +1,11 @@
 """The CUDA kernels of convolution agree with the definition, whatever the shapes, the storage and the tiles."""
 
-from functools import partialmethod
 from unittest import mock
 
 import numpy as np
 import pytest
 from conv_shapes import DRAWN, ORDERS, agree, convolve, geometries, stored, unknown
-from emulated_device import Emulated, emulator, has_compiler
+from gpu_runs import gpu, on_gpu, on_host, threads_in_order
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_programs import FreshMemory
@@ -19,8 +18,7 @@ from fluidlite.ops.cuda.conv_direct import Direct
 from fluidlite.ops.cuda.conv_implicit import TILES, Implicit
 from fluidlite.ops.cuda.conv_unrolled import Unrolled
 
-pytestmark = pytest.mark.skipif(not has_compiler, reason="needs g++")
-DEVICE = Emulated() if has_compiler else None
+pytestmark = pytest.mark.gpu
 NCHW = ORDERS[1]
 
 
@@ -32,32 +30,38 @@ class Case:
         self.dtype, self.orders = dtype, orders
         rng = np.random.default_rng(1)
         x, dout = (rng.standard_normal(shape).astype(dtype) for shape in (image, self.g.out_shape))
-        self.w = rng.standard_normal(kernel).astype(dtype)
-        self.bias = rng.standard_normal(self.g.filters).astype(dtype) if with_bias else None
-        self.out, self.dx, self.dw = convolve(x, self.w, self.g, dout)
+        w = rng.standard_normal(kernel).astype(dtype)
+        bias = rng.standard_normal(self.g.filters).astype(dtype) if with_bias else None
+        self.out, self.dx, self.dw = convolve(x, w, self.g, dout)
+        self.biased = self.out + (0 if bias is None else bias[:, None, None])
         self.dbias = dout.sum(axis=(0, 2, 3), dtype=np.float64)
-        self.x, self.dout = stored(x, orders[0], dtype), stored(dout, orders[1], dtype)
-        self.context = Context(Setting(DEVICE), attrs, FreshMemory())
+        self.x, self.dout = on_gpu(stored(x, orders[0], dtype)), on_gpu(stored(dout, orders[1], dtype))
+        self.w, self.bias = on_gpu(w), on_gpu(bias)
+        device = gpu()
+        self.context = Context(Setting(device), attrs, FreshMemory(device.xp))
 
     def check_forward(self, algorithm, **choice):
-        out = unknown(self.g.out_shape, self.orders[2], self.dtype)
-        algorithm.forward(self.context, self.g, self.x, self.w, self.bias, out, **choice)()
-        agree(out, self.out + (0 if self.bias is None else self.bias[:, None, None]), self.dtype)
+        out = on_gpu(unknown(self.g.out_shape, self.orders[2], self.dtype))
+        with gpu().active():
+            algorithm.forward(self.context, self.g, self.x, self.w, self.bias, out, **choice)()
+        agree(on_host(out), self.biased, self.dtype)
 
     def check_input_gradient(self, algorithm, **choice):
         """With a bias it is the forward pass of a transposed convolution."""
-        dx = unknown(self.x.shape, self.orders[3], self.dtype)
+        dx = on_gpu(unknown(self.x.shape, self.orders[3], self.dtype))
         bias = None if self.bias is None else np.arange(self.g.channels, dtype=self.dtype)
-        algorithm.input_gradient(self.context, self.g, self.w, self.dout, bias, dx, **choice)()
-        agree(dx, self.dx + (0 if bias is None else bias[:, None, None]), self.dtype)
+        with gpu().active():
+            algorithm.input_gradient(self.context, self.g, self.w, self.dout, on_gpu(bias), dx, **choice)()
+        agree(on_host(dx), self.dx + (0 if bias is None else bias[:, None, None]), self.dtype)
 
     def check_filter_gradient(self, algorithm, **choice):
-        dw = np.full(self.w.shape, np.nan, self.dtype)
-        dbias = None if self.bias is None else np.full(self.bias.shape, np.nan, self.dtype)
-        algorithm.filter_gradient(self.context, self.g, self.x, self.dout, dw, dbias, **choice)()
-        agree(dw, self.dw, self.dtype)
+        dw = on_gpu(np.full(self.w.shape, np.nan, self.dtype))
+        dbias = None if self.bias is None else on_gpu(np.full(self.bias.shape, np.nan, self.dtype))
+        with gpu().active():
+            algorithm.filter_gradient(self.context, self.g, self.x, self.dout, dw, dbias, **choice)()
+        agree(on_host(dw), self.dw, self.dtype)
         if dbias is not None:
-            agree(dbias, self.dbias, self.dtype)
+            agree(on_host(dbias), self.dbias, self.dtype)
 
 
 def attributes(**given):
@@ -79,8 +83,7 @@ LARGE = attributes(strides=[2, 1], paddings=[1, 0, 2, 1], dilations=[1, 2]), (2,
 @pytest.fixture(params=["forward", "backward", "random"])
 def order(request):
     """The order in which the threads run between two barriers: where a barrier is missing, the results differ."""
-    launch = emulator.Module.launch
-    with mock.patch.object(emulator.Module, "launch", partialmethod(launch, order=request.param)):
+    with threads_in_order(request.param):
         yield
 
 
@@ -164,12 +167,13 @@ def test_unrolled(geometry, dtype, with_bias, most):
 
 def test_the_choice():
     """Few channels of a group go without a matrix; a filter of one element is a product as it is."""
-    context = Context(Setting(DEVICE), {})
+    device = gpu()
+    context = Context(Setting(device), {})
 
     def chosen(direction, filters, channels, size, kernel, **given):
         image = 64, channels, size, size
         g = ConvGeometry(attributes(**given), image, (filters, channels // given.get("groups", 1), *kernel))
-        x, out = np.empty(image, np.float32), np.empty(g.out_shape, np.float32)
+        x, out = device.xp.empty(image, np.float32), device.xp.empty(g.out_shape, np.float32)
         best, is_small = conv.choose(context, g, direction, x, out)
         return type(best), is_small
 

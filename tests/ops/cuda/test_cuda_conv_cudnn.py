@@ -4,34 +4,36 @@ import inspect
 import logging
 import sys
 
-import cupy_standin
+import fake_card
+import fake_cudnn
 import numpy as np
 import pytest
-import standin_cudnn
+from gpu_runs import OnGpu
 from oracle_compare import array_differences
 from oracle_harness import CASES, run_case
 from oracle_recorded import RECORDED, only
-from standin_runs import OnGpu
 
 import fluidlite.fluid as fluid
 from fluidlite.ops.cuda import conv, conv_cudnn
 
 
-@pytest.fixture(autouse=True)
-def gpu(monkeypatch):
-    monkeypatch.setitem(sys.modules, "cudnn", standin_cudnn)
+@pytest.fixture
+def cudnn(monkeypatch):
+    """The stand-in in the place of NVIDIA's module."""
+    if not fake_card.IS_FAKE:
+        pytest.skip("the stand-in for cuDNN computes on the fake GPU")
+    monkeypatch.setitem(sys.modules, "cudnn", fake_cudnn)
     # Everything is asked of cuDNN, however small.
     monkeypatch.setattr(conv, "ALGORITHMS", conv.ALGORITHMS[:1])
     monkeypatch.setattr(conv, "_SMALL_WORK", 0)
     forget()
-    with cupy_standin.installed():
-        yield
+    yield
     forget()
 
 
 def forget():
     """As if nothing had asked for cuDNN."""
-    standin_cudnn.reset()
+    fake_cudnn.reset()
     for cached in conv_cudnn.front_end, conv_cudnn._handle, conv_cudnn._plan:
         cached.cache_clear()
 
@@ -42,10 +44,12 @@ def check(name):
     assert array_differences(only(got, "grad:"), only(want, "grad:"), rtol=1e-4, atol=1e-5) == []
 
 
+@pytest.mark.gpu
+@pytest.mark.usefixtures("cudnn")
 @pytest.mark.parametrize("name", [name for name in RECORDED if "conv" in name])
 def test_computes_what_paddle_does(name):
     check(name)
-    assert standin_cudnn.settings.executed
+    assert fake_cudnn.settings.executed
 
 
 def step(data_format="NCHW", **arguments):
@@ -72,6 +76,8 @@ def step(data_format="NCHW", **arguments):
     return results
 
 
+@pytest.mark.gpu
+@pytest.mark.usefixtures("cudnn")
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -84,31 +90,37 @@ def step(data_format="NCHW", **arguments):
 )
 @pytest.mark.parametrize("adds_bias", [True, False])
 def test_as_on_the_cpu(arguments, adds_bias):
-    standin_cudnn.settings.adds_bias = adds_bias
+    fake_cudnn.settings.adds_bias = adds_bias
     for found, want in zip(*step(**arguments), strict=True):
         np.testing.assert_allclose(found, want, rtol=1e-9, atol=1e-9)
-    assert set(standin_cudnn.settings.executed) == {"fprop", "dgrad", "wgrad"}
+    assert set(fake_cudnn.settings.executed) == {"fprop", "dgrad", "wgrad"}
 
 
+@pytest.mark.gpu
+@pytest.mark.usefixtures("cudnn")
 @pytest.mark.parametrize("supports", [{"fprop"}, {"dgrad"}, {"wgrad"}, set()], ids=str)
 def test_what_it_has_no_plan_for(supports):
-    standin_cudnn.settings.supports = supports
+    fake_cudnn.settings.supports = supports
     for found, want in zip(*step(filter_size=3), strict=True):
         np.testing.assert_allclose(found, want, rtol=1e-9, atol=1e-9)
-    assert set(standin_cudnn.settings.executed) == supports
+    assert set(fake_cudnn.settings.executed) == supports
 
 
+@pytest.mark.gpu
+@pytest.mark.usefixtures("cudnn")
 def test_without_a_library_behind_it(caplog):
-    standin_cudnn.settings.works = False
+    fake_cudnn.settings.works = False
     for _ in range(2):
         for found, want in zip(*step(filter_size=3), strict=True):
             np.testing.assert_allclose(found, want, rtol=1e-9, atol=1e-9)
     warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert [record.name for record in warnings] == ["fluidlite.gpu"]
     assert "finds no cuDNN" in warnings[0].getMessage()
-    assert not standin_cudnn.settings.executed
+    assert not fake_cudnn.settings.executed
 
 
+@pytest.mark.gpu
+@pytest.mark.usefixtures("cudnn")
 def test_plans_are_shared():
     step(filter_size=3)
     before = conv_cudnn._plan.cache_info()
@@ -136,17 +148,17 @@ WANTED = conv_cudnn.Convolution(
 
 
 def test_no_rounding_to_tf32_that_was_not_asked_for():
-    notes = standin_cudnn.numerical_note
+    notes = fake_cudnn.numerical_note
     for tf32, dtype, forbidden in (False, "float32", True), (True, "float32", False), (False, "float64", False):
-        found = conv_cudnn.unwanted_notes(standin_cudnn, WANTED._replace(tf32=tf32, dtype=dtype))
+        found = conv_cudnn.unwanted_notes(fake_cudnn, WANTED._replace(tf32=tf32, dtype=dtype))
         assert (notes.TENSOR_CORE in found) == (notes.DOWN_CONVERT_INPUTS in found) == forbidden
         assert notes.NONDETERMINISTIC in found
 
 
+@pytest.mark.nvidia
 @pytest.mark.parametrize("direction", ["forward", "input_gradient", "filter_gradient"])
 @pytest.mark.parametrize("after", [(1, 0), (2, 1)])
-def test_the_real_front_end_takes_the_description(monkeypatch, direction, after):
-    monkeypatch.delitem(sys.modules, "cudnn")
+def test_the_real_front_end_takes_the_description(direction, after):
     cudnn = pytest.importorskip("cudnn")
     wanted = WANTED._replace(direction=direction, after=after, biased=direction != "filter_gradient")
     graph, tensors = conv_cudnn.describe(cudnn, None, wanted)
@@ -159,14 +171,14 @@ def test_the_real_front_end_takes_the_description(monkeypatch, direction, after)
     assert all(isinstance(note, cudnn.numerical_note) for note in conv_cudnn.unwanted_notes(cudnn, wanted))
 
 
-def test_the_stand_in_takes_what_the_real_front_end_takes(monkeypatch):
-    monkeypatch.delitem(sys.modules, "cudnn")
+@pytest.mark.nvidia
+def test_the_stand_in_takes_what_the_real_front_end_takes():
     cudnn = pytest.importorskip("cudnn")
     for name in "set_stream", "create_handle", "backend_version":
-        assert parameters(getattr(standin_cudnn, name)) <= parameters(getattr(cudnn, name))
+        assert parameters(getattr(fake_cudnn, name)) <= parameters(getattr(cudnn, name))
     for name in "__init__", "tensor", "execute", "create_execution_plans", "deselect_numeric_notes", "bias":
-        assert parameters(getattr(standin_cudnn.pygraph, name)) <= parameters(getattr(cudnn.pygraph, name))
-    for enumeration in standin_cudnn.numerical_note, standin_cudnn.heur_mode, standin_cudnn.data_type:
+        assert parameters(getattr(fake_cudnn.pygraph, name)) <= parameters(getattr(cudnn.pygraph, name))
+    for enumeration in fake_cudnn.numerical_note, fake_cudnn.heur_mode, fake_cudnn.data_type:
         real = getattr(cudnn, enumeration.__name__)
         assert all(hasattr(real, one.name) for one in enumeration)
     assert issubclass(cudnn.cudnnGraphNotSupportedError, Exception)

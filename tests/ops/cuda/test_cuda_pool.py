@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from conv_shapes import DRAWN, ORDERS, agree, pooled, stored, unknown
-from emulated_device import Emulated, has_compiler
+from gpu_runs import gpu, launches, on_gpu, on_host
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_programs import FreshMemory
@@ -13,19 +13,22 @@ from fluidlite.core.errors import EnforceNotMet
 from fluidlite.core.spec import Spec
 from fluidlite.engine.plan.context import Context, Setting
 
-pytestmark = pytest.mark.skipif(not has_compiler, reason="needs g++")
-DEVICE = Emulated() if has_compiler else None
+pytestmark = pytest.mark.gpu
 NCHW = ORDERS[1]
 
 
 def form(type, attrs, *arrays):
-    """Run an operator's CUDA kernel, and nothing else."""
-    definition = operators.find(type)
-    step = definition.forms["cuda"](Context(Setting(DEVICE), {**definition.attrs, **attrs}, FreshMemory()), *arrays)
-    assert step is not None
-    DEVICE.launched.clear()
-    step()
-    assert len(DEVICE.launched) == 1
+    """Run an operator's CUDA kernel, and nothing else; the arrays hold afterwards what it has written."""
+    definition, device = operators.find(type), gpu()
+    ctx = Context(Setting(device), {**definition.attrs, **attrs}, FreshMemory(device.xp))
+    placed = list(map(on_gpu, arrays))
+    with device.active(), launches(device) as launched:
+        step = definition.forms["cuda"](ctx, *placed)
+        assert step is not None
+        step()
+    assert len(launched) == 1
+    for array, one in zip(arrays, placed, strict=True):
+        array[...] = on_host(one)
 
 
 def general(type, attrs, *arrays):

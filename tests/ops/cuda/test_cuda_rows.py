@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from emulated_device import EmulatedPlace, has_compiler
-from form_checks import DEVICE, arrays_like, check, context
+from gpu_runs import arrays_like, check, context, gpu, launches, on_gpu, threads_in_order
 
 import fluidlite.fluid as fluid
 from fluidlite.core import operators
@@ -11,7 +10,7 @@ from fluidlite.core.errors import EnforceNotMet
 from fluidlite.fluid import layers
 from fluidlite.ops.arrays.strides import sum_into
 
-pytestmark = pytest.mark.skipif(not has_compiler, reason="needs g++")
+pytestmark = pytest.mark.gpu
 both_types = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 # One element; odd and even numbers of them beside those of a warp and of a block; one row, few, many.
@@ -42,29 +41,35 @@ def test_reductions_along_any_dimensions(shape, dims, dtype):
         check(f"reduce_{name}", [x > -2], [out > 0], {"dim": dims})
 
 
+def sums(x, out):
+    """What `sum_into` adds up on a GPU; of `out` only the shape and the type count."""
+    device, x, out = gpu(), on_gpu(x), on_gpu(out)
+    ctx = context(device, {})
+    with device.active():
+        sum_into(ctx, x, out)()
+    return out.get()
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64"])
 @pytest.mark.parametrize(("shape", "dims"), REDUCED, ids=str)
 def test_sums_along_any_dimensions(shape, dims, dtype):
     x, out = arrays_like(shape, dtype), np.zeros(kept(shape, dims), dtype)
-    sum_into(context(DEVICE, {}), x, out)()
-    np.testing.assert_allclose(out, x.sum(axis=tuple(dims), keepdims=True), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(sums(x, out), x.sum(axis=tuple(dims), keepdims=True), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("view", [lambda x: x.transpose(1, 0, 2), lambda x: x[::2, 1:], lambda x: x[:, ::2, ::3]])
 def test_sums_over_views(view):
     x = view(arrays_like((6, 5, 7)))
     for axes in ((0,), (1,), (2,), (0, 2), (1, 2)):
-        out = np.zeros(kept(x.shape, axes))
-        sum_into(context(DEVICE, {}), x, out)()
-        np.testing.assert_allclose(out, x.sum(axis=axes, keepdims=True), rtol=1e-12, atol=1e-12)
+        found = sums(x, np.zeros(kept(x.shape, axes)))
+        np.testing.assert_allclose(found, x.sum(axis=axes, keepdims=True), rtol=1e-12, atol=1e-12)
 
 
 def test_sums_are_the_same_in_whatever_order_blocks_run():
     x, found = arrays_like((3, 200000), "float32"), set()
-    for DEVICE.order in ("forward", "backward", "random"):
-        out = np.zeros((3, 1), "float32")
-        sum_into(context(DEVICE, {}), x, out)()
-        found.add(out.tobytes())
+    for order in ("forward", "backward", "random"):
+        with threads_in_order(order):
+            found.add(sums(x, np.zeros((3, 1), "float32")).tobytes())
     assert len(found) == 1
 
 
@@ -110,7 +115,7 @@ def test_cosine_similarity(shape, rows_of_y, dtype):
     out, x_norm, y_norm = (arrays_like((rows, 1), dtype, 2) for rows in (len(x), len(x), rows_of_y))
     check("cos_sim", [x, y], [out, x_norm, y_norm])
     norms = [abs(x_norm) + 1, abs(y_norm) + 1]
-    check("cos_sim_grad", [x, y, *norms, out, arrays_like(out.shape, dtype, 3)], [x, y], launches=2)
+    check("cos_sim_grad", [x, y, *norms, out, arrays_like(out.shape, dtype, 3)], [x, y], count=2)
 
 
 AXES = [(shape, -1) for shape in MATRICES] + [((31, 33), 0), ((2, 3, 5, 7), 1), ((2, 33, 3), 1)]
@@ -189,7 +194,7 @@ def test_bad_labels_are_told_when_something_is_fetched(loss, with_mean):
     found = getattr(layers, loss)(layers.softmax(logits) if loss == "cross_entropy" else logits, label)
     found = layers.mean(found) if with_mean else found
     feed = {"logits": np.ones((4, 3), "float32"), "label": np.array([[0], [-100], [7], [1]])}
-    exe = fluid.Executor(EmulatedPlace())
+    exe = fluid.Executor(fluid.CUDAPlace(0))
     with pytest.raises(EnforceNotMet, match=rf"a label must lie in \[0, 3\), .* got the label 7\n.*operator {loss}"):
         exe.run(feed=feed, fetch_list=[found])
     feed["label"][2] = 2
@@ -231,12 +236,14 @@ def test_the_variance_of_numbers_far_from_0():
     x = (1e4 + arrays_like((16, 3, 40, 40))).astype("float32")
     x[0, :, 0, 0] = 0  # nor does it hang on the first number
     definition = operators.find("@batch_norm_statistics")
-    made = [np.zeros(3, "float32") for _ in range(4)]
-    ctx = context(DEVICE, {**definition.attrs, "momentum": 0.0})
-    definition.forms["cuda"](ctx, x, made[0], made[1], None, *made)()
+    device, given = gpu(), on_gpu(x)
+    made = [on_gpu(np.zeros(3, "float32")) for _ in range(4)]
+    ctx = context(device, {**definition.attrs, "momentum": 0.0})
+    with device.active():
+        definition.forms["cuda"](ctx, given, made[0], made[1], None, *made)()
     wide = x.astype("float64")
-    np.testing.assert_allclose(made[0], wide.mean(axis=(0, 2, 3)), rtol=1e-6)
-    np.testing.assert_allclose(made[1], wide.var(axis=(0, 2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(made[0].get(), wide.mean(axis=(0, 2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(made[1].get(), wide.var(axis=(0, 2, 3)), rtol=1e-5)
 
 
 @both_types
@@ -251,9 +258,9 @@ def test_layer_norm(shape, start, dtype):
     attrs = {"begin_norm_axis": start, "epsilon": 0.1}
     for one, other in ((scale, bias), (scale, None), (None, bias), (None, None)):
         check("layer_norm", [x, one, other], [x, mean, variance], attrs)
-        launches = 1 if one is None and other is None else 2
+        count = 1 if one is None and other is None else 2
         inputs = [x, one, mean, variance, bias, dy]
-        check("layer_norm_grad", inputs, [x, one, other], attrs, launches=launches)
+        check("layer_norm_grad", inputs, [x, one, other], attrs, count=count)
     check("layer_norm_grad", [x, scale, mean, variance, bias, dy], [None, scale, bias], attrs)
 
 
@@ -271,8 +278,8 @@ def test_group_norm(shape, groups, layout, dtype):
     attrs = {"groups": groups, "data_layout": layout, "epsilon": 0.1}
     for one, other in ((scale, bias), (scale, None), (None, None)):
         check("group_norm", [x, one, other], [x, variance, variance], attrs)
-        inputs, launches = [x, one, other, variance, dy], 1 if one is None else 2
-        check("group_norm_grad", inputs, [x, one, other], attrs, launches=launches)
+        inputs, count = [x, one, other, variance, dy], 1 if one is None else 2
+        check("group_norm_grad", inputs, [x, one, other], attrs, count=count)
 
 
 @both_types
@@ -282,7 +289,7 @@ def test_instance_norm(shape, dtype):
     scale, bias = arrays_like(shape[1], dtype, 2), arrays_like(shape[1], dtype, 3)
     mean, inverse = arrays_like(shape[0] * shape[1], dtype, 4), abs(arrays_like(shape[0] * shape[1], dtype, 5)) + 0.5
     check("instance_norm", [x, scale, bias], [x, mean, inverse], {"epsilon": 0.1})
-    check("instance_norm_grad", [x, scale, mean, inverse, dy], [x, scale, bias], launches=2)
+    check("instance_norm_grad", [x, scale, mean, inverse, dy], [x, scale, bias], count=2)
 
 
 @both_types
@@ -330,7 +337,7 @@ def test_lookups(count, height, width, padding, dtype):
 def test_bad_ids_are_told_when_something_is_fetched():
     ids = fluid.data("ids", [None, 1], "int64")
     rows = layers.embedding(ids, [5, 2])
-    exe = fluid.Executor(EmulatedPlace())
+    exe = fluid.Executor(fluid.CUDAPlace(0))
     exe.run(fluid.default_startup_program())
     with pytest.raises(EnforceNotMet, match=r"id 9 does not lie in \[0, 5\)"):
         exe.run(feed={"ids": np.array([[1], [9]])}, fetch_list=[rows])
@@ -343,14 +350,13 @@ def test_a_classifier_is_few_launches():
     losses = layers.cross_entropy(prediction, label)
     loss, accuracy = layers.mean(losses), layers.accuracy(prediction, label, k=2)
     feed = {"image": arrays_like((9, 5), "float32"), "label": labels((9, 5)) % 5}
-    place = EmulatedPlace()
     for fetches, kernels in (
         ([loss, accuracy], ["softmax_mean_cross_entropy_rows", "top_k_accuracy_rows"]),
         ([loss, losses], ["softmax_rows", "cross_entropy_rows", "mean_rows"]),
     ):
-        place.device.launched.clear()
-        got = fluid.Executor(place).run(feed=feed, fetch_list=fetches)
-        assert place.device.launched == kernels
+        with launches(gpu()) as launched:
+            got = fluid.Executor(fluid.CUDAPlace(0)).run(feed=feed, fetch_list=fetches)
+        assert launched == kernels
         want = fluid.Executor(fluid.CPUPlace()).run(feed=feed, fetch_list=fetches)
         for one, other in zip(got, want, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-5)

@@ -1,14 +1,13 @@
-"""NVIDIA's compiler takes the kernels on rows, of update rules and of dropout; needs CuPy and g++, but no GPU."""
+"""NVIDIA's compiler takes the kernels on rows, of update rules and of dropout."""
 
 import numpy as np
 import pytest
-from form_checks import DEVICE, arrays_like, context
+from gpu_runs import arrays_like, context
+from nvidia import Sources, compiled
 
 from fluidlite.core import operators
-from fluidlite.ops.cuda.launch import defined
 
-nvrtc = pytest.importorskip("cupy_backends.cuda.libs.nvrtc")
-pytestmark = pytest.mark.skipif(DEVICE is None, reason="needs g++")
+pytestmark = pytest.mark.nvidia
 
 ARCHITECTURES = ["compute_60", "compute_90"]
 
@@ -46,25 +45,13 @@ def cases(dtype):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_sources(dtype, architecture, monkeypatch):
-    found = []
-
-    def function(code, name, defines):
-        found.append(defined(code, defines))
-        return print  # it is not called
-
-    monkeypatch.setattr(DEVICE, "function", function)
+def test_sources(dtype, architecture):
+    device = Sources()
     for type, inputs, outputs, attrs in cases(dtype):
-        before = len(found)
+        before = len(device.sources)
         definition = operators.find(type)
         made = [None if one is None else one.copy() for one in outputs]
-        definition.forms["cuda"](context(DEVICE, {**definition.all_attrs(), **attrs}), *inputs, *made)
-        assert len(found) > before, type
-    for source in found:
-        program = nvrtc.createProgram(source, "kernel.cu", (), ())
-        try:
-            nvrtc.compileProgram(program, ("-std=c++17", f"-arch={architecture}"))
-        except nvrtc.NVRTCError:
-            pytest.fail(nvrtc.getProgramLog(program))
-        finally:
-            nvrtc.destroyProgram(program)
+        definition.forms["cuda"](context(device, {**definition.all_attrs(), **attrs}), *inputs, *made)
+        assert len(device.sources) > before, type
+    for source in device.sources:
+        assert ".entry" in compiled(source, architecture)

@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-from emulated_device import has_compiler
-from form_checks import DEVICE, arrays_like, check, context
+from gpu_runs import arrays_like, check, context, gpu, launches, on_gpu, on_host, threads_in_order
 
 from fluidlite.core import operators
 from fluidlite.engine.device import CPU
 
-pytestmark = pytest.mark.skipif(not has_compiler, reason="needs g++")
+pytestmark = pytest.mark.gpu
 both_types = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 # The last is that of a group's arena: a thread takes several elements of it at once.
@@ -30,13 +29,13 @@ def test_update_rules(shape, dtype):
         attrs = {"mu": 0.9, "use_nesterov": nesterov}
         check("momentum", [param, grad, first, rate], [param, first], attrs)
     for one in (param, 0 * param):
-        check("lars_momentum", [one, grad, first, rate], [param, first], {"mu": 0.9}, launches=2)
+        check("lars_momentum", [one, grad, first, rate], [param, first], {"mu": 0.9}, count=2)
     moments = [param, first, second]
     for betas in ((None, None), (beta, beta)):
         inputs = [param, grad, rate, first, second, pow1, pow2, *betas]
         check("adam", inputs, [*moments, pow1, pow2])
         check("adam", inputs, [*moments, None, None])  # as before Fluid 1.6
-    check("lamb", [param, grad, rate, first, second, pow1, pow2], moments, launches=2)
+    check("lamb", [param, grad, rate, first, second, pow1, pow2], moments, count=2)
     check("adamax", [param, grad, rate, first, second, pow1], moments)
     check("adagrad", [param, grad, first, rate], [param, first])
     check("decayed_adagrad", [param, grad, first, rate], [param, first])
@@ -49,7 +48,7 @@ def test_update_rules(shape, dtype):
     for attrs in ({"l1": 0.1, "l2": 0.2}, {"lr_power": -0.7}):
         check("ftrl", [param, first, third, grad, rate], [param, first, third], attrs)
     for factor in (1, 0.0001):
-        check("clip_by_norm", [(factor * param).astype(dtype)], [param], launches=2)
+        check("clip_by_norm", [(factor * param).astype(dtype)], [param], count=2)
 
 
 @both_types
@@ -58,21 +57,20 @@ def test_each_parameter_of_a_group_has_powers_of_its_own(dtype):
     counts, params = [16, 48, 32], 3
     size = sum(counts)
     adam = operators.find("adam")
-    DEVICE.order = "random"
-    DEVICE.launched.clear()
     results = []
-    for device, kernel in ((CPU, adam.kernel), (DEVICE, adam.forms["cuda"])):
-        param, grad, first = (arrays_like(size, dtype, seed) for seed in range(3))
-        second, rate = positive(size, dtype), np.array([0.1], dtype)
-        powers = [np.linspace(0.2, 0.9, params).astype(dtype), np.linspace(0.5, 0.99, params).astype(dtype)]
+    for device, kernel, placed in ((CPU, adam.kernel, np.copy), (gpu(), adam.forms["cuda"], on_gpu)):
+        param, grad, first = (placed(arrays_like(size, dtype, seed)) for seed in range(3))
+        second, rate = placed(positive(size, dtype)), placed(np.array([0.1], dtype))
+        powers = [placed(np.linspace(low, 0.99, params).astype(dtype)) for low in (0.2, 0.5)]
         state = [param, first, second, *powers]
         ctx = context(device, adam.all_attrs(), counts=counts)
-        run = kernel(ctx, param, grad, rate, first, second, *powers, None, None, *state)
-        for _ in range(2):
-            run()
+        with threads_in_order("random"), launches(gpu()) as launched, device.active():
+            run = kernel(ctx, param, grad, rate, first, second, *powers, None, None, *state)
+            for _ in range(2):
+                run()
         results.append(state)
-    assert DEVICE.launched == ["update"] * 2
-    for got, want in zip(*results, strict=True):
+    assert launched == ["update"] * 2
+    for want, got in zip(results[0], map(on_host, results[1]), strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-5 if dtype == "float32" else 1e-12)
 
 

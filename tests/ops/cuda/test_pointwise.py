@@ -1,28 +1,18 @@
-"""Formulas of operators say what their kernels compute, and the CUDA kernels that are made of them do so.
+"""Formulas of operators say what their kernels compute, and the CUDA kernels that are made of them do so."""
 
-The kernels are compiled by g++ and run over NumPy arrays (tools/emulator); where NVRTC or nvcc is at hand, that they
-compile for a GPU is shown, too.
-"""
-
-import shutil
-import subprocess
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import pytest
-from emulated_device import Emulated, has_compiler
+from gpu_runs import gpu, on_gpu, on_host
+from nvidia import Sources, compiled
 
 from fluidlite.core import operators
 from fluidlite.core.spec import Spec
-from fluidlite.engine.device import Host
 from fluidlite.engine.memory import Pool
 from fluidlite.engine.plan.context import Context, Setting
 from fluidlite.ops.cuda import pointwise
-from fluidlite.ops.cuda.launch import defined
 from fluidlite.ops.pointwise import Formula
-
-needs_compiler = pytest.mark.skipif(not has_compiler, reason="needs g++")
 
 
 class Case(NamedTuple):
@@ -293,37 +283,26 @@ def check(found, case, dtype, slot, wanted):
     np.testing.assert_allclose(found, wanted, **tolerance, err_msg=f"{case} {dtype} {slot}")
 
 
-@needs_compiler
+@pytest.mark.gpu
 @pytest.mark.parametrize("layout", [np.copy, strided], ids=["contiguous", "strided"])
 def test_formulas_say_what_general_kernels_compute(layout):
     """All operators run in a few kernels, with each its own arrays."""
-    context = Context(Setting(Emulated()), {}, Pool())
+    device = gpu()
+    context = Context(Setting(device), {}, Pool(device))
     for chosen in alike():
-        *program, wanted = as_program(chosen, layout)
-        pointwise.launch_program(context, *program)()
-        for array, expected in zip(program[3], wanted, strict=True):
+        *program, wanted = as_program(chosen, lambda array: on_gpu(layout(array)))
+        with device.active():
+            pointwise.launch_program(context, *program)()
+        for array, expected in zip(map(on_host, program[3]), wanted, strict=True):
             check(array, *expected)
-
-
-class Sources(Host):
-    """A device that keeps the sources of kernels and runs none."""
-
-    form = "cuda"
-
-    def __init__(self):
-        self.sources = []
-
-    def function(self, code, name, defines=()):
-        self.sources.append(defined(code, defines))
-        return partial(pytest.fail, "no kernel can run here")
 
 
 # CUDA's sinf and cosf reduce large arguments in double precision.
 DOUBLE_INSIDE = {"sin", "cos", "sin_grad", "cos_grad"}
 
 
-@pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc")
-def test_all_formulas_compile_for_a_gpu_and_float32_stays_float32(tmp_path):
+@pytest.mark.nvidia
+def test_all_formulas_compile_for_a_gpu_and_float32_stays_float32():
     device = Sources()
     context = Context(Setting(device), {}, Pool())
     single = []  # whether nothing but float32 is asked for
@@ -334,16 +313,5 @@ def test_all_formulas_compile_for_a_gpu_and_float32_stays_float32(tmp_path):
         single.append(all(array.dtype != np.float64 for array in arrays))
         assert pointwise.launch_program(context, *program) is not None
     assert sum(single) > 5 and not all(single)
-    text = ""
-    for number, source in enumerate(device.sources):
-        text += f"namespace k{number} {{ {source.replace('pointwise(', f'pointwise_{number}(')} }}\n"
-    file = tmp_path / "kernels.cu"
-    file.write_text(text)
-    command = ["nvcc", "-std=c++17", "-arch=sm_80", "-ptx", "-o", tmp_path / "kernels.ptx", file]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    entries = (tmp_path / "kernels.ptx").read_text().split(".entry pointwise_")[1:]
-    assert len(entries) == len(device.sources)
-    for entry in entries:
-        number, kernel = int(entry[: entry.index("(")]), entry[: entry.index("\n}")]
-        assert not (single[number] and ".f64" in kernel), device.sources[number]
+    for source, is_single in zip(device.sources, single, strict=True):
+        assert not (is_single and ".f64" in compiled(source, "compute_80")), source

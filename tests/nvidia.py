@@ -1,0 +1,45 @@
+"""Kernels in CUDA C under NVIDIA's own compiler, NVRTC, as CuPy finds it; no GPU is needed."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from fluidlite.engine.device import Host
+from fluidlite.engine.gpu.transfers import Checks, Flaws
+from fluidlite.ops.cuda.launch import defined
+
+
+class Sources(Host):
+    """A device of NumPy arrays that keeps the sources of kernels and runs none."""
+
+    form = "cuda"
+
+    def __init__(self):
+        self.sources = []
+        self._flaws = Flaws(self)
+
+    def checks(self):
+        return Checks(self._flaws)
+
+    def feeds(self, specs):
+        feeds = super().feeds(specs)
+        feeds.step = np.zeros(1, np.uint64)
+        return feeds
+
+    def function(self, code, name, defines=()):
+        self.sources.append(defined(code, defines))
+        return partial(pytest.fail, "no kernel can run here")
+
+
+def compiled(source, architecture):
+    """The PTX (str) that NVRTC makes of a source, which it must take."""
+    nvrtc = pytest.importorskip("cupy_backends.cuda.libs.nvrtc", reason="CuPy is not there, or finds no NVRTC")
+    program = nvrtc.createProgram(source, "kernel.cu", (), ())
+    try:
+        nvrtc.compileProgram(program, ("-std=c++17", f"-arch={architecture}"))
+        return nvrtc.getPTX(program).decode()
+    except nvrtc.NVRTCError:
+        pytest.fail(nvrtc.getProgramLog(program))
+    finally:
+        nvrtc.destroyProgram(program)
