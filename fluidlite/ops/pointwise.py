@@ -12,7 +12,7 @@ Tensors broadcast by NumPy's rules, in the shapes that `Algebra.broadcasts` tell
 repeated is a sum over the repeats: it need not be said.
 """
 
-from functools import partial
+from functools import cached_property, partial
 from operator import itemgetter
 
 from ..core.c_text import TYPE_NAMES, c_text
@@ -42,20 +42,32 @@ class Formula:
         self.function = function
         self._takes = parameters(function) if hasattr(function, "__code__") else ()
         self._traced, self._bindings, self._structures, self._texts = {}, {}, {}, {}
-        self._attrs = None  # which of the operator's attributes it has, once it is used
 
     def declared(self, declare):
         """The OperatorDef of which this is the formula and the kernel, for `declare` as in `by_formula`."""
         self.definition = declare(self.kernel, self)
         return self.definition
 
-    def _prepare(self):
-        slots = (*self.definition.inputs, *self.definition.outputs)
-        self._names = [formula_name(slot.name) for slot in slots]
-        self._attrs = tuple(self.definition.attrs)
-        self._chosen = itemgetter(*self._attrs) if self._attrs else None
-        self._has_lists = any(slot.many for slot in slots)
-        self._counts_batch = "in_batch" in self._takes
+    @cached_property
+    def _names(self):
+        """What formulas call the slots."""
+        return [formula_name(slot.name) for slot in (*self.definition.inputs, *self.definition.outputs)]
+
+    @cached_property
+    def _attrs(self):
+        return tuple(self.definition.attrs)
+
+    @cached_property
+    def _chosen(self):
+        return itemgetter(*self._attrs)
+
+    @cached_property
+    def _has_lists(self):
+        return any(slot.many for slot in (*self.definition.inputs, *self.definition.outputs))
+
+    @cached_property
+    def _counts_batch(self):
+        return "in_batch" in self._takes
 
     def traced(self, attrs, specs, part=(1, 1)):
         """Output -> Expression.
@@ -65,8 +77,6 @@ class Formula:
             specs: the Specs of what is there: name -> list.
             part: how many rows of the batch the tensors hold, and how many it has, as in a kernel's context.
         """
-        if self._attrs is None:
-            self._prepare()
         key = repr([attrs[name] for name in self._attrs]), *((name, len(found)) for name, found in specs.items())
         if "specs" in self._takes:
             key += tuple(spec[:2] for found in specs.values() for spec in found)
@@ -110,8 +120,6 @@ class Formula:
 
     def kernel(self, ctx, *arrays):
         """The operator's kernel: finds the function that computes the outputs."""
-        if self._attrs is None:
-            self._prepare()
         key = [ctx.xp, ctx.rows, ctx.batch] if self._counts_batch else [ctx.xp]
         if self._attrs:
             key.append(self._chosen(ctx.attrs))
