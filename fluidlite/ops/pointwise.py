@@ -13,6 +13,7 @@ repeated is a sum over the repeats: it need not be said.
 """
 
 from functools import cached_property, partial
+from marshal import dumps
 from operator import itemgetter
 
 from ..core.c_text import TYPE_NAMES, c_text
@@ -122,7 +123,11 @@ class Formula:
         """The operator's kernel: finds the function that computes the outputs."""
         key = [ctx.xp, ctx.rows, ctx.batch] if self._counts_batch else [ctx.xp]
         if self._attrs:
-            key.append(self._chosen(ctx.attrs))
+            chosen = self._chosen(ctx.attrs)
+            try:
+                key.append(dumps(chosen, 2))  # which tells 0.0 from -0.0, and takes lists
+            except ValueError:
+                key.append(repr(chosen))
         lists = arrays
         if self._has_lists:
             key.append(tuple([len(array) if isinstance(array, list) else None for array in arrays]))
@@ -134,11 +139,7 @@ class Formula:
                 key.append(array.shape)
                 key.append(array.dtype)
         key = tuple(key)
-        try:
-            binding = self._bindings.get(key)
-        except TypeError:  # an attribute is a list
-            key = repr(key)
-            binding = self._bindings.get(key)
+        binding = self._bindings.get(key)
         if binding is None:
             _make_room(self._bindings)
             binding = self._bindings[key] = self._binding(ctx, lists)
