@@ -109,13 +109,8 @@ def test_gradients_are_paddles(type):
     assert found == theirs
 
 
-# What Paddle differentiates twice, but for instance_norm.
-SECONDS = [
-    (type, of, made)
-    for type in SHARED
-    for of, made in PADDLE[type].get("seconds", {}).items()
-    if of != "instance_norm_grad"
-]
+# What Paddle differentiates twice.
+SECONDS = [(type, of, made) for type in SHARED for of, made in PADDLE[type].get("seconds", {}).items()]
 
 
 @pytest.mark.parametrize(("type", "of", "theirs"), SECONDS, ids=[of for _, of, _ in SECONDS])

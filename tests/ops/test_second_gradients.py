@@ -112,6 +112,25 @@ def test_linear_operators(build):
     check_second(lambda x: build(layers.square(x)), x=normal(2, 3, 4))
 
 
+@pytest.mark.parametrize("wanted", ["xsb", "x", "sb"])
+def test_instance_normalization(wanted):
+    def build(**variables):
+        x, scale, bias = (variables[name] if name in variables else constants[name]() for name in "xsb")
+        block = fluid.default_main_program().global_block()
+        outs = {slot: block.create_var(name=f"{slot}_of_norm", dtype="float64") for slot in ("Y", "SavedMean")}
+        outs["SavedVariance"] = block.create_var(name="inverse", dtype="float64")
+        block.append_op("instance_norm", {"X": x, "Scale": scale, "Bias": bias}, outs, {"epsilon": 1e-2})
+        return outs["Y"]
+
+    shapes = {"x": [2, 3, 2, 2], "s": [3], "b": [3]}
+    constants = {
+        name: lambda shape=shape: layers.fill_constant(shape, "float64", 0.7) for name, shape in shapes.items()
+    }
+    constants["x"] = lambda: layers.reshape(layers.sin(layers.range(0, 24, 1, "float64")), shapes["x"])
+    arrays = {name: normal(*shapes[name]) for name in wanted}
+    check_second(lambda *variables: build(**dict(zip(wanted, variables, strict=True))), **arrays)
+
+
 def test_gradients_of_chains_of_gradients():
     def build(x, w):
         hidden = layers.leaky_relu(layers.mul(x, w), 0.2)
