@@ -72,7 +72,7 @@ class _Lowering:
             return self.call(row.numpy, _TRUTH, *map(self.value, args))
         dtype = types.common(*args, is_real=row.kind == "real")
         if expression.op == "total":
-            return self.call(row.numpy, dtype, self.value(args[0]))  # it takes its arguments for numbers of that type
+            return self.call(row.numpy, dtype, self.value(args[0]))  # it adds up in the type of its result
         given = self._promoted([self.value(arg) for arg in args], dtype)
         function = row.numpy or expression.op
         if expression.op in ("maximum", "minimum") and isinstance(given[1], Number) and dtype.kind == "f":
