@@ -129,6 +129,19 @@ def _(t, **kwargs):
     return t.layers.scatter(t.x(4, 3), t.feed("index", np.array([2, 0])), t.y(2, 3), **kwargs)
 
 
+@case("scatter_nd_add_named", extra=True)
+def _(t):
+    index = t.feed("index", np.array([[1, 2], [0, 1], [1, 2]]), [3, 2])
+    x = t.feed("x", t.randn(3, 4, 2), [3, 4, 2])
+    return t.layers.scatter_nd_add(x, index, t.feed("y", t.randn(3, 2), [3, 2]), name="added")
+
+
+@variants("scatter_nd", {"elements": dict(depth=2), "rows": dict(depth=1)}, extra=True)
+def _(t, depth):
+    index = t.feed("index", np.array([[1, 2], [0, 1], [1, 2]])[:, :depth], [3, depth])
+    return t.layers.scatter_nd(index, t.feed("y", t.randn(3, *[4][depth - 1 :]), [3] + [4][depth - 1 :]), [3, 4])
+
+
 @case("expand_as", extra=True, grad=False)
 def _(t):
     x, y = t.feed("x", t.randn(1, 3), [1, 3]), t.feed("y", t.randn(4, 3), [4, 3])

@@ -9,8 +9,8 @@ import fluidlite
 import fluidlite.fluid as fluid
 
 
-def run(script):
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+def run(script, folder=None):
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=folder)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 
@@ -38,6 +38,12 @@ def test_what_most_scripts_do_not_use_is_not_imported():
 )
 def test_a_fresh_process_finds(statement):
     run(statement)
+
+
+def test_beside_a_clone(tmp_path):
+    """A clone's folder has the package's name, and is none: what was installed is found nevertheless."""
+    (tmp_path / "fluidlite" / "fluidlite").mkdir(parents=True)
+    assert run("import fluidlite; print(fluidlite.batch.__name__)", tmp_path).split() == ["batch"]
 
 
 @pytest.mark.parametrize("package", [fluidlite, fluid])

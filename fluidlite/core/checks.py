@@ -4,6 +4,7 @@ from functools import partial
 
 from .attributes import ATTR_TYPES, Attribute, attr_value, type_of
 from .errors import DefinitionError, EnforceNotMet
+from .formula import parameters
 from .spec import formula_name, words
 
 _VARIABLE = 0x04  # of the flags of a function: it takes any number of arguments
@@ -16,7 +17,7 @@ def check(definition, given):
         definition (OperatorDef): with everything but its kernels for devices.
         given (iterable of str): the names of the groups of traits that were given for it.
     """
-    if isinstance(definition.formula, dict):
+    if definition.formula is not None:
         _check_formula(definition)
     for name in given:
         _LOOKS[name](definition)
@@ -37,9 +38,25 @@ def check_group(name, group, kind):
             raise DefinitionError(f"{kind.__name__} has no trait {trait!r}; it has {known}")
 
 
+# What a formula may ask for beside slots and attributes.
+_OF_ALL = {"attrs", "specs", "in_batch"}
+
+
 def _check_formula(definition):
-    """The outputs that have a formula exist."""
-    _check_slots("formula", definition.formula, [formula_name(slot.name) for slot in definition.outputs])
+    """What a formula asks for exists, and the formula is the kernel."""
+    if not hasattr(definition.formula, "function"):
+        raise DefinitionError("its formula is its kernel, too: declare it with `fluidlite.ops.pointwise.by_formula`")
+    function = definition.formula.function
+    if function is None:
+        return
+    if not hasattr(function, "__code__"):
+        raise DefinitionError(f"its formula must be a function of symbols, got {function!r}")
+    known = {formula_name(slot.name) for slot in definition.inputs} | definition.attrs.keys()
+    for name in parameters(function):
+        # X0 is the first of the list X.
+        if name not in known and name not in _OF_ALL and name.rstrip("0123456789") not in known:
+            wanted = ", ".join(sorted(known | _OF_ALL))
+            raise DefinitionError(f"its formula asks for {name!r}, which must be one of {wanted}")
 
 
 def _names(*slots):
@@ -56,6 +73,10 @@ def _check_slots(trait, named, known):
 def _check_kernel(definition):
     if definition.shape_only:
         _check_slots("shape_only", definition.shape_only, _names(definition.inputs))
+    _check_slots("shape_from", definition.shape_from, _names(definition.inputs))
+    if definition.shape_from & definition.shape_only:
+        raise _contradiction("shape_from", "shape_only")
+    _check_slots("chooses", definition.chooses, [slot.name for slot in definition.inputs if slot.many])
     if definition.random and definition.constant:
         raise _contradiction("random", "constant")
     if definition.dynamic and definition.bind:
@@ -123,7 +144,7 @@ def _check_algebra(definition):
 
 
 def _check_lod(definition):
-    _check_slots("read", definition.lod_read, _names(definition.inputs))
+    _check_slots("counts", definition.lod_counts, _names(definition.inputs))
     if not callable(definition.lod):
         _check_slots("lod", definition.lod, _names(definition.outputs))
         sources = [source for source in definition.lod.values() if source is not None]

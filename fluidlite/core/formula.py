@@ -13,6 +13,7 @@ In this file stand, in this order: expressions, the table of the functions that 
 they become simpler when they are made, tracing, what expressions are made of, and their data types.
 """
 
+import functools
 import math
 import weakref
 from functools import partial
@@ -94,9 +95,9 @@ class Primitive(NamedTuple):
     Attributes:
         numpy: its name in NumPy; or a function of expressions that says what it is made of there; None where
             `fluidlite.core.numpy_program` has more to say.
-        c (str): the same in C.  {0}, {1} ... are the arguments, T is the type of the formula's numbers;
-            `larger`, `smaller`, `sign`, `quotient`, `remainder_of`, `floored`, `modulus` are told in
-            `fluidlite.ops.pointwise`.
+        c (str): the same in C; None where a kernel of its own has to find it.  {0}, {1} ... are the arguments, T is
+            the type of the formula's numbers; `larger`, `smaller`, `sign`, `quotient`, `remainder_of`, `floored`,
+            `modulus` are told in `fluidlite.ops.cuda.pointwise`.
         slope: the derivative: a function of the result f, the arguments x, y ... and their derivatives dx, dy ...
         kind: what it gives: "number", of the type that its arguments have in common; "real", a number that is no
             integer; "truth".
@@ -126,7 +127,7 @@ def _primitive(name, numpy, c, slope=lambda *_: 0, kind="number", **more):
 def apply(name, *args, value=None):
     """The expression for a primitive of arguments (expressions or numbers), made simpler where a rule says how."""
     args = tuple(map(number, args))
-    if args and all(arg.op == "number" for arg in args) and name not in ("rounded", "cast"):
+    if args and all(arg.op == "number" for arg in args) and name not in ("rounded", "cast", "total"):
         return _folded(name, args)
     found = _simplified(name, *args)
     return _node(name, args, value) if found is None else found
@@ -219,6 +220,20 @@ logical_not = _truth("logical_not", "logical_not", "(!{0})", infix="~")
 isfinite = _truth("isfinite", "isfinite", "isfinite({0})")
 isnan = _truth("isnan", "isnan", "isnan({0})")
 isinf = _truth("isinf", "isinf", "isinf({0})")
+
+
+def _slope_of_total(*_):
+    raise TypeError("the derivative of a sum over all elements by one of them is not a function of that element alone")
+
+
+# The sum over all elements of what it is a function of: one number, which is computed before what reads it.
+total = _primitive("total", "sum", None, _slope_of_total)
+
+
+def norm(x):
+    """The Euclidean norm of all elements of x."""
+    return sqrt(total(x * x))
+
 
 # A number as the type of the formula's numbers has it: 1 - rounded(0.999) is what Fluid computes in float32, and
 # differs from 1 - 0.999 in the fifth digit.
@@ -418,15 +433,20 @@ def traced(formula, given, output="Out"):
         f"{name}{n}": one for name, ones in many.items() for n, one in enumerate(ones) if isinstance(one, Expression)
     }
     known |= {"attrs": given, **given}
-    code = formula.__code__
-    parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    unknown = [name for name in parameters if name not in known]
+    wanted = parameters(formula)
+    unknown = [name for name in wanted if name not in known]
     if unknown:
         raise TypeError(f"the formula has the parameters {unknown}, but there are only {sorted(known)}")
-    result = formula(**{name: known[name] for name in parameters})
+    result = formula(**{name: known[name] for name in wanted})
     if not isinstance(result, dict):
         result = {output: result}
     return {name: number(one) for name, one in result.items()}
+
+
+def parameters(formula):
+    """What the parameters of a formula are called."""
+    code = formula.__code__
+    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
 
 def walk(*expressions):
@@ -444,6 +464,12 @@ def walk(*expressions):
 
 def names_of(*expressions):
     """The names of the symbols in expressions, in the order in which they are met."""
+    return list(_names_of(*expressions))
+
+
+# Whoever binds an operator to arrays of new shapes asks for them again.
+@functools.lru_cache(maxsize=4096)
+def _names_of(*expressions):
     return [one.value for one in walk(*expressions) if one.op == "symbol"]
 
 

@@ -22,8 +22,8 @@ import numpy as np
 from .formula import PRIMITIVES, absolute, apply, copysign, exp, minimum, names_of, typed, walk
 from .schedule import Number, Schedule, Scheduler, Value
 
-# For how many combinations of shapes a program keeps its plan.
-_MOST_PLANS = 64
+# For how many combinations of shapes a program is kept placed.
+_MOST_PLACED = 64
 _TRUTH, _BYTE = np.dtype(bool), np.dtype(np.int8)
 
 
@@ -73,6 +73,8 @@ class _Lowering:
         if expression.op in ("logical_and", "logical_or", "logical_xor", "logical_not", "isfinite", "isnan", "isinf"):
             return self.call(row.numpy, _TRUTH, *map(self.value, args))
         dtype = types.common(*args, is_real=row.kind == "real")
+        if expression.op == "total":
+            return self.call(row.numpy, dtype, self.value(args[0]))  # it takes its arguments for numbers of that type
         given = self._promoted([self.value(arg) for arg in args], dtype)
         function = row.numpy or expression.op
         if expression.op in ("maximum", "minimum") and isinstance(given[1], Number) and dtype.kind == "f":
@@ -88,7 +90,7 @@ class _Lowering:
         if not expression.args:
             return 0
         if expression not in self._needs:
-            needs = sorted(map(self._need, expression.args), reverse=True)
+            needs = sorted(map(self._need, dict.fromkeys(expression.args)), reverse=True)
             self._needs[expression] = max(1, *(need + place for place, need in enumerate(needs)))
         return self._needs[expression]
 
@@ -222,7 +224,7 @@ class Program:
         self._outputs = _expanded(outputs, self._types)
         self.inputs = names_of(*self._outputs.values())
         self._output_dtypes = {name: np.dtype(output_dtypes[name]) for name in outputs}
-        self._schedules, self._plans = {}, {}
+        self._schedules, self._placed = {}, {}
 
     def bind(self, xp, arrays, outputs, scratch):
         """A function that computes outputs from inputs, whatever these hold when it is called.
@@ -237,35 +239,31 @@ class Program:
         """
         given = [arrays[name] for name in self.inputs]
         targets = [outputs[name] for name in self._outputs]
-        overlaps = tuple(
-            [tuple([n for n, one in enumerate(given) if xp.may_share_memory(one, out)]) for out in targets]
-        )
-        plan = self._planned(xp, tuple([one.shape for one in given]), tuple([one.shape for one in targets]), overlaps)
-        table = given + targets
-        for shape, dtype in plan.scratch:
-            table.append(scratch(shape, dtype))
-        for place, dtype in plan.views:
-            table.append(table[place].view(dtype))
-        table += plan.constants
-        return in_sequence([_step(*call, table) for call in plan.calls])
+        placed = self.placed(xp, tuple([one.shape for one in given]), tuple([one.shape for one in targets]))
+        return placed.bind(given, targets, scratch)
+
+    def placed(self, xp, shapes, output_shapes):
+        """The Placed program for arrays of a module in these shapes; those that were wanted lately are kept.
+
+        Args:
+            shapes: of the arrays in the order of `inputs`, a tuple.
+            output_shapes: of the outputs.
+        """
+        key = xp, shapes, output_shapes
+        if key not in self._placed:
+            if len(self._placed) >= _MOST_PLACED:
+                self._placed.clear()
+            self._placed[key] = Placed(xp, partial(self._plan, *key), len(output_shapes))
+        return self._placed[key]
 
     def scratch(self, shapes, output_shapes, overlaps):
         """What `bind` asks for: a list of (shape, dtype).
 
         Args:
-            shapes: of the arrays in the order of `inputs`, a tuple.
-            output_shapes: of the outputs.
+            shapes, output_shapes: see `placed`.
             overlaps: for each output a tuple of the places in `inputs` of those that lie in its memory.
         """
-        return self._planned(np, shapes, output_shapes, overlaps).scratch
-
-    def _planned(self, *key):
-        """The _plan for modules, shapes and overlaps; those that were wanted lately are kept."""
-        if key not in self._plans:
-            if len(self._plans) >= _MOST_PLANS:
-                self._plans.clear()
-            self._plans[key] = self._plan(*key)
-        return self._plans[key]
+        return self.placed(np, shapes, output_shapes).plan(overlaps).scratch
 
     def _plan(self, xp, shapes, output_shapes, overlaps):
         """The Schedule for arrays of given shapes, with these shapes and the functions of `xp` in it."""
@@ -279,7 +277,7 @@ class Program:
             [(_shape_of(shape_class, whole), dtype) for shape_class, dtype in schedule.scratch],
             schedule.views,
             [one.array(xp) if isinstance(one, Number) else one for one in schedule.constants],
-            [(name, _function(xp, name), places) for name, places in schedule.calls],
+            [(name, _function(xp, name), operator.itemgetter(*places)) for name, places in schedule.calls],
         )
 
     def _scheduled(self, classes, output_classes, overlaps):
@@ -292,7 +290,8 @@ class Program:
         found = list(classes)
         for value in lowering.values[len(classes) :]:
             read = [found[one[0]] for one in value.arguments if not isinstance(one, Number)]
-            found.append((functools.reduce(operator.or_, (bits for bits, _ in read)), max(rank for _, rank in read)))
+            bits = 0 if value.function == "sum" else functools.reduce(operator.or_, (bits for bits, _ in read))
+            found.append((bits, max(rank for _, rank in read)))
         outputs = list(zip(output_classes, self._output_dtypes.values(), strict=True))
         return Scheduler(lowering.values, [roots[name] for name in self._outputs], found, outputs, overlaps).schedule()
 
@@ -312,6 +311,58 @@ class Program:
         return bool(lost) and any(lost & _names_beyond(known, left[other]) for other in left if other != name)
 
 
+class Placed:
+    """A program for arrays of given shapes.
+
+    Args:
+        xp: the module of the arrays.
+        plan: `plan(overlaps)` gives the Schedule for these shapes (see `Program.scratch`).
+        count: of the outputs.
+    Attributes:
+        single: (call, constants) if one call does it all; else None.
+    """
+
+    def __init__(self, xp, plan, count):
+        self._meet, self._plan, self._plans = xp.may_share_memory, plan, {}
+        first = self.plan(((),) * count)
+        self.single = None
+        # What a function of NumPy reads may lie in the memory that it writes; but no array is copied onto itself.
+        if len(first.calls) == 1 and not first.scratch and not first.views and first.calls[0][0] != "copyto":
+            self.single = first.calls[0], first.constants
+
+    def plan(self, overlaps):
+        """The Schedule for inputs that lie in the memory of outputs in a way."""
+        found = self._plans.get(overlaps)
+        if found is None:
+            found = self._plans[overlaps] = self._plan(overlaps)
+        return found
+
+    def bind(self, given, targets, scratch, meet=None):
+        """The function that computes outputs from inputs, both lists; see `Program.bind`.
+
+        `meet(input, output)` tells whether two arrays share memory, if less than looking at their addresses is enough.
+        """
+        table = given + targets
+        if self.single is not None:
+            (name, function, arguments_in), constants = self.single
+            return _step(name, function, arguments_in(table + constants))
+        meet = meet or self._meet
+        overlaps = tuple([tuple([n for n, one in enumerate(given) if one is out or meet(one, out)]) for out in targets])
+        plan = self.plan(overlaps)
+        for shape, dtype in plan.scratch:
+            table.append(scratch(shape, dtype))
+        for place, dtype in plan.views:
+            table.append(table[place].view(dtype))
+        table += plan.constants
+        steps = []
+        may_be_done = any(overlaps)
+        for name, function, arguments_in in plan.calls:
+            arguments = arguments_in(table)
+            if not (may_be_done and name == "copyto" and _is_one(*arguments[:2])):
+                steps.append(_step(name, function, arguments))
+        return in_sequence(steps)
+
+
 def _names_beyond(known, expression):
     """The names that are read to compute an expression when others are known."""
     if expression.op == "symbol":
@@ -326,14 +377,19 @@ def _function(xp, name):
     return xp.ndarray.clip if name == "clip" else getattr(xp, name)
 
 
-def _step(name, function, places, table):
-    """A call as a function without arguments; None where an array would be copied onto itself."""
-    arguments = [table[place] for place in places]
-    if name == "copyto" and _is_one(*arguments[:2]):
-        return None
-    if name in ("maximum", "minimum"):
-        return partial(function, *arguments[:-1], out=arguments[-1])  # NumPy warns of the third argument of these
-    return partial(function, *arguments)
+def takes_names(name):
+    """Whether a function is given more than its arguments in order."""
+    return name in ("maximum", "minimum", "sum")
+
+
+def _step(name, function, arguments):
+    """A call as a function without arguments."""
+    if not takes_names(name):
+        return partial(function, *arguments)
+    *read, out = arguments
+    if name == "sum":
+        return partial(function, *read, out=out, keepdims=True)
+    return partial(function, *read, out=out)  # NumPy warns of the third argument of these
 
 
 def _is_one(target, source):

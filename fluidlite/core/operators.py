@@ -3,21 +3,16 @@
 An operator is declared once, in one place:
 
     @operator(
-        "leaky_relu",
-        inputs="X",
-        outputs="Out",
-        attributes={"alpha": 0.02} | MKLDNN,
-        memory=POINTWISE,
-        about=About("activation"),
+        "reverse", inputs="X", outputs="Out", attributes={"axis": []}, infer=infer_reverse, lod=Lod(of="none")
     )
-    def leaky_relu(ctx, x, out):
-        alpha = ctx.attrs["alpha"]
-        ctx.xp.multiply(x, alpha, out=out)
-        (ctx.xp.maximum if alpha <= 1 else ctx.xp.minimum)(x, out, out=out)
+    def reverse(ctx, x, out):
+        ctx.xp.copyto(out, ctx.xp.flip(x, ctx.attrs["axis"]))
 
-    @leaky_relu.gradient("Out", memory=POINTWISE, formula={"dX": "dOut * (Out > 0 ? 1.0 : {alpha})"})
-    def leaky_relu_grad(ctx, out, dout, dx):
-        ...
+    @reverse.gradient()
+    def reverse_grad(ctx, dout, dx):
+        ctx.xp.copyto(dx, ctx.xp.flip(dout, ctx.attrs["axis"]))
+
+One that works on each element by itself is declared by a formula, which is its kernel, too (`fluidlite.ops.pointwise`).
 
 Its slots and its table of attributes (`attributes`) are those of Fluid's operator.  `infer` says which shapes and
 data types its outputs have, `formula` what one element of them is.  Everything else that may be said of an operator are
@@ -46,7 +41,7 @@ import math
 from .attributes import COMMON_TYPES, Attribute, type_of
 from .checks import check, check_group, check_kernel
 from .errors import DefinitionError, EnforceNotMet
-from .spec import GRAD, Slot, Spec, parse_slots, words
+from .spec import EMPTY, GRAD, Slot, Spec, parse_slots, words
 from .traits import About, Algebra, Batch, Kernel, Lod, Memory, Update
 
 _GROUPS = {
@@ -106,6 +101,8 @@ class OperatorDef:
         self.random = kernel.random
         self.constant = kernel.constant
         self.shape_only = words(kernel.shape_only)
+        self.shape_from = words(kernel.shape_from)
+        self.chooses = words(kernel.chooses)
         self.region = kernel.region
         self.dynamic = kernel.dynamic
         self.inplace = memory.inplace
@@ -123,12 +120,14 @@ class OperatorDef:
         self.selects = algebra.selects
         self.broadcasts = algebra.broadcasts
         self.lod_of = lod.of
-        self.lod_read = words(lod.read)
+        self.lod_counts = words(lod.counts)
         self.about = about
         self.flops = about.flops or (one_for_each if memory.elementwise else none)
         self.forms = {}
         self.make_gradient = None
         self.gradient_of = gradient_of
+        # Slot of a gradient -> (slot of the operator that it is the gradient of, whether it holds that one's gradient).
+        self.sources = {}
         self.make_stages = None
 
     def _read(self, table):
@@ -153,54 +152,79 @@ class OperatorDef:
                 # What has one possible value, kernels need not ask for.
                 self.attrs[name] = entry.default
 
-    def gradient(self, reads="", *, shapes="", type=None, infer=None, formula=None, **groups):
+    def gradient(
+        self, reads="", *, shapes="", of=None, gives=None, slots=None, type=None, infer=None, formula=None, **groups
+    ):
         """Declare the gradient operator.
 
         Its kernel gets the forward variables named in `reads`, those in `shapes` (of which only the shape may
         be used), the gradient of each differentiable output, and then the gradient of each differentiable input
-        to write (None where it is not wanted).  A `?` marks what the gradient does without.
+        to write (None where it is not wanted).  A `?` marks what the gradient does without.  Where Fluid leaves some
+        out, `of` names the outputs, and `gives` the inputs, of which there are gradients.
 
         It has the attributes of the forward operator, the shapes of what it is the gradient of, and rows and sums that
         follow from the forward operator's.  Groups of traits are those of `operator`.
+
+        The gradient of a gradient is declared in the same way.  Fluid calls its slots DOut where they hold Out@GRAD,
+        DDX for the gradient of X@GRAD, DX for that of X; `slots` says whose gradients have other names.
         """
         type = type or self.type + "_grad"
         _check_groups(type, groups)
         known = {slot.name: slot for slot in self.inputs + self.outputs}
-        read = _slots(type, f"{reads} {shapes}")
-        for slot in read:
+        read, given, results = (_slots(type, text) for text in (f"{reads} {shapes}", gives or "", of or ""))
+        for slot in read + given + results:
             if slot.name not in known:
                 raise _wrong(type, f"it reads {slot.name!r}, which must be one of {', '.join(known)}")
-        kept = [known[slot.name]._replace(optional=slot.optional or known[slot.name].optional) for slot in read]
-        douts = [Slot(s.name + GRAD, s.many) for s in self.outputs if s.differentiable]
-        dins = [Slot(s.name + GRAD, s.many, True) for s in self.inputs if s.differentiable]
+        given = self.inputs if gives is None else [known[slot.name] for slot in given]
+        results = self.outputs if of is None else [known[slot.name] for slot in results]
+        # What a gradient may leave out it has computed where its own gradient reads it; but not that one's gradient.
+        is_second = self.gradient_of is not None
+        computed = {slot.name for slot in self.outputs}
+        kept, sources = [], {}
+        for slot in read:
+            name = _slot_of_second(slot.name, slot.name) if is_second else slot.name
+            optional = slot.optional or known[slot.name].optional and not (is_second and slot.name in computed)
+            kept.append(known[slot.name]._replace(name=name, optional=optional))
+            sources[name] = slot.name, False
+        douts, dins = [], []
+        for found, slopes, optional in ((results, douts, is_second), (given, dins, True)):
+            for slot in found:
+                if slot.differentiable:
+                    name = slot.name + GRAD
+                    name = (slots or {}).get(slot.name, _slot_of_second(slot.name, name)) if is_second else name
+                    slopes.append(Slot(name, slot.many, optional))
+                    sources[name] = slot.name, True
         if not dins:
             raise _wrong(type, f"{self.type!r} has no input with a gradient")
         all_groups = _GROUPS | groups
         if all_groups["kernel"].shape_only:
             raise _wrong(type, "a gradient names in `shapes` the slots of which only the shape is used")
         if shapes:
-            all_groups["kernel"] |= Kernel(shape_only=shapes)
+            unread = [slot.name for slot in parse_slots(shapes)]
+            named = [slot for slot, (source, is_slope) in sources.items() if source in unread and not is_slope]
+            all_groups["kernel"] |= Kernel(shape_only=" ".join(named))
         if "batch" not in groups:
-            slots = {slot.name for slot in kept + douts + dins}
-            rows = _rows_of_gradient(self.rows, slots)
+            rows = _rows_of_gradient(self.rows, sources)
             all_groups["batch"] = Batch(rows=rows, sums=" ".join(din.name for din in dins))
 
-        def declare(function):
+        def declare(function, formula=formula):
             grad = OperatorDef(
                 type,
                 tuple(kept + douts),
                 tuple(dins),
                 function,
                 self.table,
-                infer or _like_forward(kept, dins),
+                infer or _like_forward(kept + douts, dins, sources),
                 formula,
                 all_groups,
                 gradient_of=self,
             )
+            grad.sources = sources
             _register(grad, groups)
             self.gradient_program(_default_gradient(grad))
             return grad
 
+        declare.formula = formula
         return declare
 
     def gradient_program(self, make):
@@ -212,6 +236,19 @@ class OperatorDef:
         # A Program read from a file may leave attributes out.
         self.make_gradient = lambda inputs, outputs, attrs: make(inputs, outputs, {**self.attrs, **attrs})
         return make
+
+    def gradient_by_forward(self):
+        """Declare the gradient of a gradient as the forward operator, which is linear in its first input alone."""
+        forward = self.gradient_of
+        first, *others = [slot.name for slot in forward.inputs]
+        result = forward.outputs[0].name
+
+        def make(inputs, outputs, attrs):
+            given = {first: [name + GRAD for name in outputs[first + GRAD]]}
+            given |= {slot: inputs.get(slot, []) for slot in others}
+            return [(forward.type, given, {result: [name + GRAD for name in inputs[result + GRAD]]}, attrs)]
+
+        self.gradient_program(make)
 
     def form(self, device):
         """Declare a kernel for one kind of device ("cuda"), which is used there in the place of the general one.
@@ -264,10 +301,11 @@ class OperatorDef:
             first = next(iter(read), None)
             found = {slot.name: self.inplace.get(slot.name, first) for slot in self.outputs}
         else:
-            slope = next((slot for slot in read if slot.endswith(GRAD)), None)
+            slope = next((slot for slot in read if self.sources[slot][1]), None)
+            own = {source: slot for slot, (source, is_gradient) in self.sources.items() if not is_gradient}
             first = self.outputs[0].name
             found = {
-                slot.name: read.get(slot.name.removesuffix(GRAD), slope if slot.name == first else None)
+                slot.name: read.get(own.get(self.sources[slot.name][0]), slope if slot.name == first else None)
                 for slot in self.outputs
             }
         if isinstance(of, dict):
@@ -337,29 +375,42 @@ def _wrong(type, reason):
     return DefinitionError(f"the operator {type!r} is declared wrongly: {reason}")
 
 
-def _rows_of_gradient(rows, known):
+def _slot_of_second(source, name):
+    """How the gradient of a gradient calls a slot of that (`source`), or the gradient of it (source + GRAD)."""
+    base = source.removesuffix(GRAD)
+    return "D" * ((base != source) + (name != source)) + base
+
+
+def _rows_of_gradient(rows, sources):
     """The `rows` of a gradient: where the forward operator has them, there they are, and their gradients too."""
     if rows is None:
         return None
     if not callable(rows):
-        return " ".join(slot for one in sorted(words(rows)) for slot in (one, one + GRAD) if slot in known)
+        return " ".join(slot for slot, (source, _) in sources.items() if source in words(rows))
 
     def rows_of_gradient(attrs, shapes):
-        forward = {slot.removesuffix(GRAD): found for slot, found in shapes.items()}
-        slots = rows(attrs, forward)
-        return None if slots is None else slots | {slot + GRAD for slot in slots}
+        slots = rows(attrs, {sources[slot][0]: found for slot, found in shapes.items()})
+        return None if slots is None else {slot for slot, (source, _) in sources.items() if source in slots}
 
     return rows_of_gradient
 
 
-def _like_forward(kept, dins):
-    kept_names = [slot.name for slot in kept]
-    sources = [
-        kept_names.index(din.name[: -len(GRAD)]) if din.name[: -len(GRAD)] in kept_names else len(kept) for din in dins
-    ]
+def _like_forward(read, dins, sources):
+    """The shape inference of a gradient: each result is like what it is the gradient of."""
+
+    places = []  # once it is asked for
+
+    def place_of(target):
+        held = [sources[slot.name] for slot in read]
+        base = target.removesuffix(GRAD)
+        alike = [place for place, (source, _) in enumerate(held) if source.removesuffix(GRAD) == base]
+        slopes = [place for place, (_, is_slope) in enumerate(held) if is_slope]
+        return held.index((target, False)) if (target, False) in held else [*alike, *slopes][0]
 
     def infer(attrs, *specs):
-        found = [specs[source] for source in sources]
+        if not places:
+            places.extend(place_of(sources[din.name][0]) for din in dins)
+        found = [specs[place] for place in places]
         return found[0] if len(found) == 1 else tuple(found)
 
     return infer
@@ -367,14 +418,16 @@ def _like_forward(kept, dins):
 
 def _default_gradient(grad):
     def names(slot, variables):
-        if slot.endswith(GRAD):
-            return [name + GRAD for name in variables.get(slot[: -len(GRAD)], ())]
-        return list(variables.get(slot, ()))
+        source, is_gradient = grad.sources[slot.name]
+        found = variables.get(source, ())
+        if not is_gradient:
+            return list(found)
+        return [] if set(found) <= {EMPTY} else [EMPTY if name == EMPTY else name + GRAD for name in found]
 
     def make(inputs, outputs, attrs):
         variables = {**outputs, **inputs}
-        ins = {slot.name: names(slot.name, variables) for slot in grad.inputs}
-        outs = {slot.name: names(slot.name, inputs) for slot in grad.outputs}
+        ins = {slot.name: names(slot, variables) for slot in grad.inputs}
+        outs = {slot.name: names(slot, inputs) for slot in grad.outputs}
         return [(grad.type, ins, outs, dict(attrs))]
 
     return make
@@ -422,12 +475,8 @@ def operator(type, inputs="", outputs="", *, attributes=None, infer=like_first, 
             a `*` slot; None in the place of a spec leaves the variable as it is).  It is called with -1 dimensions
             while the Program is built, and with all dimensions known when a plan is prepared.  It raises
             `EnforceNotMet` for inputs that do not fit.
-        formula: output -> what one element of it is, as an expression of C in the elements of the inputs.  These are
-            named after their slots: X, dOut for Out@GRAD, X0 and X1 for the first two of `X*`.  Statements may stand
-            before the expression.  `{alpha}` is an attribute; T is the type of the floating-point inputs, and numbers
-            with a point are of that type; functions are those of C and of `fluidlite.ops.cuda.pointwise`.  Such a
-            formula holds for floating-point numbers alone.  Or `formula(attrs, specs) -> formula`, or None, given the
-            Specs of all slots that are not empty (name as in formulas -> list), which says what holds for them.
+        formula: what one element of the outputs is: a function of symbols that are named after slots and attributes
+            (see `fluidlite.ops.pointwise`).
         kernel (Kernel): how the kernel is called.
         memory (Memory): where its arrays may lie.
         batch (Batch): what becomes of it when a plan cuts the batch.
@@ -440,12 +489,13 @@ def operator(type, inputs="", outputs="", *, attributes=None, infer=like_first, 
     """
     _check_groups(type, groups)
 
-    def declare(function):
+    def declare(function, formula=formula):
         slots = [_slots(type, text) for text in (inputs, outputs)]
         definition = OperatorDef(type, *slots, function, attributes or {}, infer, formula, _GROUPS | groups)
         _register(definition, groups)
         return definition
 
+    declare.formula = formula
     return declare
 
 
@@ -508,30 +558,50 @@ def types():
     return list(_registry)
 
 
+def refuse(definition, attrs, inputs):
+    """Raise EnforceNotMet where attributes are not supported, or a slot of `inputs` (slot name -> list) is empty."""
+    reason = definition.refusal(attrs)
+    if reason is not None:
+        raise EnforceNotMet(reason)
+    for slot in definition.inputs:
+        if not slot.optional and not inputs.get(slot.name):
+            raise EnforceNotMet(f"input {slot.name} is missing")
+
+
+def inferred(definition, attrs, arguments):
+    """What a definition infers for each of its output slots: a Spec, a list of them, or None."""
+    found = definition.infer(attrs, *arguments)
+    return found if found.__class__ is tuple else (found,)
+
+
+def spec_at(found, position):
+    """The Spec of one variable of a slot for which `found` was inferred; None where nothing is known of it."""
+    if isinstance(found, list):
+        found = found[position] if position < len(found) else None
+    elif position:
+        return None
+    return found and without_value(found)
+
+
+def without_value(spec):
+    return spec if spec.value is None else Spec(spec.shape, spec.dtype)
+
+
 def infer_specs(definition, attrs, inputs):
     """Output specs of one operator: slot name -> list of Spec.
 
     `inputs` maps slot names to lists of Spec.  Raises EnforceNotMet, without naming the variables: the caller
     knows them.
     """
-    reason = definition.refusal(attrs)
-    if reason is not None:
-        raise EnforceNotMet(reason)
+    refuse(definition, attrs, inputs)
     arguments = []
     for slot in definition.inputs:
         specs = inputs.get(slot.name) or []
-        if not specs and not slot.optional:
-            raise EnforceNotMet(f"input {slot.name} is missing")
+        if slot.name not in definition.shape_from:
+            specs = [without_value(spec) for spec in specs]
         arguments.append(list(specs) if slot.many else specs[0] if specs else None)
-    found = definition.infer(attrs, *arguments)
-    if not isinstance(found, tuple) or isinstance(found, Spec):
-        found = (found,)
     return {
-        slot.name: [_without_value(one) for one in spec] if isinstance(spec, list) else [_without_value(spec)]
-        for slot, spec in zip(definition.outputs, found, strict=True)
-        if spec is not None or not slot.many
+        slot.name: [spec_at(found, position) for position in range(len(found) if isinstance(found, list) else 1)]
+        for slot, found in zip(definition.outputs, inferred(definition, attrs, arguments), strict=True)
+        if found is not None or not slot.many
     }
-
-
-def _without_value(spec):
-    return spec if spec is None or spec.value is None else Spec(spec.shape, spec.dtype)

@@ -42,8 +42,11 @@ class Kernel(Group):
     random: the operator draws random numbers.
     constant: while a plan is prepared, the kernel may be called to find out small outputs, if the inputs are known.
     shape_only: input slots of which only the shape is used.
+    shape_from: input slots whose values decide the shapes of the outputs: `infer` finds them in `Spec.value`, if they
+        are known, and leaves sizes at -1 otherwise.
     dynamic: the shapes of the outputs depend on values, so the kernel returns the outputs (an array, or a tuple of one
         for each slot) and does not get them.
+    chooses: input slots that hold a list of which the kernel reads one, so that the others need not be there.
     region: a `Region` or `RegionGradient` (`fluidlite.core.regions`): the operator runs a block and has no kernel.
     """
 
@@ -51,7 +54,9 @@ class Kernel(Group):
     random = False
     constant = False
     shape_only = ""
+    shape_from = ""
     dynamic = False
+    chooses = ""
     region = None
 
 
@@ -115,7 +120,7 @@ class Update(Group):
 class Algebra(Group):
     """What plans may conclude from the mathematics of the operator.
 
-        @operator("relu", "X", "Out", formula={"Out": "larger(X, 0.0)"}, algebra=Algebra(monotone=True))
+        by_formula(operator("exp", "X", "Out", formula=exp, kernel=BOUND, algebra=Algebra(monotone=True)))
 
     monotone: each element of Out rises with that of X, so the operator commutes with choosing the largest: True, or
         `monotone(attrs, specs)` (slot -> Spec) that says whether that is so for all elements of an image alike.
@@ -136,15 +141,16 @@ class Lod(Group):
 
     of: the input slot from which all outputs take it; "none" where outputs have none; output slot -> one of these; or
         `of(attrs, shapes)` (slot -> list of shapes) that returns one of these, or else a function that computes the LoD
-        of all outputs, given input slot -> list of LoDs (see `fluidlite.core.lod`).
-    read: input slots on whose LoD more than that of the outputs depends.
+        of all outputs, given input slot -> list of LoDs (see `fluidlite.core.lod`); those of inputs that a block would
+        have written that did not run are not in the list.
+    counts: input slots whose sequences, where they have some, count in the place of rows for the shapes of outputs.
 
     As a rule an output takes it from the input whose memory it may take over, or else from the first one.  The gradient
     of an input takes it from that input if it reads it; otherwise that of the first input from the output's gradient.
     """
 
     of = None
-    read = ""
+    counts = ""
 
 
 class About(Group):

@@ -42,15 +42,23 @@ def planned(program, shapes, fetched=(), place="cpu"):
     placement = Placement(schedule, specs, plan.lane_specs, plan.counts, pools, settings.enabled)
     placement = placement.run(plan.region.inputs)
     items = [_item(step, schedule, placement, step in schedule.once) for step in _in_order(schedule)]
-    if plan.cut is not None:
-        item = _of_step(plan.cut.step)
-        item.note = "what follows is planned while it runs, for the shapes that come out"
-        items.append(item)
+    if plan.region.cut is not None:
+        items += _behind(plan.region.cut)
     return items, Variables(program, {str(value): spec for value, spec in specs.items()})
 
 
 def _in_order(schedule):
     return [*schedule.once, *(step for _, steps in schedule.order for step in steps)]
+
+
+def _behind(cut):
+    """What a Cut leaves for plans that are made while this one runs, as it stands in the Program."""
+    sources = {*cut.dynamic, *cut.shaped}
+    items = []
+    for step in (*cut.dynamic, *cut.steps):
+        items.append(_of_step(step))
+        items[-1].note = "its size depends on values" if step in sources else "planned when sizes are known"
+    return items
 
 
 def _item(step, schedule, placement, is_once):

@@ -7,7 +7,6 @@ everything free, and `array` and `free` follow the order in which the plan's ope
 import math
 import weakref
 from bisect import bisect_left, insort
-from typing import NamedTuple
 
 import numpy as np
 
@@ -19,16 +18,10 @@ class OutOfMemory(EnforceNotMet, MemoryError):
     """There is no memory left for what is to be done."""
 
 
-class Block(NamedTuple):
-    """A piece of one chunk of memory."""
-
-    size: int
-    chunk: int
-    start: int
-
-
 class Pool:
     """Hands out parts of a few large buffers, best fit first; neighbours that are free are merged.
+
+    A part is a block (bytes, number of its buffer, where it begins there); a plain tuple, since plans take thousands.
 
     Args:
         device: where the buffers lie.
@@ -37,7 +30,7 @@ class Pool:
     """
 
     def __init__(self, device=CPU, renew=None):
-        self.device = device
+        self.device, self._alignment = device, device.alignment
         self._renew = renew
         self.chunks = []
         self.begin()
@@ -49,12 +42,12 @@ class Pool:
 
     def begin(self, expected=0):
         """Start laying out another plan, which will need about `expected` bytes."""
-        self._held = None  # freed Blocks that must not be handed out yet
-        self._free = []  # free Blocks, the smallest first
-        self._at_start, self._at_end = {}, {}  # (chunk, position) -> the free Block that starts, or ends, there
+        self._held = None  # freed blocks that must not be handed out yet
+        self._free = []  # free blocks, the smallest first
+        self._at_start, self._at_end = {}, {}  # (chunk, position) -> the free block that starts, or ends, there
         # No name for a chunk here: the traceback of an error would keep it.
         for number, size in enumerate([chunk.size for chunk in self.chunks]):
-            self._add(Block(size, number, 0))
+            self._add((size, number, 0))
         missing = expected - self.capacity
         if missing > 0 and self._renew is not None:
             # Not beside chunks in which the largest arrays do not fit.
@@ -65,43 +58,42 @@ class Pool:
             self._grow(missing)
 
     def _add(self, block):
+        size, chunk, start = block
         insort(self._free, block)
-        self._at_start[block.chunk, block.start] = block
-        self._at_end[block.chunk, block.start + block.size] = block
-
-    def _remove(self, block):
-        del self._free[bisect_left(self._free, block)]
-        del self._at_start[block.chunk, block.start]
-        del self._at_end[block.chunk, block.start + block.size]
+        self._at_start[chunk, start] = self._at_end[chunk, start + size] = block
 
     def _grow(self, size):
-        alignment = self.device.alignment
+        alignment = self._alignment
         if self.device.doubles:
             size = max(size, self.capacity)
         raw = self.device.allocate(size + alignment)
         offset = -self.device.address(raw) % alignment
         self.chunks.append(raw[offset : offset + size])
-        self._add(Block(size, len(self.chunks) - 1, 0))
+        self._add((size, len(self.chunks) - 1, 0))
 
     def take(self, used):
-        """Hand out a Block for so many bytes."""
-        alignment = self.device.alignment
-        size = max(1, -(-used // alignment)) * alignment
-        if not self._free or self._free[-1].size < size:
+        """Hand out a block for so many bytes."""
+        alignment, free = self._alignment, self._free
+        size = -(-used // alignment) * alignment or alignment
+        if not free or free[-1][0] < size:
             self._grow(size)
-        best = self._free[bisect_left(self._free, (size,))]
-        self._remove(best)
-        if best.size > size:
-            self._add(Block(best.size - size, best.chunk, best.start + size))
-        return Block(size, best.chunk, best.start)
+        found = free.pop(bisect_left(free, (size,)))
+        whole, chunk, start = found
+        del self._at_start[chunk, start]
+        if whole == size:
+            del self._at_end[chunk, start + size]
+            return found
+        self._add((whole - size, chunk, start + size))
+        return size, chunk, start
 
     def view(self, block, shape, dtype):
-        """A Block's memory as a C-contiguous array with arbitrary contents."""
+        """A block's memory as a C-contiguous array with arbitrary contents."""
+        _, chunk, start = block
         size = math.prod(shape) * dtype.itemsize
-        return self.chunks[block.chunk][block.start : block.start + size].view(dtype).reshape(shape)
+        return self.chunks[chunk][start : start + size].view(dtype).reshape(shape)
 
     def array(self, shape, dtype):
-        """A C-contiguous array with arbitrary contents, and the Block to `free`."""
+        """A C-contiguous array with arbitrary contents, and the block to `free`."""
         dtype = np.dtype(dtype)
         block = self.take(math.prod(shape) * dtype.itemsize)
         return self.view(block, shape, dtype), block
@@ -127,13 +119,20 @@ class Pool:
             self._held.append(block)
             return
         size, chunk, start = block
-        before = self._at_end.get((chunk, start))
-        after = self._at_start.get((chunk, start + size))
-        for neighbour in (before, after):
-            if neighbour is not None:
-                self._remove(neighbour)
-                size += neighbour.size
-        self._add(Block(size, chunk, start if before is None else before.start))
+        before = self._at_end.pop((chunk, start), None)
+        if before is not None:
+            size, start = size + before[0], before[2]
+            self._drop(before)
+            del self._at_start[chunk, start]
+        after = self._at_start.pop((chunk, start + size), None)
+        if after is not None:
+            size += after[0]
+            self._drop(after)
+            del self._at_end[chunk, start + size]
+        self._add((size, chunk, start))
+
+    def _drop(self, block):
+        del self._free[bisect_left(self._free, block)]
 
 
 class Memory:
@@ -141,15 +140,15 @@ class Memory:
 
     Attributes:
         device: where it lies.
-        extra: what the device needs beside pools.
+        extra: what the device needs beside pools, which `deeper` memory shares.
     """
 
-    def __init__(self, device=CPU):
+    def __init__(self, device=CPU, extra=None):
         self.device = device
         self._pools = []
         self._plans = weakref.WeakSet()
         self._deeper = None
-        self.extra = device.extra(self)
+        self.extra = extra or device.extra(self)
 
     def pools(self, count):
         """The pools of the first `count` threads."""
@@ -166,7 +165,7 @@ class Memory:
     def deeper(self):
         """The memory of plans that run in the midst of those that are laid out here."""
         if self._deeper is None:
-            self._deeper = Memory(self.device)
+            self._deeper = Memory(self.device, self.extra)
         return self._deeper
 
     def serve(self, plan):

@@ -160,14 +160,16 @@ class _Tape:
         no_grad: names of variables that get no gradient.
         callbacks: see `append_backward`.
         block: where to append to; None for a pass that is a part of another one and gets a block of its own.
+        sources: names of the only variables that are of interest, or None: a variable that does not depend on one of
+            them gets a gradient only where an operator gives it beside others.
     """
 
-    def __init__(self, forward, targets, no_grad, callbacks, block=None):
+    def __init__(self, forward, targets, no_grad, callbacks, block=None, sources=None):
         self.forward, self.block, self.inner = forward, block, block is None
         self.no_grad, self.callbacks = no_grad, callbacks
         # Inside of a block the gradient of x is called x@GRAD, whatever is called so around it.
         self.taken = set() if self.inner else set(block.vars)
-        self.visits, self.targets = _path(forward, targets)
+        self.visits, self.targets = _path(forward, targets, sources)
         self.last_write = {name: i for i, op in enumerate(forward.ops) for name in op.output_arg_names}
         self.described = []  # pairs of a visit and the parts of its gradient
         self.grad_names = {}
@@ -177,6 +179,7 @@ class _Tape:
         self.writers = Counter()  # value -> how many parts its gradient has
         self.parts = {}  # value -> the names of those parts that were computed, or of the whole
         self.renamed = Counter()
+        self.passes = forward.program._gradient_passes
 
     @classmethod
     def of_program(cls, targets, no_grad_set=None, callbacks=None, keep=()):
@@ -186,7 +189,7 @@ class _Tape:
             targets: Variables whose gradients are given.
             no_grad_set: Variables or names that get no gradient, besides those with stop_gradient.
             callbacks: see `append_backward`.
-            keep: Variables that get a gradient although they have stop_gradient.
+            keep: the only Variables of interest, which get a gradient although they have stop_gradient.
         """
         forward, program = targets[0].block, targets[0].block.program
         keep = {variable.name for variable in keep}
@@ -197,7 +200,9 @@ class _Tape:
             no_grad.add(item.name if isinstance(item, Variable) else item)
         current = program.current_block()
         block = current if forward in current._blocks_in_sight() else forward
-        return cls(forward, [target.name for target in targets], no_grad, list(callbacks or []), block)
+        program._gradient_passes += 1
+        names = [target.name for target in targets]
+        return cls(forward, names, no_grad, list(callbacks or []), block, keep or None)
 
     def seed(self, name, given=None):
         """The name of a gradient that the pass starts from: a `given` variable, or one that the caller computes."""
@@ -216,7 +221,10 @@ class _Tape:
         name, _ = value
         if name not in self.grad_names:
             grad = grad_var_name(name)
-            grad = unique_name.generate(grad) if grad in self.taken else grad
+            if grad in self.taken:
+                # As Fluid calls what the second, the third ... pass finds.
+                is_given = self.targets.get(name) == value
+                grad = unique_name.generate(grad) if is_given else "grad/" * self.passes + grad
             self.grad_names[name] = grad
             self.context[grad] = name
         return self.grad_names[name]
@@ -265,7 +273,7 @@ class _Tape:
         if not sought or self.known.isdisjoint((name, visit.writes[name]) for name in written):
             return []
         if definition.make_gradient is None:
-            raise EnforceNotMet(f"the operator {op.type} has no gradient\n{op.describe()}")
+            raise EnforceNotMet(f"the operator {op.type} has no gradient{_of_what(definition)}\n{op.describe()}")
         parts = []
         for part in definition.make_gradient(op.inputs, op.outputs, _without_role(op.attrs)):
             part = _Part(*part)
@@ -276,6 +284,9 @@ class _Tape:
             if any(outs.values()):
                 self.check_not_overwritten(visit, part.type, part.inputs)
                 parts.append(part._replace(outputs=outs))
+        if region is None:
+            made = {name for part in parts for names in part.outputs.values() for name in names}
+            sought = [value for value in sought if value[0] + GRAD in made]
         self.known.update(sought)
         return parts
 
@@ -416,6 +427,12 @@ def _without_role(attrs):
     return {name: value for name, value in attrs.items() if name not in (OpRole.attr_name, OpRole.var_attr_name)}
 
 
+def _of_what(definition):
+    """What more there is to say of a gradient that is missing."""
+    forward = definition.gradient_of
+    return "" if forward is None else f": Fluid differentiates {forward.type} once, not twice"
+
+
 def _region(definition):
     """How an operator runs a block, or None; of gradients there are no gradients."""
     return definition.region if isinstance(definition.region, Region) else None
@@ -435,8 +452,11 @@ def _renamed(slots, numbers, name_of):
     }
 
 
-def _path(block, targets):
-    """The operators that the targets (names) depend on, in order, as visits, and each target's value by name."""
+def _path(block, targets, sources=None):
+    """The operators that the targets (names) depend on, in order, as visits, and each target's value by name.
+
+    With `sources`, only those that depend on a variable with such a name.
+    """
     written, visits = Counter(), []
     for position, op in enumerate(block.ops):
         definition = operators.find(op.type)
@@ -447,9 +467,21 @@ def _path(block, targets):
         written.update({name for slot in differentiable for name in op.outputs.get(slot, ())})
         visits.append(_Visit(op, position, reads, {name: written[name] for name in op.output_arg_names}))
     values = {target: (target, written[target]) for target in targets}
+    if sources is not None:
+        visits = _behind(visits, sources)
     needed, path = set(values.values()), []
     for visit in reversed(visits):
         if not needed.isdisjoint(visit.writes.items()):
             needed.update(visit.reads.items())
             path.append(visit)
     return path[::-1], values
+
+
+def _behind(visits, sources):
+    """The visits of operators that depend on a variable with one of some names."""
+    reached, found = set(sources), []
+    for visit in visits:
+        if not reached.isdisjoint(visit.op.input_arg_names):
+            reached.update(visit.op.output_arg_names)
+            found.append(visit)
+    return found

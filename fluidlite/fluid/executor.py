@@ -155,12 +155,13 @@ class Executor:
                 operators are fetched.
         Returns:
             list of arrays, in the order of fetch_list; those of one element have the shape (1,) where Fluid's have, and
-            convert to numbers.
+            convert to numbers.  None stands for an array without elements, and for one that no operator has written,
+            since the block that does so was not run.
         Raises:
             TypeError: an argument of the wrong type.
             ValueError: a fed array of the wrong shape or dtype.
-            EnforceNotMet: a variable has no value, an operator refuses its input, or a fed LoD does not fit its rows
-                (a ValueError, too).
+            EnforceNotMet: a variable has no value, an operator refuses its input, a fed LoD does not fit its rows (a
+                ValueError, too), or what is fetched as LoDTensor has no elements.
             RuntimeError: a list is fed to a variable with a lod_level, or what is fetched as NumPy array has a LoD.
             EOFException: a data loader with iterable=False has no more batches.
         """
@@ -182,12 +183,23 @@ class Executor:
         with self._lock:
             if self._closed:
                 raise RuntimeError("this Executor is closed; make a new one")
-            plan = self._plan(program, block, scope, arrays, fetches, use_prune, settings)
-            levels, kept = plan.levels(lods) if lods or plan.keeps_lods else (None, None)
-            results = plan.run(arrays.values(), on_device=not return_numpy)
+            plan = self._plan(program, block, scope, arrays, bool(lods), fetches, use_prune, settings)
+            levels = kept = None
+            has_lods = bool(lods) or plan.keeps_lods
+            if has_lods and not plan.lods_depend_on_blocks:
+                levels, kept = plan.levels(lods)
+            results = plan.run(arrays.values(), on_device=not return_numpy, lods=lods)
+            if has_lods and plan.lods_depend_on_blocks:
+                levels, kept = plan.levels(lods)
             if kept:
                 plan.keep(kept)
+        empty = [name for name, array in zip(fetches, results, strict=True) if array is None or array.size == 0]
         if not return_numpy:
+            if empty:
+                raise EnforceNotMet(
+                    f"the fetched variable {empty[0]!r} has no elements, or no operator has written it, so that it is "
+                    "no LoDTensor; with return_numpy=True you get None"
+                )
             return [LoDTensor(*result) for result in zip(results, levels or [()] * len(results), strict=True)]
         if levels is not None:
             name, lod = next((name, lod) for name, lod in zip(fetches, levels, strict=True) if lod)
@@ -195,11 +207,13 @@ class Executor:
                 f"the fetched variable {name!r} has the LoD {lod!r:.80}, which a NumPy array cannot keep; "
                 "with return_numpy=False you get LoDTensors"
             )
+        if empty:
+            results = [None if name in empty else array for name, array in zip(fetches, results, strict=True)]
         if not return_merged:
-            return [array[np.newaxis] for array in results]
-        return [array.view(FetchedArray) if array.ndim else array for array in results]
+            return [None if array is None else array[np.newaxis] for array in results]
+        return [array if array is None or not array.ndim else array.view(FetchedArray) for array in results]
 
-    def _plan(self, program, block, scope, arrays, fetches, use_prune, settings):
+    def _plan(self, program, block, scope, arrays, has_lods, fetches, use_prune, settings):
         # The ids are not used again while the settings of a plan hold what they are of.
         asked = (id(program), program.version, id(scope), scope.generation, fetches, use_prune, settings)
         shapes = tuple([(name, array.shape, array.dtype) for name, array in arrays.items()])
@@ -208,12 +222,13 @@ class Executor:
             ranks = tuple([(name, len(array.shape), array.dtype) for name, array in arrays.items()])
             feeds = {name: _feed_spec(block.vars[name], array) for name, array in arrays.items()}
             settings_of = partial(self._settings, program, block, scope, feeds, fetches, use_prune, settings)
-            return Plan(self._lowered.get((asked, ranks), settings_of), feeds.values())
+            return Plan(self._lowered.get((asked, ranks), settings_of), feeds.values(), known=Known(lods=has_lods))
 
         # What prepares plans is imported when the first one is.
+        from ..engine.plan.inference import Known
         from ..engine.plan.plan import Plan
 
-        return self._plans.get((asked, shapes), make)
+        return self._plans.get((asked, shapes, has_lods), make)
 
     def _settings(self, program, block, scope, feeds, fetches, use_prune, settings):
         for item in fetches:

@@ -804,6 +804,7 @@ class Program:
         self._role_vars = []
         self._loaders = []  # data loaders that feed this program without being iterated over
         self._stored = None  # the ProgramDesc that it was read from
+        self._gradient_passes = 0  # how often gradients were appended
 
     @property
     def random_seed(self):
@@ -922,6 +923,7 @@ class Program:
         copy._seed = self._seed
         copy._loaders = list(self._loaders)
         copy._stored = self._stored
+        copy._gradient_passes = self._gradient_passes
         copy.blocks = [Block(copy, block.idx, block.parent_idx) for block in self.blocks]
         for source, block in zip(self.blocks, copy.blocks, strict=True):
             block.forward_block_idx, block.stored = source.forward_block_idx, source.stored

@@ -1,58 +1,40 @@
 """Scaling, adding up, counting."""
 
-from functools import partial
+from functools import partial, reduce
+from operator import add
 
 from ..core.attributes import MKLDNN, later
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
 from ..core.traits import BOUND, ELEMENTWISE, About, Kernel, Memory
+from .pointwise import by_formula
 from .reduce import axis_of
 
 
-def scale_formula(attrs, specs):
+def scaled(X, ScaleTensor, scale, bias, bias_after_scale, specs):
+    # An integer tensor is scaled by integers: Fluid drops the fractions of the attributes.
     number = float if specs["X"][0].dtype.kind == "f" else int
-    factor, bias = number(attrs["scale"]), number(attrs["bias"])
-    times = " * T(ScaleTensor)" if "ScaleTensor" in specs else "" if factor == 1 else f" * ({factor!r})"
-    plus = f" + ({bias!r})" if bias else ""
-    return {"Out": f"X{times}{plus}" if attrs["bias_after_scale"] or not (plus and times) else f"(X{plus}){times}"}
+    factor = number(scale) if ScaleTensor is None else ScaleTensor
+    return X * factor + number(bias) if bias_after_scale else (X + number(bias)) * factor
 
 
 def _details_of_scale(attrs, shapes):
     return [f"× {attrs['scale']:g} + {attrs['bias']:g}"]
 
 
-@operator(
-    "scale",
-    inputs="X, ScaleTensor?!",
-    outputs="Out",
-    attributes={"scale": 1.0, "bias": 0.0, "bias_after_scale": True},
-    formula=scale_formula,
-    kernel=Kernel(bind=True, constant=True),
-    memory=Memory(elementwise=True, inplace={"Out": "X"}, pointwise=True),
-    about=About(details=_details_of_scale),
+scale = by_formula(
+    operator(
+        "scale",
+        inputs="X, ScaleTensor?!",
+        outputs="Out",
+        attributes={"scale": 1.0, "bias": 0.0, "bias_after_scale": True},
+        formula=scaled,
+        kernel=Kernel(bind=True, constant=True),
+        memory=Memory(elementwise=True, inplace={"Out": "X"}, pointwise=True),
+        about=About(details=_details_of_scale),
+    )
 )
-def scale(ctx, x, factor, out):
-    xp = ctx.xp  # scale * X + bias, or scale * (X + bias)
-    # An integer tensor is scaled by integers: Fluid drops the fractions of the attributes.
-    number = float if x.dtype.kind == "f" else int
-    bias = number(ctx.attrs["bias"])
-    is_one = factor is None and number(ctx.attrs["scale"]) == 1
-    factor = number(ctx.attrs["scale"]) if factor is None else factor.reshape(())
-
-    def step():
-        if ctx.attrs["bias_after_scale"]:
-            xp.multiply(x, factor, out=out)
-            xp.add(out, bias, out=out)
-        else:
-            xp.add(x, bias, out=out)
-            xp.multiply(out, factor, out=out)
-
-    if bias == 0:
-        return partial(xp.multiply, x, factor, out=out)
-    if is_one:
-        return partial(xp.add, x, bias, out=out)
-    return step
 
 
 @scale.gradient_program
@@ -68,16 +50,17 @@ def infer_minus(attrs, x, y):
     return x
 
 
-@operator(
-    "minus",
-    inputs="X, Y",
-    outputs="Out",
-    infer=infer_minus,
-    formula=lambda attrs, specs: {"Out": "X - Y"},
-    memory=ELEMENTWISE,
+minus = by_formula(
+    operator(
+        "minus",
+        inputs="X, Y",
+        outputs="Out",
+        infer=infer_minus,
+        formula=lambda X, Y: X - Y,
+        kernel=BOUND,
+        memory=ELEMENTWISE,
+    )
 )
-def minus(ctx, x, y, out):
-    ctx.xp.subtract(x, y, out=out)
 
 
 @minus.gradient_program
@@ -104,32 +87,19 @@ def infer_sum(attrs, xs):
     return Spec(tuple(known), xs[0].dtype)
 
 
-def sum_formula(attrs, specs):
-    return {"Out": " + ".join(f"X{number}" for number in range(len(specs["X"])))}
-
-
-@operator(
-    "sum",
-    inputs="X*",
-    outputs="Out",
-    attributes=MKLDNN,
-    infer=infer_sum,
-    formula=sum_formula,
-    kernel=BOUND,
-    memory=Memory(elementwise=True, inplace={"Out": "X"}, pointwise=True),
-    about=About("sum"),
+sum = by_formula(
+    operator(
+        "sum",
+        inputs="X*",
+        outputs="Out",
+        attributes=MKLDNN,
+        infer=infer_sum,
+        formula=lambda X: reduce(add, X),
+        kernel=BOUND,
+        memory=Memory(elementwise=True, inplace={"Out": "X"}, pointwise=True),
+        about=About("sum"),
+    )
 )
-def sum(ctx, xs, out):
-    add = ctx.xp.add
-    if len(xs) == 1:
-        return partial(ctx.xp.copyto, out, xs[0])
-
-    def step():
-        add(xs[0], xs[1], out=out)
-        for x in xs[2:]:
-            add(out, x, out=out)
-
-    return step
 
 
 @sum.gradient_program
@@ -145,24 +115,18 @@ def infer_increment(attrs, x):
     return x
 
 
-def increment_formula(attrs, specs):
-    step = attrs["step"]
-    return {"Out": f"X + ({float(step) if specs['X'][0].dtype.kind == 'f' else int(step)!r})"}
-
-
-@operator(
-    "increment",
-    inputs="X",
-    outputs="Out!",
-    attributes={"step": 1.0},
-    infer=infer_increment,
-    formula=increment_formula,
-    kernel=BOUND,
-    memory=Memory(inplace={"Out": "X"}),
+by_formula(
+    operator(
+        "increment",
+        inputs="X",
+        outputs="Out!",
+        attributes={"step": 1.0},
+        infer=infer_increment,
+        formula=lambda X, step, specs: X + (step if specs["X"][0].dtype.kind == "f" else int(step)),
+        kernel=BOUND,
+        memory=Memory(inplace={"Out": "X"}),
+    )
 )
-def increment(ctx, x, out):
-    step = ctx.attrs["step"]
-    return partial(ctx.xp.add, x, step if x.dtype.kind == "f" else int(step), out=out)
 
 
 def infer_cumsum(attrs, x):

@@ -16,6 +16,7 @@ from ..core.spec import EMPTY, STORED, Spec
 from ..core.traits import BOUND, About, Algebra, Batch, Lod, Memory
 from .arrays.geometry import LAYOUT
 from .arrays.strides import in_sequence, sum_into
+from .pointwise import by_formula
 
 # Elements that are worked on at a time, so that one pass finds in the cache what the one before it left there.
 _CHUNK = 1 << 16
@@ -239,32 +240,24 @@ def _channels_broadcast(attrs, shapes):
     return dict.fromkeys(("Scale", "Bias", "SavedMean", "SavedVariance"), laid)
 
 
-@operator(
-    "@normalize",
-    inputs="X, Scale, Bias, SavedMean, SavedVariance",
-    outputs="Y",
-    attributes=_ATTRS,
-    formula={"Y": "(X - SavedMean) * (Scale * SavedVariance) + Bias"},
-    kernel=BOUND,
-    memory=Memory(image="X Y"),
-    batch=Batch(rows="X Y"),
-    algebra=Algebra(broadcasts=_channels_broadcast),
+def normalized(X, Scale, Bias, SavedMean, SavedVariance):
+    factor = Scale * SavedVariance
+    return X * factor + (Bias - SavedMean * factor)
+
+
+normalize = by_formula(
+    operator(
+        "@normalize",
+        inputs="X, Scale, Bias, SavedMean, SavedVariance",
+        outputs="Y",
+        attributes=_ATTRS,
+        formula=normalized,
+        kernel=BOUND,
+        memory=Memory(image="X Y"),
+        batch=Batch(rows="X Y"),
+        algebra=Algebra(broadcasts=_channels_broadcast),
+    )
 )
-def normalize(ctx, x, scale, bias, mean, inverse, y):
-    """Y = X * factor + (Bias - mean * factor), factor = Scale * inverse."""
-    xp = ctx.xp
-    channels = _Channels(ctx, y)
-    steps = []
-    source = channels.read(x, steps)
-    target, pair = channels.view(y)
-
-    def step():
-        factor = scale * inverse
-        shift = bias - mean * factor
-        xp.multiply(source, factor[:, None], out=target)
-        xp.add(target, shift[:, None], out=target)
-
-    return in_sequence([*steps, step, pair and partial(xp.copyto, *pair)])
 
 
 def batch_norm_grad_stages(inputs, outputs, attrs):

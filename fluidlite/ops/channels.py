@@ -6,10 +6,11 @@ from ..core.attributes import MKLDNN, later, only, typed
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
-from ..core.traits import BOUND, ELEMENTWISE, Batch, Lod, Memory
+from ..core.traits import BOUND, ELEMENTWISE, Algebra, Batch, Lod, Memory
 from .arrays.geometry import as_nchw, is_channels_last
 from .arrays.indexing import put_along_axis
-from .arrays.strides import in_sequence, scratch_like, sum_into
+from .arrays.strides import scratch_like
+from .pointwise import by_formula
 
 
 def check_image(x):
@@ -186,42 +187,38 @@ def infer_affine_channel(attrs, x, scale, bias):
     return x
 
 
-def beside_channels(ctx, x, vector):
-    """A number for each channel, as a view that broadcasts against X."""
-    last = is_channels_last({"data_format": ctx.attrs["data_layout"]})
-    return vector.reshape((1,) * (x.ndim - 1) + (-1,) if last else (1, -1) + (1,) * (x.ndim - 2))
+def channels_broadcast(attrs, shapes):
+    """The shapes in which a number for each channel broadcasts against X."""
+    last = is_channels_last({"data_format": attrs["data_layout"]})
+    laid = (shapes["Scale"][0], *(1,) * (0 if last else len(shapes["X"]) - 2))
+    return dict.fromkeys(("Scale", "Bias", "dScale", "dBias"), laid)
 
 
-@operator(
-    "affine_channel",
-    inputs="X, Scale, Bias",
-    outputs="Out",
-    attributes={"data_layout": only("AnyLayout", "NCHW", "NHWC")},
-    infer=infer_affine_channel,
-    memory=Memory(elementwise=True, inplace={"Out": "X"}),
-    batch=Batch(rows="X Out"),
+_BY_CHANNEL = Algebra(broadcasts=channels_broadcast)
+
+affine_channel = by_formula(
+    operator(
+        "affine_channel",
+        inputs="X, Scale, Bias",
+        outputs="Out",
+        attributes={"data_layout": only("AnyLayout", "NCHW", "NHWC")},
+        infer=infer_affine_channel,
+        formula=lambda X, Scale, Bias: X * Scale + Bias,
+        kernel=BOUND,
+        memory=Memory(elementwise=True, inplace={"Out": "X"}),
+        batch=Batch(rows="X Out"),
+        algebra=_BY_CHANNEL,
+    )
 )
-def affine_channel(ctx, x, scale, bias, out):
-    xp = ctx.xp  # Out = Scale * X + Bias, channel by channel
-    xp.multiply(x, beside_channels(ctx, x, scale), out=out)
-    xp.add(out, beside_channels(ctx, x, bias), out=out)
-
-
-@affine_channel.gradient(
-    "X, Scale", infer=lambda attrs, x, scale, dout: (dout, scale, scale), kernel=BOUND, memory=ELEMENTWISE
+by_formula(
+    affine_channel.gradient(
+        "X, Scale",
+        infer=lambda attrs, x, scale, dout: (dout, scale, scale),
+        kernel=BOUND,
+        memory=ELEMENTWISE,
+        algebra=_BY_CHANNEL,
+    )
 )
-def affine_channel_grad(ctx, x, scale, dout, dx, dscale, dbias):
-    xp = ctx.xp  # dX = Scale * dOut, dScale = sum of dOut * X, dBias = sum of dOut
-    steps = []
-    if dscale is not None:
-        terms = scratch_like(ctx, x)
-        steps.append(partial(xp.multiply, dout, x, out=terms))
-        steps.append(sum_into(ctx, terms, beside_channels(ctx, x, dscale)))
-    if dbias is not None:
-        steps.append(sum_into(ctx, dout, beside_channels(ctx, x, dbias)))
-    if dx is not None:
-        steps.append(partial(xp.multiply, dout, beside_channels(ctx, x, scale), out=dx))
-    return in_sequence(steps)
 
 
 def infer_maxout(attrs, x):

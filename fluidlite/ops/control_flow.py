@@ -4,8 +4,9 @@ from ..core.attributes import ignored, only
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.regions import Region, RegionGradient
-from ..core.spec import GRAD
-from ..core.traits import Kernel
+from ..core.spec import GRAD, Spec
+from ..core.traits import Kernel, Lod
+from .manipulation import known_values
 
 _ONCE = Region(repeats=False, condition="Cond", captures="Input", results="Out", saves="Scope")
 _LOOP = Region(repeats=True, condition="Condition", captures="X", results="Out", saves="StepScopes")
@@ -59,18 +60,29 @@ while_.gradient(
 def infer_select_input(attrs, xs, mask):
     if len({x.dtype for x in xs}) > 1:
         raise EnforceNotMet(f"X must have one data type, got {', '.join(str(x.dtype) for x in xs)}")
-    return xs[0]
+    number = known_values(mask)
+    if number is not None:
+        return xs[int(number[0])]
+    if all(x.shape == xs[0].shape for x in xs) or any(-1 in x.shape for x in xs):
+        return xs[0]
+    return Spec((-1,) * len(xs[0].shape), xs[0].dtype)
 
 
-@operator("select_input", inputs="X*, Mask!", outputs="Out", infer=infer_select_input)
+def lod_of_selected(lods):
+    # The branch of the other one did not run.
+    return lods["X"][0] if lods["X"] else []
+
+
+@operator(
+    "select_input",
+    inputs="X*, Mask!",
+    outputs="Out",
+    infer=infer_select_input,
+    kernel=Kernel(chooses="X", shape_from="Mask"),
+    lod=Lod(of=lambda attrs, shapes: lod_of_selected),
+)
 def select_input(ctx, xs, mask, out):
-    x = xs[int(mask.reshape(()))]
-    if x.shape != out.shape:
-        raise EnforceNotMet(
-            f"both of X must have one shape, so that it is known before the program runs; got {list(out.shape)} and, "
-            f"which is selected, {list(x.shape)}"
-        )
-    ctx.xp.copyto(out, x)
+    ctx.xp.copyto(out, xs[int(mask.reshape(()))])
 
 
 @operator("select_output", inputs="X, Mask!", outputs="Out*", infer=lambda attrs, x, mask: None)

@@ -16,6 +16,7 @@ from .arrays.conv_rows import Rows
 from .arrays.conv_winograd import Winograd
 from .arrays.geometry import LAYOUT, ConvGeometry, as_nchw, from_nchw_shape, is_channels_last
 from .arrays.strides import in_sequence, sum_into
+from .linalg import second_gradient_of_product
 
 CONV_ATTRS = {
     "strides": [1, 1],
@@ -109,9 +110,11 @@ for _type in ("conv2d", "depthwise_conv2d"):
         batch=Batch(rows="Input Output"),
         about=About("convolution", flops=flops_of_conv, details=details_of_conv),
     )(_conv2d)
-    _definition.gradient("Input Filter Bias", kernel=BOUND, memory=Memory(image="Input Output@GRAD Input@GRAD"))(
-        _conv2d_grad
-    )
+    _gradient = _definition.gradient(
+        "Input Filter Bias", kernel=BOUND, memory=Memory(image="Input Output@GRAD Input@GRAD")
+    )(_conv2d_grad)
+    if _type == "conv2d":
+        second_gradient_of_product(_gradient, "Input", "Filter", "Output")
 
 
 def with_bias(convolution, addition, specs):

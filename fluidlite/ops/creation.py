@@ -10,9 +10,10 @@ from ..core.dtypes import VALUE_LISTS, numpy_dtype
 from ..core.errors import EnforceNotMet
 from ..core.operators import none, operator
 from ..core.spec import Spec
-from ..core.traits import BOUND, ELEMENTWISE, About, Batch, Kernel, Lod
+from ..core.traits import ELEMENTWISE, About, Batch, Kernel, Lod
 from .arrays.indexing import refusal
 from .manipulation import given, known_values
+from .pointwise import by_formula
 
 
 def infer_given_shape(attrs, shape_tensor=None, shape_tensors=()):
@@ -22,33 +23,23 @@ def infer_given_shape(attrs, shape_tensor=None, shape_tensors=()):
     return Spec(tuple(-1 if size is None else size for size in shape), numpy_dtype(attrs["dtype"]))
 
 
-def constant_formula(attrs, specs):
-    dtype = specs["Out"][0].dtype
-    if "ValueTensor" in specs:
-        return {"Out": "ValueTensor"} if specs["ValueTensor"][0].dtype == dtype else None
-    return {"Out": number_of(constant(attrs, dtype), dtype)}
-
-
-def number_of(value, dtype):
-    """A number as a formula."""
-    return repr(float(value)) if dtype.kind == "f" else str(int(value))
-
-
-@operator(
-    "fill_constant",
-    inputs="ValueTensor?!, ShapeTensor?!, ShapeTensorList*?!",
-    outputs="Out!",
-    attributes={"shape": typed([], "LONGS"), "dtype": 5, "value": 0.0, "str_value": "", "force_cpu": False},
-    infer=lambda attrs, value, *shapes: infer_given_shape(attrs, *shapes),
-    formula=constant_formula,
-    kernel=Kernel(constant=True),
-    lod=Lod(of="none"),
+by_formula(
+    operator(
+        "fill_constant",
+        inputs="ValueTensor?!, ShapeTensor?!, ShapeTensorList*?!",
+        outputs="Out!",
+        attributes={"shape": typed([], "LONGS"), "dtype": 5, "value": 0.0, "str_value": "", "force_cpu": False},
+        infer=lambda attrs, value, *shapes: infer_given_shape(attrs, *shapes),
+        formula=lambda ValueTensor, attrs, specs: number_of(attrs, specs) if ValueTensor is None else ValueTensor,
+        kernel=Kernel(bind=True, constant=True, shape_from="ShapeTensor ShapeTensorList"),
+        lod=Lod(of="none"),
+    )
 )
-def fill_constant(ctx, value, shape_tensor, shape_tensors, out):
-    if value is None:
-        out.fill(constant(ctx.attrs, out.dtype))
-    else:
-        out[...] = value
+
+
+def number_of(attrs, specs):
+    """The number that a tensor is filled with."""
+    return constant(attrs, specs["Out"][0].dtype)
 
 
 def constant(attrs, dtype):
@@ -79,70 +70,46 @@ def infer_batch_size_like(attrs, like):
 BATCH_SIZE_LIKE = {"shape": [], "input_dim_idx": 0, "output_dim_idx": 0, "dtype": 5}
 
 
-def refuse_sequences(lods):
-    """Fluid counts sequences, where there are some, in the place of rows."""
-    for lod in lods["Input"]:
-        if lod and len(lod[-1]) - 1 != lod[-1][-1]:
-            raise EnforceNotMet(
-                f"Input has the LoD {lod!r:.80}, so that the batch size would be the number of its sequences, "
-                f"{len(lod[-1]) - 1}; shapes that depend on a LoD are not supported"
-            )
-    return []
-
-
-@operator(
-    "fill_constant_batch_size_like",
-    inputs="Input!",
-    outputs="Out!",
-    attributes=BATCH_SIZE_LIKE | {"value": 0.0, "str_value": "", "force_cpu": False},
-    infer=infer_batch_size_like,
-    formula=constant_formula,
-    kernel=Kernel(shape_only="Input"),
-    lod=Lod(of=lambda attrs, shapes: "none" if attrs["input_dim_idx"] else refuse_sequences, read="Input"),
+by_formula(
+    operator(
+        "fill_constant_batch_size_like",
+        inputs="Input!",
+        outputs="Out!",
+        attributes=BATCH_SIZE_LIKE | {"value": 0.0, "str_value": "", "force_cpu": False},
+        infer=infer_batch_size_like,
+        formula=number_of,
+        kernel=Kernel(bind=True, shape_only="Input"),
+        lod=Lod(of="none", counts="Input"),
+    )
 )
-def fill_constant_batch_size_like(ctx, like, out):
-    out.fill(constant(ctx.attrs, out.dtype))
-
-
-@operator(
-    "fill_zeros_like",
-    inputs="X!",
-    outputs="Out!",
-    formula=lambda attrs, specs: {"Out": "0"},
-    kernel=Kernel(shape_only="X"),
-    memory=ELEMENTWISE,
-    about=About(flops=none),
+by_formula(
+    operator(
+        "fill_zeros_like",
+        inputs="X!",
+        outputs="Out!",
+        formula=lambda: 0,
+        kernel=Kernel(bind=True, shape_only="X"),
+        memory=ELEMENTWISE,
+        about=About(flops=none),
+    )
 )
-def fill_zeros_like(ctx, x, out):
-    out.fill(0)
 
 
 def infer_any_like(attrs, x):
     return x if attrs["dtype"] == -1 else Spec(x.shape, numpy_dtype(attrs["dtype"]))
 
 
-def any_formula(attrs, specs):
-    dtype = specs["Out"][0].dtype
-    return {"Out": number_of(dtype.type(attrs["value"]), dtype)}
-
-
-@operator(
-    "fill_any_like",
-    inputs="X!",
-    outputs="Out!",
-    attributes={"value": 0.0, "dtype": -1},
-    infer=infer_any_like,
-    formula=any_formula,
-    kernel=Kernel(shape_only="X"),
+by_formula(
+    operator(
+        "fill_any_like",
+        inputs="X!",
+        outputs="Out!",
+        attributes={"value": 0.0, "dtype": -1},
+        infer=infer_any_like,
+        formula=lambda value, specs: specs["Out"][0].dtype.type(value),
+        kernel=Kernel(bind=True, shape_only="X"),
+    )
 )
-def fill_any_like(ctx, x, out):
-    out.fill(out.dtype.type(ctx.attrs["value"]))
-
-
-def value_formula(attrs, specs):
-    spec = specs["Out"][0]
-    values = attrs.get(VALUE_LISTS.get(spec.dtype.name), ())
-    return {"Out": number_of(values[0], spec.dtype)} if len(values) == spec.size == 1 else None
 
 
 @operator(
@@ -157,7 +124,6 @@ def value_formula(attrs, specs):
         "int64_values": typed([], "LONGS"),
     },
     infer=infer_given_shape,
-    formula=value_formula,
     kernel=Kernel(bind=True, constant=True),
 )
 def assign_value(ctx, out):
@@ -172,10 +138,19 @@ def infer_range(attrs, start, end, step):
     if any(value is None for value in values):
         return Spec((-1,), start.dtype)
     (first,), (limit,), (distance,) = values
-    return Spec((max(math.ceil((limit - first) / distance), 0),), start.dtype)
+    if distance == 0 or (limit - first) / distance < 0:
+        raise EnforceNotMet(f"steps of {distance} lead nowhere from {first} to {limit}")
+    return Spec((math.ceil((limit - first) / distance),), start.dtype)
 
 
-@operator("range", inputs="Start!, End!, Step!", outputs="Out!", infer=infer_range, kernel=BOUND, lod=Lod(of="none"))
+@operator(
+    "range",
+    inputs="Start!, End!, Step!",
+    outputs="Out!",
+    infer=infer_range,
+    kernel=Kernel(bind=True, shape_from="Start End Step"),
+    lod=Lod(of="none"),
+)
 def range_op(ctx, start, end, step, out):
     xp = ctx.xp
     counted = xp.arange(out.size, dtype=out.dtype)
@@ -189,11 +164,18 @@ def range_op(ctx, start, end, step, out):
 
 def infer_linspace(attrs, start, stop, num):
     count = known_values(num)
+    if count is not None and count[0] < 1:
+        raise EnforceNotMet(f"Num must be 1 or more, got {count[0]}")
     return Spec((-1 if count is None else int(count[0]),), start.dtype)
 
 
 @operator(
-    "linspace", inputs="Start!, Stop!, Num!", outputs="Out!", infer=infer_linspace, kernel=BOUND, lod=Lod(of="none")
+    "linspace",
+    inputs="Start!, Stop!, Num!",
+    outputs="Out!",
+    infer=infer_linspace,
+    kernel=Kernel(bind=True, shape_from="Num"),
+    lod=Lod(of="none"),
 )
 def linspace(ctx, start, stop, num, out):
     xp = ctx.xp
@@ -288,5 +270,11 @@ def one_hot(ctx, x, depth_tensor, out):
 _ONE_HOT = {"depth": -1, "dtype": 5, "allow_out_of_range": False}
 for _type, _infer in (("one_hot", infer_one_hot), ("one_hot_v2", infer_one_hot_v2)):
     operator(
-        _type, "X!, depth_tensor?!", "Out!", attributes=_ONE_HOT, infer=_infer, kernel=BOUND, batch=Batch(rows="X Out")
+        _type,
+        "X!, depth_tensor?!",
+        "Out!",
+        attributes=_ONE_HOT,
+        infer=_infer,
+        kernel=Kernel(bind=True, shape_from="depth_tensor"),
+        batch=Batch(rows="X Out"),
     )(one_hot)

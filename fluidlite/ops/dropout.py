@@ -9,6 +9,7 @@ from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
 from ..core.traits import BOUND, ELEMENTWISE, About, Kernel, Lod
+from .pointwise import by_formula
 
 # A block of the generator is four words of 64 bits, or sixteen draws of so many levels.
 _WORDS, DRAWS, LEVELS = 4, 16, 1 << 16
@@ -98,23 +99,9 @@ def draw_mask(ctx, mask, probability, seed):
     return draw
 
 
-def _slope_of_dropout(attrs, specs):
+def slope_of_dropout(dOut, Mask, attrs, specs):
     factor, inference_factor = factors(attrs, specs["dOut"][0].dtype)
-    kept, factor = ("", inference_factor) if attrs["is_test"] else (" * T(Mask)", factor)
-    return {"dX": f"dOut{kept}" if factor == 1 else f"dOut{kept} * {float(factor)!r}"}
+    return dOut * inference_factor if attrs["is_test"] else dOut * (Mask != 0) * factor
 
 
-@dropout.gradient("Mask", formula=_slope_of_dropout, kernel=BOUND, memory=ELEMENTWISE)
-def dropout_grad(ctx, mask, dout, dx):
-    xp = ctx.xp
-    factor, inference_factor = factors(ctx.attrs, dx.dtype)
-    if ctx.attrs["is_test"]:
-        return partial(xp.multiply, dout, inference_factor, out=dx)
-    kept = mask.view(bool)
-
-    def step():
-        xp.multiply(dout, kept, out=dx)
-        if factor != 1:
-            xp.multiply(dx, factor, out=dx)
-
-    return step
+by_formula(dropout.gradient("Mask", formula=slope_of_dropout, kernel=BOUND, memory=ELEMENTWISE))

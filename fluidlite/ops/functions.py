@@ -2,7 +2,7 @@
 
 from ..core import formula as f
 from ..core.attributes import LIBRARIES
-from ..core.pointwise import pointwise
+from .pointwise import pointwise
 
 
 def no_slope(dOut):
@@ -13,11 +13,25 @@ def no_slope(dOut):
 pointwise("exp", lambda X: f.exp(X), "Out", attributes=LIBRARIES)
 pointwise("log", lambda X: f.log(X), "X", attributes=LIBRARIES)
 pointwise("log1p", lambda X: f.log1p(X), "X", attributes=LIBRARIES)
-pointwise("sqrt", lambda X: f.sqrt(X), "Out", lambda Out, dOut: dOut * 0.5 / Out, attributes=LIBRARIES)
+pointwise(
+    "sqrt",
+    lambda X: f.sqrt(X),
+    "Out",
+    lambda Out, dOut: dOut * 0.5 / Out,
+    second=("Out, X@GRAD", "Out, Out@GRAD"),
+    attributes=LIBRARIES,
+)
 pointwise(
     "rsqrt", lambda X: 1 / f.sqrt(X), "Out", lambda Out, dOut: dOut * (Out * Out * Out * -0.5), attributes=LIBRARIES
 )
-pointwise("square", lambda X: X * X, "X", lambda X, dOut: dOut * X * 2, attributes=LIBRARIES)
+pointwise(
+    "square",
+    lambda X: X * X,
+    "X",
+    lambda X, dOut: dOut * X * 2,
+    second=("X, Out@GRAD", "X, Out@GRAD"),
+    attributes=LIBRARIES,
+)
 pointwise("abs", lambda X: f.absolute(X), "X", lambda X, dOut: dOut * f.sign(X), attributes=LIBRARIES)
 pointwise("reciprocal", lambda X: 1 / X, "Out", lambda Out, dOut: dOut * -(Out * Out), attributes=LIBRARIES)
 pointwise("sin", lambda X: f.sin(X), "X", attributes=LIBRARIES)

@@ -187,11 +187,10 @@ def instance_norm(ctx, x, scale, bias, y, mean, inverse):
     return all_steps
 
 
-@instance_norm.gradient(
-    "X, Scale, SavedMean, SavedVariance",
-    infer=lambda attrs, x, scale, mean, inverse, dy: (x, scale, scale),
-    kernel=BOUND,
-)
+_INSTANCE = "X, Scale, SavedMean, SavedVariance"
+
+
+@instance_norm.gradient(_INSTANCE, infer=lambda attrs, x, scale, mean, inverse, dy: (x, scale, scale), kernel=BOUND)
 def instance_norm_grad(ctx, x, scale, mean, inverse, dy, dx, dscale, dbias):
     xp, groups = ctx.xp, Groups(ctx, x)
     image = groups.view(x)
@@ -203,5 +202,71 @@ def instance_norm_grad(ctx, x, scale, mean, inverse, dy, dx, dscale, dbias):
         xp.subtract(image, groups.of_groups(mean), out=normalized)
         xp.multiply(normalized, groups.of_groups(inverse), out=normalized)
         find(groups.of_groups(inverse))
+
+    return step
+
+
+@instance_norm_grad.gradient(f"{_INSTANCE}, Y@GRAD", gives="X, Scale, Y@GRAD", kernel=BOUND)
+def instance_norm_grad_grad(ctx, x, scale, mean, inverse, dy, ddx, ddscale, ddbias, dx, dscale, ddy):
+    """With n = (X - mean) * inverse, r = inverse, s = Scale, m(.) the mean over a group, p = m(DDX n), q = m(DY n):
+
+    DDY = r s (DDX - m(DDX) - n p) + DDScale n + DDBias,
+    DScale = the sum of DDX r (DY - m(DY) - n q), and
+    DX = -s r^2 (n (m(DDX DY) - m(DDX) m(DY) - 3 p q) + q (DDX - m(DDX)) + p (DY - m(DY)))
+         + DDScale r (DY - m(DY) - n q).
+    """
+    xp, groups = ctx.xp, Groups(ctx, x)
+    image, slope, ddslope, dx_image, ddy_image = (
+        None if array is None else groups.view(array) for array in (x, dy, ddx, dx, ddy)
+    )
+    n, t, u = (ctx.scratch(image.shape, x.dtype) for _ in range(3))
+    r, s = groups.of_groups(inverse), groups.of_channels(scale)
+
+    def mean_of(array, *factors):
+        for factor in factors:
+            array = xp.multiply(array, factor, out=t)
+        return array.mean(axis=groups.axes, keepdims=True)
+
+    def less_mean(array, average, product):
+        """u = array - its mean - n * m(array n)"""
+        xp.multiply(n, product, out=u)
+        xp.subtract(array, u, out=u)
+        xp.subtract(u, average, out=u)
+
+    def step():
+        xp.subtract(image, groups.of_groups(mean), out=n)
+        xp.multiply(n, r, out=n)
+        average, q = mean_of(slope), mean_of(slope, n)
+        for target in (dx, dscale, ddy):
+            if target is not None:
+                target.fill(0)
+        if ddx is not None:
+            ddaverage, p, product = mean_of(ddslope), mean_of(ddslope, n), mean_of(ddslope, slope)
+            if ddy is not None:
+                less_mean(ddslope, ddaverage, p)
+                xp.multiply(u, r * s, out=ddy_image)
+            if dscale is not None:
+                less_mean(slope, average, q)
+                xp.multiply(u, r, out=u)
+                xp.multiply(u, ddslope, out=u)
+                groups.sum_channels(u, dscale)
+            if dx is not None:
+                xp.multiply(n, product - ddaverage * average - 3 * p * q, out=t)
+                for array, middle, factor in ((ddslope, ddaverage, q), (slope, average, p)):
+                    xp.subtract(array, middle, out=u)
+                    xp.multiply(u, factor, out=u)
+                    xp.add(t, u, out=t)
+                xp.multiply(t, -s * r * r, out=dx_image)
+        if ddscale is not None:
+            factor = groups.of_channels(ddscale)
+            if ddy is not None:
+                xp.multiply(n, factor, out=u)
+                xp.add(ddy_image, u, out=ddy_image)
+            if dx is not None:
+                less_mean(slope, average, q)
+                xp.multiply(u, factor * r, out=u)
+                xp.add(dx_image, u, out=dx_image)
+        if ddbias is not None and ddy is not None:
+            xp.add(ddy_image, groups.of_channels(ddbias), out=ddy_image)
 
     return step

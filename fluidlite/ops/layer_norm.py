@@ -28,7 +28,7 @@ def infer_layer_norm(attrs, x, scale, bias):
 def as_rows(ctx, *arrays):
     """Contiguous arrays as matrices with a sample in each row."""
     start = ctx.attrs["begin_norm_axis"]
-    return [array.reshape(math.prod(array.shape[:start]), -1) for array in arrays]
+    return [array.reshape(math.prod(array.shape[:start]), math.prod(array.shape[start:])) for array in arrays]
 
 
 def flops_of_normalization(attrs, shapes):

@@ -69,7 +69,7 @@ def flops_of_matmul(attrs, shapes):
 def mul(ctx, x, y, out):
     a, fill_a, _ = matrix_of(ctx, x, ctx.attrs["x_num_col_dims"])
     b, fill_b, _ = matrix_of(ctx, y, ctx.attrs["y_num_col_dims"])
-    return in_sequence([fill_a, fill_b, partial(ctx.xp.matmul, a, b, out=out.reshape(len(a), -1))])
+    return in_sequence([fill_a, fill_b, partial(ctx.xp.matmul, a, b, out=out.reshape(len(a), b.shape[1]))])
 
 
 @mul.gradient("X, Y", kernel=BOUND, memory=Memory(strided="X@GRAD"))
@@ -86,6 +86,44 @@ def mul_grad(ctx, x, y, dout, dx, dy):
     if dy is not None:
         steps += [fill_a, partial(matmul, a.T, d, out=dy.reshape(b.shape))]
     return in_sequence(steps)
+
+
+def second_gradient_of_product(grad, x="X", y="Y", out="Out"):
+    """Declare the gradient of the gradient of a product: by the product, and by its gradient.
+
+    Where Out = X * Y and dX, dY are its gradients: DDOut = DDX * Y + X * DDY, DX is what dX would be for DDY in the
+    place of Y, and DY what dY would be for DDX in the place of X.
+
+    Args:
+        grad: the OperatorDef of the gradient.
+        x, y, out: slots of the product.
+    """
+    product = grad.gradient_of.type
+    read = f"{x}, {y}, {out}@GRAD"
+    second = grad.gradient(read, of=f"{x}@GRAD, {y}@GRAD", gives=read)(None)
+
+    @second.stages
+    def stages(inputs, outputs, attrs):
+        ddx, ddy, dout = inputs.get("DD" + x), inputs.get("DD" + y), inputs["D" + out]
+        dx, dy, ddout = (outputs.get(slot) for slot in ("D" + x, "D" + y, "DD" + out))
+        factors = [pair for pair in ((ddx, inputs[y]), (inputs[x], ddy)) if all(pair)]
+        terms = [[ddout[0].derived(str(number))] for number in range(len(factors))] if ddout else []
+        made = [
+            (product, {x: first, y: second}, {out: term}, attrs)
+            for (first, second), term in zip(factors, terms, strict=False)
+        ]
+        if terms:
+            made.append(("sum", {"X": [name for term in terms for name in term]}, {"Out": ddout}, {}))
+        for target, slot, first, second in ((dx, x, inputs[x], ddy), (dy, y, ddx, inputs[y])):
+            if target and first and second:
+                read = {x: first, y: second, out + "@GRAD": dout}
+                made.append((grad.type, read, {slot + "@GRAD": target}, attrs))
+            elif target:
+                made.append(("fill_zeros_like", {"X": inputs[slot]}, {"Out": target}, {}))
+        return made
+
+
+second_gradient_of_product(mul_grad)
 
 
 def matrix_shape(shape, vector_axis, transpose):

@@ -1,22 +1,19 @@
 """Losses: how far a prediction is from its label."""
 
-from functools import partial
-
 import numpy as np
 
+from ..core import formula as f
 from ..core.errors import EnforceNotMet
 from ..core.fusions import fusion
 from ..core.operators import operator
 from ..core.spec import Spec
 from ..core.traits import BOUND, About, Algebra, Batch, Lod, Memory
 from .arrays.indexing import put_along_axis, refusal, take
-from .arrays.strides import in_sequence, scratch_like, sum_into
+from .arrays.strides import scratch_like, sum_into
+from .pointwise import by_formula
 from .reduce import axis_of, kept_shape
 
 # What Fluid puts in the place of an infinite loss.
-# log(1 + exp(x)), without overflow, in C.
-LOG_ONE_PLUS_EXP = "(larger({0}, T(0)) + log1p(exp(-fabs({0}))))"
-
 _LARGEST = 1e20
 
 
@@ -320,69 +317,24 @@ def alike(*names):
     return infer
 
 
-# Whether a label counts, in formulas.
-_COUNTED = "T(Label != {ignore_index})"
+def logits_loss(X, Label, ignore_index, normalize):
+    counted = Label != ignore_index
+    loss = (f.softplus(X) - X * Label) * counted
+    return loss / f.maximum(f.total(counted), 1) if normalize else loss
 
 
-def logits_formula(attrs, specs):
-    return None if attrs["normalize"] else {"Out": f"({LOG_ONE_PLUS_EXP.format('X')} - X * Label) * {_COUNTED}"}
-
-
-def logits_slope(attrs, specs):
-    return None if attrs["normalize"] else {"dX": f"dOut * (1 / (1 + exp(-X)) - Label) * {_COUNTED}"}
-
-
-@operator(
-    "sigmoid_cross_entropy_with_logits",
-    inputs="X, Label!",
-    outputs="Out",
-    attributes={"ignore_index": -100, "normalize": False},
-    infer=alike("X", "Label"),
-    formula=logits_formula,
-    kernel=BOUND,
+sigmoid_cross_entropy_with_logits = by_formula(
+    operator(
+        "sigmoid_cross_entropy_with_logits",
+        inputs="X, Label!",
+        outputs="Out",
+        attributes={"ignore_index": -100, "normalize": False},
+        infer=alike("X", "Label"),
+        formula=logits_loss,
+        kernel=BOUND,
+    )
 )
-def sigmoid_cross_entropy_with_logits(ctx, x, label, out):
-    xp = ctx.xp  # Out = max(X, 0) - X * Label + log(1 + exp(-|X|))
-    temporary, counted = scratch_like(ctx, x), scratch_like(ctx, x, bool)
-
-    def step():
-        xp.absolute(x, out=temporary)
-        xp.negative(temporary, out=temporary)
-        xp.exp(temporary, out=temporary)
-        xp.log1p(temporary, out=temporary)
-        xp.clip(x, 0, np.inf, out=out)
-        xp.add(out, temporary, out=out)
-        xp.multiply(x, label, out=temporary)
-        xp.subtract(out, temporary, out=out)
-        drop_ignored(ctx, label, counted, out)
-
-    return step
-
-
-def drop_ignored(ctx, label, counted, out):
-    """Set `out` to 0 for labels to ignore, and divide it by the number of others if `normalize` asks for that."""
-    xp = ctx.xp
-    xp.not_equal(label, ctx.attrs["ignore_index"], out=counted)
-    xp.multiply(out, counted, out=out)
-    if ctx.attrs["normalize"]:
-        xp.divide(out, xp.maximum(counted.sum(), 1).astype(out.dtype), out=out)
-
-
-@sigmoid_cross_entropy_with_logits.gradient("X, Label", formula=logits_slope, kernel=BOUND)
-def sigmoid_cross_entropy_with_logits_grad(ctx, x, label, dout, dx):
-    xp = ctx.xp  # dX = dOut * (sigmoid(X) - Label)
-    counted = scratch_like(ctx, x, bool)
-
-    def step():
-        xp.negative(x, out=dx)
-        xp.exp(dx, out=dx)
-        xp.add(dx, 1, out=dx)
-        xp.divide(1, dx, out=dx)
-        xp.subtract(dx, label, out=dx)
-        xp.multiply(dout, dx, out=dx)
-        drop_ignored(ctx, label, counted, dx)
-
-    return step
+by_formula(sigmoid_cross_entropy_with_logits.gradient("X, Label", kernel=BOUND))
 
 
 def infer_log_loss(attrs, predicted, labels):
@@ -392,75 +344,62 @@ def infer_log_loss(attrs, predicted, labels):
     return result
 
 
-@operator(
-    "log_loss",
-    inputs="Predicted, Labels!",
-    outputs="Loss",
-    attributes={"epsilon": 1e-4},
-    infer=infer_log_loss,
-    formula={"Loss": "-Labels * log(Predicted + {epsilon}) - (1 - Labels) * log(1 - Predicted + {epsilon})"},
-    batch=Batch(rows="Predicted Labels Loss"),
+def log_loss_of(Predicted, Labels, epsilon):
+    return (Labels - 1) * f.log(1 - Predicted + epsilon) - Labels * f.log(Predicted + epsilon)
+
+
+def slope_of_log_loss(Predicted, Labels, dLoss, epsilon):
+    # The derivative has one number for 1 + epsilon, in which a small epsilon is lost.
+    return dLoss * ((1 - Labels) / (1 - Predicted + epsilon) - Labels / (Predicted + epsilon))
+
+
+log_loss = by_formula(
+    operator(
+        "log_loss",
+        inputs="Predicted, Labels!",
+        outputs="Loss",
+        attributes={"epsilon": 1e-4},
+        infer=infer_log_loss,
+        formula=log_loss_of,
+        kernel=BOUND,
+        batch=Batch(rows="Predicted Labels Loss"),
+    )
 )
-def log_loss(ctx, p, label, loss):
-    xp, epsilon = ctx.xp, ctx.attrs["epsilon"]  # Loss = -L log(P + epsilon) - (1 - L) log(1 - P + epsilon)
-    loss[...] = -label * xp.log(p + epsilon) - (1 - label) * xp.log(1 - p + epsilon)
+by_formula(log_loss.gradient("Predicted, Labels", formula=slope_of_log_loss, kernel=BOUND))
 
 
-@log_loss.gradient(
-    "Predicted, Labels",
-    formula={"dPredicted": "dLoss * ((1 - Labels) / (1 - Predicted + {epsilon}) - Labels / (Predicted + {epsilon}))"},
+def huber(X, Y, delta):
+    size = f.absolute(Y - X)
+    near = f.minimum(size, delta)
+    return {"Residual": Y - X, "Out": near * (size - near * 0.5)}
+
+
+def slopes_of_huber(Residual, dOut, delta):
+    slope = dOut * f.clip(Residual, -delta, delta)
+    return {"dX": -slope, "dY": slope}
+
+
+huber_loss = by_formula(
+    operator(
+        "huber_loss",
+        inputs="X, Y",
+        outputs="Residual!, Out",
+        attributes={"delta": 1.0},
+        infer=lambda attrs, x, y: (alike("X", "Y")(attrs, x, y),) * 2,
+        formula=huber,
+        kernel=BOUND,
+        batch=Batch(rows="X Y Residual Out"),
+        lod=Lod(of={"Residual": "none"}),
+    )
 )
-def log_loss_grad(ctx, p, label, dloss, dp):
-    epsilon = ctx.attrs["epsilon"]
-    dp[...] = dloss * ((1 - label) / (1 - p + epsilon) - label / (p + epsilon))
-
-
-@operator(
-    "huber_loss",
-    inputs="X, Y",
-    outputs="Residual!, Out",
-    attributes={"delta": 1.0},
-    infer=lambda attrs, x, y: (alike("X", "Y")(attrs, x, y),) * 2,
-    formula={
-        "Residual": "Y - X",
-        "Out": "const T size = fabs(Y - X); const T near = smaller(size, {delta}); near * (size - near * 0.5)",
-    },
-    kernel=BOUND,
-    batch=Batch(rows="X Y Residual Out"),
-    lod=Lod(of={"Residual": "none"}),
+by_formula(
+    huber_loss.gradient(
+        "Residual",
+        infer=lambda attrs, residual, dout: (residual, residual),
+        formula=slopes_of_huber,
+        kernel=BOUND,
+    )
 )
-def huber_loss(ctx, x, y, residual, out):
-    xp, delta = ctx.xp, ctx.attrs["delta"]
-    near = scratch_like(ctx, out)
-
-    def step():
-        # With r = Y - X and n = min(|r|, delta): Out = n * (|r| - n / 2)
-        xp.subtract(y, x, out=residual)
-        xp.absolute(residual, out=out)
-        xp.minimum(out, delta, out=near)
-        xp.multiply(near, -0.5, out=residual)
-        xp.add(out, residual, out=out)
-        xp.multiply(out, near, out=out)
-        xp.subtract(y, x, out=residual)
-
-    return step
-
-
-@huber_loss.gradient(
-    "Residual",
-    infer=lambda attrs, residual, dout: (residual, residual),
-    formula={
-        "dX": "dOut * -smaller(larger(Residual, -{delta}), {delta})",
-        "dY": "dOut * smaller(larger(Residual, -{delta}), {delta})",
-    },
-)
-def huber_loss_grad(ctx, residual, dout, dx, dy):
-    xp, delta = ctx.xp, ctx.attrs["delta"]  # dY = dOut * clip(r, -delta, delta) = -dX
-    for result, sign in ((dx, -1), (dy, 1)):
-        if result is not None:
-            xp.clip(residual, -delta, delta, out=result)
-            xp.multiply(result, sign, out=result)
-            xp.multiply(dout, result, out=result)
 
 
 def infer_smooth_l1(attrs, x, y, inside, outside):
@@ -470,58 +409,50 @@ def infer_smooth_l1(attrs, x, y, inside, outside):
     return diff, Spec((diff.shape[0], 1), diff.dtype)
 
 
-@operator(
-    "smooth_l1_loss",
-    inputs="X, Y, InsideWeight?!, OutsideWeight?!",
-    outputs="Diff!, Out",
-    attributes={"sigma": 1.0},
-    infer=infer_smooth_l1,
-    kernel=BOUND,
-    batch=Batch(rows="X Y InsideWeight OutsideWeight Diff Out"),
-    lod=Lod(of="none"),
+def one_for_each_row(slot, like):
+    """The trait `broadcasts` of a slot that holds a number for each row of another."""
+    return Algebra(broadcasts=lambda attrs, shapes: {slot: (shapes[like][0], *(1,) * (len(shapes[like]) - 1))})
+
+
+def weighted(x, weight):
+    return x if weight is None else x * weight
+
+
+def smooth_l1(X, Y, InsideWeight, OutsideWeight, sigma):
+    diff = weighted(X - Y, InsideWeight)
+    size = f.absolute(diff)
+    near = f.minimum(size, 1 / sigma**2)
+    return {"Diff": diff, "Out": weighted((size - near * 0.5) * near * sigma**2, OutsideWeight)}
+
+
+def slopes_of_smooth_l1(Diff, InsideWeight, OutsideWeight, dOut, sigma):
+    slope = weighted(weighted(dOut * f.clip(Diff * sigma**2, -1, 1), OutsideWeight), InsideWeight)
+    return {"dX": slope, "dY": -slope}
+
+
+smooth_l1_loss = by_formula(
+    operator(
+        "smooth_l1_loss",
+        inputs="X, Y, InsideWeight?!, OutsideWeight?!",
+        outputs="Diff!, Out",
+        attributes={"sigma": 1.0},
+        infer=infer_smooth_l1,
+        formula=smooth_l1,
+        kernel=BOUND,
+        batch=Batch(rows="X Y InsideWeight OutsideWeight Diff Out"),
+        algebra=one_for_each_row("Out", "X"),
+        lod=Lod(of="none"),
+    )
 )
-def smooth_l1_loss(ctx, x, y, inside, outside, diff, out):
-    xp, sigma2 = ctx.xp, ctx.attrs["sigma"] ** 2
-    size, near = scratch_like(ctx, diff), scratch_like(ctx, diff)
-    add_up = sum_into(ctx, size, out.reshape(-1, *(1,) * (diff.ndim - 1)))
-
-    def step():
-        # With d = InsideWeight * (X - Y) and n = min(|d|, 1 / sigma^2):
-        # Out = sum of OutsideWeight * sigma^2 * n * (|d| - n / 2) over each row
-        xp.subtract(x, y, out=diff)
-        if inside is not None:
-            xp.multiply(diff, inside, out=diff)
-        xp.absolute(diff, out=size)
-        xp.minimum(size, 1 / sigma2, out=near)
-        xp.multiply(size, near, out=size)
-        xp.multiply(near, near, out=near)
-        xp.multiply(near, 0.5, out=near)
-        xp.subtract(size, near, out=size)
-        xp.multiply(size, sigma2, out=size)
-        if outside is not None:
-            xp.multiply(size, outside, out=size)
-        add_up()
-
-    return step
-
-
-@smooth_l1_loss.gradient(
-    "Diff, InsideWeight, OutsideWeight", infer=lambda attrs, diff, inside, outside, dout: (diff, diff)
+by_formula(
+    smooth_l1_loss.gradient(
+        "Diff, InsideWeight, OutsideWeight",
+        infer=lambda attrs, diff, inside, outside, dout: (diff, diff),
+        formula=slopes_of_smooth_l1,
+        kernel=BOUND,
+        algebra=one_for_each_row("dOut", "Diff"),
+    )
 )
-def smooth_l1_loss_grad(ctx, diff, inside, outside, dout, dx, dy):
-    # dX = dOut * OutsideWeight * InsideWeight * clip(sigma^2 * d, -1, 1) = -dY
-    xp, sigma2 = ctx.xp, ctx.attrs["sigma"] ** 2
-    dout = dout.reshape(-1, *(1,) * (diff.ndim - 1))
-    for result, sign in ((dx, 1), (dy, -1)):
-        if result is None:
-            continue
-        xp.multiply(diff, sigma2, out=result)
-        xp.clip(result, -1, 1, out=result)
-        xp.multiply(result, dout, out=result)
-        xp.multiply(result, sign, out=result)
-        for weight in (inside, outside):
-            if weight is not None:
-                xp.multiply(result, weight, out=result)
 
 
 def infer_label_smooth(attrs, x, prior):
@@ -532,34 +463,30 @@ def infer_label_smooth(attrs, x, prior):
     return x
 
 
-def smoothing(attrs, specs):
-    epsilon = attrs["epsilon"]
-    prior = f"{epsilon!r} * PriorDist" if "PriorDist" in specs else repr(epsilon / specs["X"][0].shape[-1])
-    return {"Out": f"X * {1 - epsilon!r} + {prior}"}
+def smoothed(X, PriorDist, epsilon, specs):
+    return X * (1 - epsilon) + (epsilon / specs["X"][0].shape[-1] if PriorDist is None else PriorDist * epsilon)
 
 
-@operator(
-    "label_smooth",
-    inputs="X, PriorDist?!",
-    outputs="Out",
-    attributes={"epsilon": 0.0},
-    infer=infer_label_smooth,
-    formula=smoothing,
-    memory=Memory(inplace={"Out": "X"}),
-    algebra=Algebra(broadcasts=lambda attrs, shapes: {"PriorDist": shapes["X"][-1:]}),
+label_smooth = by_formula(
+    operator(
+        "label_smooth",
+        inputs="X, PriorDist?!",
+        outputs="Out",
+        attributes={"epsilon": 0.0},
+        infer=infer_label_smooth,
+        formula=smoothed,
+        kernel=BOUND,
+        memory=Memory(inplace={"Out": "X"}),
+        algebra=Algebra(broadcasts=lambda attrs, shapes: {"PriorDist": shapes["X"][-1:]}),
+    )
 )
-def label_smooth(ctx, x, prior, out):
-    xp, epsilon = ctx.xp, ctx.attrs["epsilon"]  # (1 - epsilon) * X + epsilon * PriorDist
-    xp.multiply(x, 1 - epsilon, out=out)
-    xp.add(out, epsilon / x.shape[-1] if prior is None else epsilon * prior.reshape(-1), out=out)
-
-
-@label_smooth.gradient(
-    formula=lambda attrs, specs: {"dX": f"dOut * {1 - attrs['epsilon']!r}"},
-    memory=Memory(inplace={"X@GRAD": "Out@GRAD"}),
+by_formula(
+    label_smooth.gradient(
+        formula=lambda dOut, epsilon: dOut * (1 - epsilon),
+        kernel=BOUND,
+        memory=Memory(inplace={"X@GRAD": "Out@GRAD"}),
+    )
 )
-def label_smooth_grad(ctx, dout, dx):
-    ctx.xp.multiply(dout, 1 - ctx.attrs["epsilon"], out=dx)
 
 
 def infer_kldiv(attrs, x, target):
@@ -567,118 +494,75 @@ def infer_kldiv(attrs, x, target):
     return result if attrs["reduction"] == "none" else Spec((1,), x.dtype)
 
 
-@operator(
-    "kldiv_loss",
-    inputs="X, Target!",
-    outputs="Loss",
-    attributes={"reduction": "mean"},
-    infer=infer_kldiv,
-    kernel=BOUND,
-    lod=Lod(of="none"),
+def count_in_kldiv(reduction, x):
+    """What the sum of the terms is divided by, given the Spec of X."""
+    return {"mean": x.size, "batchmean": x.shape[0]}.get(reduction, 1)
+
+
+def kldiv(X, Target, reduction, specs):
+    terms = f.where(Target > 0, Target * (f.log(Target) - X), 0)
+    return terms / count_in_kldiv(reduction, specs["X"][0])
+
+
+def slope_of_kldiv(Target, dLoss, reduction, specs):
+    return dLoss * (f.maximum(Target, 0) * (-1 / count_in_kldiv(reduction, specs["X"][0])))
+
+
+kldiv_loss = by_formula(
+    operator(
+        "kldiv_loss",
+        inputs="X, Target!",
+        outputs="Loss",
+        attributes={"reduction": "mean"},
+        infer=infer_kldiv,
+        formula=kldiv,
+        kernel=BOUND,
+        lod=Lod(of="none"),
+    )
 )
-def kldiv_loss(ctx, x, target, loss):
-    xp = ctx.xp  # Target * (log(Target) - X), 0 where Target is not positive
-    whole = loss if ctx.attrs["reduction"] == "none" else scratch_like(ctx, x)
-    positive = scratch_like(ctx, x, bool)
-    add_up = None if whole is loss else sum_into(ctx, whole, loss.reshape((1,) * x.ndim))
-    count = {"mean": x.size, "batchmean": len(x)}.get(ctx.attrs["reduction"], 1)
-
-    def terms():
-        xp.greater(target, 0, out=positive)
-        xp.maximum(target, np.finfo(x.dtype).tiny, out=whole)
-        xp.log(whole, out=whole)
-        xp.subtract(whole, x, out=whole)
-        xp.multiply(whole, target, out=whole)
-        xp.multiply(whole, positive, out=whole)
-
-    return in_sequence([terms, add_up, None if count == 1 else partial(xp.divide, loss, count, out=loss)])
+by_formula(kldiv_loss.gradient("Target", shapes="X", formula=slope_of_kldiv, kernel=BOUND))
 
 
-@kldiv_loss.gradient("Target", shapes="X")
-def kldiv_loss_grad(ctx, target, x, dloss, dx):
-    # dX = -Target * dLoss, divided as the loss was
-    count = {"mean": dx.size, "batchmean": len(dx)}.get(ctx.attrs["reduction"], 1)
-    ctx.xp.maximum(target, 0, out=dx)
-    ctx.xp.multiply(dx, -1 / count, out=dx)
-    ctx.xp.multiply(dx, dloss, out=dx)
+def margin_rank(X1, X2, Label, margin):
+    loss = f.maximum((X2 - X1) * Label + margin, 0)
+    return {"Activated": loss > 0, "Out": loss}
 
 
-@operator(
-    "margin_rank_loss",
-    inputs="X1, X2, Label!",
-    outputs="Activated!, Out",
-    attributes={"margin": 0.0},
-    infer=lambda attrs, x1, x2, label: (alike("X1", "X2", "Label")(attrs, x1, x2, label),) * 2,
-    formula={
-        "Activated": "T((X2 - X1) * Label + {margin} > 0)",
-        "Out": "larger((X2 - X1) * Label + {margin}, 0.0)",
-    },
-    lod=Lod(of="none"),
+def slopes_of_margin_rank(Label, Activated, dOut):
+    slope = dOut * (Label * Activated)
+    return {"dX1": -slope, "dX2": slope}
+
+
+margin_rank_loss = by_formula(
+    operator(
+        "margin_rank_loss",
+        inputs="X1, X2, Label!",
+        outputs="Activated!, Out",
+        attributes={"margin": 0.0},
+        infer=lambda attrs, x1, x2, label: (alike("X1", "X2", "Label")(attrs, x1, x2, label),) * 2,
+        formula=margin_rank,
+        kernel=BOUND,
+        lod=Lod(of="none"),
+    )
 )
-def margin_rank_loss(ctx, x1, x2, label, activated, out):
-    xp = ctx.xp  # Out = max(0, margin - Label * (X1 - X2))
-    xp.subtract(x2, x1, out=out)
-    xp.multiply(out, label, out=out)
-    xp.add(out, ctx.attrs["margin"], out=out)
-    xp.maximum(out, 0, out=out)
-    xp.greater(out, 0, out=activated)
-
-
-@margin_rank_loss.gradient(
-    "Label, Activated",
-    infer=lambda attrs, label, activated, dout: (dout, dout),
-    formula={"dX1": "dOut * -(Label * Activated)", "dX2": "dOut * (Label * Activated)"},
+by_formula(
+    margin_rank_loss.gradient(
+        "Label, Activated",
+        infer=lambda attrs, label, activated, dout: (dout, dout),
+        formula=slopes_of_margin_rank,
+        kernel=BOUND,
+    )
 )
-def margin_rank_loss_grad(ctx, label, activated, dout, dx1, dx2):
-    for result, sign in ((dx1, -1), (dx2, 1)):
-        if result is not None:
-            ctx.xp.multiply(label, activated, out=result)
-            ctx.xp.multiply(result, sign, out=result)
-            ctx.xp.multiply(dout, result, out=result)
 
-
-@operator(
-    "rank_loss",
-    inputs="Label!, Left, Right",
-    outputs="Out",
-    infer=alike("Label", "Left", "Right"),
-    formula={"Out": f"const T o = Left - Right; {LOG_ONE_PLUS_EXP.format('o')} - o * Label"},
-    kernel=BOUND,
-    lod=Lod(of="none"),
+rank_loss = by_formula(
+    operator(
+        "rank_loss",
+        inputs="Label!, Left, Right",
+        outputs="Out",
+        infer=alike("Label", "Left", "Right"),
+        formula=lambda Label, Left, Right: f.softplus(Left - Right) - (Left - Right) * Label,
+        kernel=BOUND,
+        lod=Lod(of="none"),
+    )
 )
-def rank_loss(ctx, label, left, right, out):
-    xp = ctx.xp  # With o = Left - Right: Out = log(1 + exp(o)) - Label * o
-    difference = scratch_like(ctx, out)
-
-    def step():
-        xp.subtract(left, right, out=difference)
-        xp.absolute(difference, out=out)
-        xp.negative(out, out=out)
-        xp.exp(out, out=out)
-        xp.log1p(out, out=out)
-        xp.add(out, xp.clip(difference, 0, np.inf), out=out)
-        xp.multiply(difference, label, out=difference)
-        xp.subtract(out, difference, out=out)
-
-    return step
-
-
-@rank_loss.gradient(
-    "Label, Left, Right",
-    formula={
-        "dLeft": "dOut * (1 / (1 + exp(Right - Left)) - Label)",
-        "dRight": "dOut * -(1 / (1 + exp(Right - Left)) - Label)",
-    },
-)
-def rank_loss_grad(ctx, label, left, right, dout, dleft, dright):
-    # dLeft = dOut * (sigmoid(o) - Label) = -dRight
-    xp = ctx.xp
-    for result, sign in ((dleft, 1), (dright, -1)):
-        if result is not None:
-            xp.subtract(right, left, out=result)
-            xp.exp(result, out=result)
-            xp.add(result, 1, out=result)
-            xp.divide(1, result, out=result)
-            xp.subtract(result, label, out=result)
-            xp.multiply(result, sign, out=result)
-            xp.multiply(dout, result, out=result)
+by_formula(rank_loss.gradient("Label, Left, Right", kernel=BOUND))

@@ -15,6 +15,7 @@ from ..core.traits import BOUND, ELEMENTWISE, About, Batch, Kernel, Lod, Memory,
 from .arrays.indexing import add_at, index_check, put_rows
 from .arrays.strides import in_sequence, sum_into
 from .linalg import size_of
+from .pointwise import by_formula
 from .reduce import axis_of
 
 
@@ -80,10 +81,10 @@ def reshaping(type, infer, inputs="X", attributes=None, keeps="XShape", details=
     Fluid has most of them twice: the older operator's gradient reads X and other slots (`keeps`) to learn a shape, that
     of the newer one reads XShape, an output made for it.
     """
-    extra = len(inputs.split()) - 1
+    x, *others = parse_slots(inputs)
 
     def kernel(ctx, x, *rest):
-        copy_in_order(ctx, x, rest[extra])
+        copy_in_order(ctx, x, rest[len(others)])
 
     definition = operator(
         type,
@@ -91,6 +92,7 @@ def reshaping(type, infer, inputs="X", attributes=None, keeps="XShape", details=
         outputs="Out, XShape!" if keeps == "XShape" else "Out",
         attributes=attributes,
         infer=with_x_shape(infer) if keeps == "XShape" else infer,
+        kernel=Kernel(shape_from=" ".join(slot.name for slot in others)),
         memory=Memory(view={"Out": "X"}, inplace={"Out": "X"}),
         batch=Batch(rows=rows_of_reshape),
         lod=Lod(of=lod_of),
@@ -106,6 +108,8 @@ def reshaping(type, infer, inputs="X", attributes=None, keeps="XShape", details=
     def gradient(ctx, *arrays):
         *_, dout, dx = arrays
         copy_in_order(ctx, dout, dx)
+
+    return gradient
 
 
 def infer_reshape(attrs, x, shape_tensor, shape_tensors):
@@ -137,8 +141,15 @@ def _details_of_reshape(attrs, shapes):
 
 _QUANTIZER = {"use_quantizer": ignored(False)}
 
-for _type, _keeps, _ignored in (("reshape", "X, Out, Shape, ShapeTensor", {}), ("reshape2", "XShape", _QUANTIZER)):
-    reshaping(_type, infer_reshape, "X, Shape?!, ShapeTensor*?!", {"shape": []} | _ignored, _keeps, _details_of_reshape)
+_SHAPES = "X, Shape?!, ShapeTensor*?!"
+
+reshaping("reshape", infer_reshape, _SHAPES, {"shape": []}, "X, Out, Shape, ShapeTensor", _details_of_reshape)
+reshape2_grad = reshaping("reshape2", infer_reshape, _SHAPES, {"shape": []} | _QUANTIZER, "XShape", _details_of_reshape)
+
+
+@reshape2_grad.gradient(shapes="Out@GRAD", gives="Out@GRAD", memory=Memory(view={"DDOut": "DDX"}))
+def reshape2_grad_grad(ctx, dout, ddx, ddout):
+    copy_in_order(ctx, ddx, ddout)
 
 
 def infer_flatten(attrs, x):
@@ -352,7 +363,7 @@ def lod_of_parts(attrs, shapes):
     outputs="Out*",
     attributes={"axis": 0, "num": 0, "sections": []},
     infer=infer_split,
-    kernel=BOUND,
+    kernel=Kernel(bind=True, shape_from="SectionsTensorList"),
     batch=Batch(rows=rows_beside_axis("X", "Out")),
     lod=Lod(of=lod_of_parts),
 )
@@ -523,10 +534,12 @@ for _type, _slots, _attrs, _infer in (
         outputs="Out",
         attributes=_attrs,
         infer=_infer,
-        kernel=Kernel(bind=True, shape_only=_names if _type.startswith("expand_as") else ""),
+        kernel=Kernel(bind=True, **{"shape_only" if _type.startswith("expand_as") else "shape_from": _names}),
         lod=Lod(of="none" if _type.startswith("expand_as") else if_rows_stay),
     )(repeat)
-    _definition.gradient(shapes="X " + _names, kernel=BOUND)(repeat_grad)
+    _gradient = _definition.gradient(shapes="X " + _names, kernel=BOUND)(repeat_grad)
+    if _type == "expand":
+        _gradient.gradient_by_forward()
 
 
 def bounds(size, start, end):
@@ -627,7 +640,11 @@ def lod_beside_slice(attrs, shapes):
 
 
 def slicing(type, bounds, constant=False, lod_of=None):
-    """A slice operator; each of its bounds is an attribute, or comes from a tensor, or from one for each axis."""
+    """A slice operator; each of its bounds is an attribute, or comes from a tensor, or from one for each axis.
+
+    Returns:
+        the OperatorDef of its gradient.
+    """
     tensors = [name.capitalize() + "Tensor" for name in bounds] + [name.capitalize() + "TensorList" for name in bounds]
     marked = [name + ("*?!" if name.endswith("List") else "?!") for name in tensors]
     attrs = {"axes": [], "infer_flags": [], "decrease_axis": [], **{name: [] for name in bounds}}
@@ -637,14 +654,14 @@ def slicing(type, bounds, constant=False, lod_of=None):
         outputs="Out",
         attributes=attrs,
         infer=infer_slice,
-        kernel=Kernel(bind=True, constant=constant),
+        kernel=Kernel(bind=True, constant=constant, shape_from=" ".join(tensors)),
         batch=Batch(rows=rows_of_slice),
         lod=Lod(of=lod_of),
     )(copy_part)
-    definition.gradient(", ".join(tensors), shapes="Input", kernel=BOUND)(copy_part_grad)
+    return definition.gradient(", ".join(tensors), shapes="Input", kernel=BOUND)(copy_part_grad)
 
 
-slicing("slice", ["starts", "ends"], constant=True, lod_of=lod_beside_slice)
+slicing("slice", ["starts", "ends"], constant=True, lod_of=lod_beside_slice).gradient_by_forward()
 slicing("strided_slice", ["starts", "ends", "strides"])
 
 
@@ -774,19 +791,19 @@ def infer_cast(attrs, x):
     return Spec(x.shape, numpy_dtype(attrs["out_dtype"]))
 
 
-@operator(
-    "cast",
-    inputs="X",
-    outputs="Out",
-    attributes={"in_dtype": -1, "out_dtype": -1},
-    infer=infer_cast,
-    formula=lambda attrs, specs: {"Out": "X"},
-    kernel=Kernel(constant=True),
-    memory=ELEMENTWISE,
-    about=About(flops=none),
+cast = by_formula(
+    operator(
+        "cast",
+        inputs="X",
+        outputs="Out",
+        attributes={"in_dtype": -1, "out_dtype": -1},
+        infer=infer_cast,
+        formula=lambda X: X,
+        kernel=Kernel(bind=True, constant=True),
+        memory=ELEMENTWISE,
+        about=About(flops=none),
+    )
 )
-def cast(ctx, x, out):
-    ctx.xp.copyto(out, x, casting="unsafe")
 
 
 @cast.gradient_program
@@ -795,17 +812,17 @@ def cast_grad(inputs, outputs, attrs):
     return [("cast", *names, {"in_dtype": attrs["out_dtype"], "out_dtype": attrs["in_dtype"]})]
 
 
-@operator(
-    "assign",
-    inputs="X",
-    outputs="Out",
-    formula=lambda attrs, specs: {"Out": "X"},
-    memory=Memory(elementwise=True, inplace={"Out": "X"}),
-    about=About(flops=none),
+assign = by_formula(
+    operator(
+        "assign",
+        inputs="X",
+        outputs="Out",
+        formula=lambda X: X,
+        kernel=BOUND,
+        memory=Memory(elementwise=True, inplace={"Out": "X"}),
+        about=About(flops=none),
+    )
 )
-def assign(ctx, x, out):
-    if out is not x:
-        ctx.xp.copyto(out, x)
 
 
 @assign.gradient_program

@@ -127,7 +127,7 @@ def with_paddings(ctx, tensor, make):
     outputs="Out",
     attributes={"paddings": [], "pad_value": 0.0, "mode": only("constant", "reflect", "edge"), "data_format": LAYOUT},
     infer=infer_pad2d,
-    kernel=BOUND,
+    kernel=Kernel(bind=True, shape_from="Paddings"),
 )
 def pad2d(ctx, x, paddings, out):
     image, result = as_nchw(x, ctx.attrs), as_nchw(out, ctx.attrs)

@@ -3,13 +3,15 @@
 A scale s is the largest magnitude that can be told apart: x becomes round(clip(x, -s, s) * levels / s).
 """
 
-import numpy as np
+from functools import reduce
+from operator import mul
 
 from ..core.attributes import later
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
-from ..core.traits import Algebra, Lod, Memory
+from ..core.traits import BOUND, Algebra, Lod, Memory
+from .pointwise import by_formula
 
 
 def levels(bits):
@@ -135,15 +137,16 @@ def fake_channel_wise_quantize_abs_max(ctx, x, out, scales):
     quantize(ctx.xp, x, rows, levels(ctx.attrs["bit_length"]), out)
 
 
-@operator(
-    "fake_dequantize_max_abs",
-    inputs="X!, Scale!",
-    outputs="Out!",
-    attributes={"max_range": 127.0},
-    formula={"Out": "X * (Scale / {max_range})"},
+by_formula(
+    operator(
+        "fake_dequantize_max_abs",
+        inputs="X!, Scale!",
+        outputs="Out!",
+        attributes={"max_range": 127.0},
+        formula=lambda X, Scale, max_range: X * (Scale / max_range),
+        kernel=BOUND,
+    )
 )
-def fake_dequantize_max_abs(ctx, x, scale, out):
-    ctx.xp.multiply(x, scale.reshape(()) / np.float32(ctx.attrs["max_range"]), out=out)
 
 
 def infer_channel_wise(attrs, x, scales):
@@ -152,9 +155,9 @@ def infer_channel_wise(attrs, x, scales):
     return x
 
 
-def channel_wise_formula(attrs, specs):
-    factors = [f"(Scales{n} / {float(levels(attrs['quant_bits'][n]))!r})" for n in range(len(specs["Scales"]))]
-    return {"Out": f"X * ({' * '.join(factors)})"}
+def times_scales(X, Scales, quant_bits):
+    """Filters, from a scale for each; or what they made of images, from those scales and the one of the images."""
+    return X * reduce(mul, (scale / levels(bits) for scale, bits in zip(Scales, quant_bits, strict=False)))
 
 
 def channel_wise_shapes(attrs, shapes):
@@ -162,19 +165,15 @@ def channel_wise_shapes(attrs, shapes):
     return {"Scales0": (shapes["Scales0"][0], *(1,) * (len(x) - axis - 1)), "Scales1": ()}
 
 
-@operator(
-    "fake_channel_wise_dequantize_max_abs",
-    inputs="X!, Scales*!",
-    outputs="Out!",
-    attributes={"quant_bits": [8], "quant_axis": later(0)},
-    infer=infer_channel_wise,
-    formula=channel_wise_formula,
-    algebra=Algebra(broadcasts=channel_wise_shapes),
+by_formula(
+    operator(
+        "fake_channel_wise_dequantize_max_abs",
+        inputs="X!, Scales*!",
+        outputs="Out!",
+        attributes={"quant_bits": [8], "quant_axis": later(0)},
+        infer=infer_channel_wise,
+        formula=times_scales,
+        kernel=BOUND,
+        algebra=Algebra(broadcasts=channel_wise_shapes),
+    )
 )
-def fake_channel_wise_dequantize_max_abs(ctx, x, scales, out):
-    """Filters, from a scale for each; or what they made of images, from those scales and the one of the images."""
-    axis = 0 if len(scales) == 1 else 1
-    factor = scales[0] / levels(ctx.attrs["quant_bits"][0])
-    if len(scales) == 2:
-        factor = factor * (scales[1].reshape(()) / levels(ctx.attrs["quant_bits"][1]))
-    ctx.xp.multiply(x, factor.reshape([-1 if dimension == axis else 1 for dimension in range(x.ndim)]), out=out)

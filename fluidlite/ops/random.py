@@ -83,7 +83,7 @@ for _type, _kernel, _attrs in (("uniform_random", uniform, _UNIFORM), ("gaussian
         outputs="Out!",
         attributes=_SHAPED | {"shape": typed([], "LONGS")} | _attrs | (MKLDNN if _type == "gaussian_random" else {}),
         infer=infer_real,
-        kernel=Kernel(random=True),
+        kernel=Kernel(random=True, shape_from="ShapeTensor ShapeTensorList"),
         lod=Lod(of="none"),
     )(_kernel)
     operator(
@@ -111,7 +111,7 @@ operator(
     outputs="Out!",
     attributes={"shape": typed([], "LONGS"), "low": 0, "high": 1, "seed": 0, "dtype": 3},
     infer=infer_given_shape,
-    kernel=Kernel(random=True),
+    kernel=Kernel(random=True, shape_from="ShapeTensor ShapeTensorList"),
     lod=Lod(of="none"),
 )
 def randint(ctx, shape_tensor, shape_tensors, out):

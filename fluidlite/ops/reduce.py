@@ -5,12 +5,14 @@ from functools import partial
 
 import numpy as np
 
+from ..core import formula as f
 from ..core.attributes import ignored, later, typed
 from ..core.errors import EnforceNotMet
 from ..core.operators import one_for_each, operator
 from ..core.spec import Spec
 from ..core.traits import BOUND, ELEMENTWISE, About, Algebra, Batch, Lod
 from .arrays.strides import in_sequence, scratch_like, sum_into
+from .pointwise import by_formula
 
 
 def reduced_axes(attrs, rank):
@@ -82,8 +84,7 @@ def broadcasts_reduced(attrs, shapes):
     return {"Out": kept, "dOut": kept}
 
 
-def shared_evenly(attrs, specs):
-    return {"dX": f"dOut / {float(specs['X'][0].size / specs['dOut'][0].size)!r}"}
+_GRADIENT = {"kernel": BOUND, "algebra": Algebra(broadcasts=broadcasts_reduced)}
 
 
 @reduction("reduce_sum", rows=rows_or_sums, sums="Out")
@@ -92,72 +93,61 @@ def reduce_sum(ctx, x, out):
     return sum_into(ctx, x, out)
 
 
-@reduce_sum.gradient(
-    shapes="X",
-    formula=lambda attrs, specs: {"dX": "dOut"},
-    kernel=BOUND,
-    algebra=Algebra(broadcasts=broadcasts_reduced),
-)
-def reduce_sum_grad(ctx, x, dout, dx):
-    _, dout = aligned(ctx, x, dout)  # dX = dOut, repeated
-    return partial(ctx.xp.copyto, dx, dout)
+reduce_sum_grad = by_formula(reduce_sum.gradient(shapes="X", formula=lambda dOut: dOut, **_GRADIENT))
+reduce_sum_grad.gradient_by_forward()
 
 
 @reduction("reduce_mean", rows=rows_or_sums, sums="Out")
 def reduce_mean(ctx, x, out):
     axes, out = aligned(ctx, x, out)
-    return in_sequence([sum_into(ctx, x, out), partial(ctx.xp.divide, out, averaged(ctx, axes, x, out), out=out)])
+    count = averaged(ctx.in_batch, axes, x, out)
+    return in_sequence([sum_into(ctx, x, out), partial(ctx.xp.divide, out, count, out=out)])
 
 
-def averaged(ctx, axes, x, mean):
+def averaged(in_batch, axes, x, mean):
     """How many elements of x each mean is taken of."""
     count = x.size // mean.size
-    return ctx.in_batch(count) if 0 in axes else count
+    return in_batch(count) if 0 in axes else count
 
 
-@reduce_mean.gradient(shapes="X", formula=shared_evenly, kernel=BOUND, algebra=Algebra(broadcasts=broadcasts_reduced))
-def reduce_mean_grad(ctx, x, dout, dx):
-    axes, dout = aligned(ctx, x, dout)  # dX = dOut / (number of elements that were averaged)
-    return partial(ctx.xp.divide, dout, averaged(ctx, axes, dx, dout), out=dx)
+def slope_of_mean(dOut, attrs, specs, in_batch):
+    (x, *_), (mean, *_) = specs["X"], specs["dOut"]
+    return dOut / averaged(in_batch, reduced_axes(attrs, len(x.shape)), x, mean)
 
 
-# Of all that is extreme.
-_OF_EXTREMES = {
-    "formula": {"dX": "dOut * T(X == Out)"},
-    "kernel": BOUND,
-    "algebra": Algebra(broadcasts=broadcasts_reduced),
-}
+reduce_mean_grad = by_formula(reduce_mean.gradient(shapes="X", formula=slope_of_mean, **_GRADIENT))
+reduce_mean_grad.gradient_by_forward()
 
 
-def extreme_grad(ctx, x, out, dout, dx):
-    """dX = dOut * (X == Out): every element that is extreme gets the whole gradient."""
-    xp = ctx.xp
-    _, out, dout = aligned(ctx, x, out, dout)
-    mask = scratch_like(ctx, x, bool)
+def slope_of_extreme(X, Out, dOut):
+    """Every element that is extreme gets the whole gradient."""
+    return dOut * (Out == X)
 
-    def step():
-        xp.equal(x, out, out=mask)
-        xp.multiply(dout, mask, out=dx)
 
-    return step
+def extreme(ctx, x, out, find, of_nothing):
+    """An extreme element; without elements the infinity `of_nothing`, or the last integer before it."""
+    axes, out = aligned(ctx, x, out)
+    if x.size == 0:
+        if x.dtype.kind != "f":
+            of_nothing = np.iinfo(x.dtype).max if of_nothing > 0 else np.iinfo(x.dtype).min
+        return partial(out.fill, of_nothing)
+    return partial(find, x, axis=axes, keepdims=True, out=out)
 
 
 @reduction("reduce_max")
 def reduce_max(ctx, x, out):
-    axes, out = aligned(ctx, x, out)
-    return partial(ctx.xp.amax, x, axis=axes, keepdims=True, out=out)
+    return extreme(ctx, x, out, ctx.xp.amax, -np.inf)
 
 
-reduce_max.gradient("X, Out", **_OF_EXTREMES)(extreme_grad)
+by_formula(reduce_max.gradient("X, Out", formula=slope_of_extreme, **_GRADIENT))
 
 
 @reduction("reduce_min")
 def reduce_min(ctx, x, out):
-    axes, out = aligned(ctx, x, out)
-    return partial(ctx.xp.amin, x, axis=axes, keepdims=True, out=out)
+    return extreme(ctx, x, out, ctx.xp.amin, np.inf)
 
 
-reduce_min.gradient("X, Out", **_OF_EXTREMES)(extreme_grad)
+by_formula(reduce_min.gradient("X, Out", formula=slope_of_extreme, **_GRADIENT))
 
 
 @reduction("reduce_prod")
@@ -166,18 +156,7 @@ def reduce_prod(ctx, x, out):
     return partial(ctx.xp.prod, x, axis=axes, keepdims=True, out=out)
 
 
-@reduce_prod.gradient(
-    "X, Out", formula={"dX": "dOut * (Out / X)"}, kernel=BOUND, algebra=Algebra(broadcasts=broadcasts_reduced)
-)
-def reduce_prod_grad(ctx, x, out, dout, dx):
-    xp = ctx.xp  # dX = dOut * Out / X
-    _, out, dout = aligned(ctx, x, out, dout)
-
-    def step():
-        xp.divide(out, x, out=dx)
-        xp.multiply(dout, dx, out=dx)
-
-    return step
+by_formula(reduce_prod.gradient("X, Out", formula=lambda X, Out, dOut: dOut * Out / X, **_GRADIENT))
 
 
 def infer_truth(attrs, x):
@@ -223,9 +202,11 @@ def mean(ctx, x, out):
     return in_sequence([sum_into(ctx, x, out), partial(ctx.xp.divide, out, ctx.in_batch(x.size), out=out)])
 
 
-@mean.gradient(shapes="X", formula=shared_evenly, memory=ELEMENTWISE)
-def mean_grad(ctx, x, dout, dx):
-    ctx.xp.divide(dout, ctx.in_batch(dx.size), out=dx)
+def slope_of_whole_mean(dOut, specs, in_batch):
+    return dOut / in_batch(specs["X"][0].size)
+
+
+by_formula(mean.gradient(shapes="X", formula=slope_of_whole_mean, kernel=BOUND, memory=ELEMENTWISE))
 
 
 def in_one_sum(ctx, x, compute, out):
@@ -239,9 +220,7 @@ def squared_l2_norm(ctx, x, out):
     return in_one_sum(ctx, x, partial(ctx.xp.multiply, x, x), out)
 
 
-@squared_l2_norm.gradient("X", formula={"dX": "X * (2 * dOut)"})
-def squared_l2_norm_grad(ctx, x, dout, dx):
-    ctx.xp.multiply(x, 2 * dout.reshape(()), out=dx)
+by_formula(squared_l2_norm.gradient("X", formula=lambda X, dOut: X * (dOut * 2), kernel=BOUND))
 
 
 @operator("l1_norm", inputs="X", outputs="Out", infer=one_number, kernel=BOUND, lod=Lod(of="none"))
@@ -249,10 +228,7 @@ def l1_norm(ctx, x, out):
     return in_one_sum(ctx, x, partial(ctx.xp.absolute, x), out)
 
 
-@l1_norm.gradient("X")
-def l1_norm_grad(ctx, x, dout, dx):
-    ctx.xp.sign(x, out=dx)
-    ctx.xp.multiply(dx, dout.reshape(()), out=dx)
+by_formula(l1_norm.gradient("X", formula=lambda X, dOut: dOut * f.sign(X), kernel=BOUND))
 
 
 def infer_norm(attrs, x):

@@ -6,7 +6,7 @@ from ..core.attributes import typed
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
-from ..core.traits import BOUND, Lod
+from ..core.traits import BOUND, Kernel, Lod
 from .arrays.geometry import LAYOUT, as_nchw, from_nchw_shape, nchw_shape
 from .arrays.windows import choosing, multiply
 from .manipulation import given, known_values
@@ -106,7 +106,7 @@ def interpolation(type, along):
         },
         infer=infer_interpolation,
         lod=Lod(of=lod_of_resized),
-        kernel=BOUND,
+        kernel=Kernel(bind=True, shape_from="OutSize SizeTensor Scale"),
     )
     def resize(ctx, x, out_size, size_tensors, scale, out):
         image, result = images(ctx, x, out)

@@ -297,7 +297,7 @@ def window(x, shape, attrs, offsets, offset_tensors=None):
     outputs="Out",
     attributes={"shape": [], "offsets": []},
     infer=infer_crop,
-    kernel=Kernel(shape_only="Y"),
+    kernel=Kernel(shape_only="Y", shape_from="Offsets"),
     lod=Lod(of="none"),
 )
 def crop(ctx, x, y, offsets, out):
@@ -316,6 +316,7 @@ def crop_grad(ctx, offsets, x, dout, dx):
     outputs="Out",
     attributes={"shape": [], "offsets": []},
     infer=infer_crop_tensor,
+    kernel=Kernel(shape_from="Shape Offsets ShapeTensor OffsetsTensor"),
     lod=Lod(of="none"),
 )
 def crop_tensor(ctx, x, shape, offsets, shape_tensors, offset_tensors, out):

@@ -5,7 +5,7 @@ import numpy as np
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
-from ..core.traits import BOUND, About, Batch
+from ..core.traits import About, Batch, Kernel
 from .arrays.indexing import put_along_axis
 from .manipulation import known_values, rows_beside_axis
 from .reduce import axis_of
@@ -80,7 +80,7 @@ for _type, _attrs, _rows in (
         outputs="Out, Indices!",
         attributes=_attrs,
         infer=infer_top_k,
-        kernel=BOUND,
+        kernel=Kernel(bind=True, shape_from="K"),
         batch=Batch(rows=_rows),
         about=About(details=lambda attrs, shapes: [f"k = {attrs['k']}"]),
     )(top_k)

@@ -26,6 +26,7 @@ from fluidlite.core.traits import (
     Update,
     if_rows_stay,
 )
+from fluidlite.ops.pointwise import by_formula
 
 
 @pytest.fixture(autouse=True)
@@ -158,6 +159,12 @@ WRONG = {
     "an unknown trait": ({"kernel": Kernel(bound=True)}, "Kernel has no trait 'bound'; it has bind"),
     "a trait that nothing reads": ({"kernel": Kernel(side_effect=True)}, "Kernel has no trait 'side_effect'"),
     "slots: shape_only": ({"kernel": Kernel(shape_only="Out")}, "shape_only names 'Out', which must be one of X, Z"),
+    "slots: shape_from": ({"kernel": Kernel(shape_from="Out")}, "shape_from names 'Out', which must be one of X, Z"),
+    "slots: chooses": ({"kernel": Kernel(chooses="X")}, "chooses names 'X', which must be one of Z"),
+    "values of a shape": (
+        {"kernel": Kernel(shape_only="X", shape_from="X")},
+        "shape_from and shape_only contradict",
+    ),
     "slots: image": ({"memory": Memory(image="X Y")}, "image names 'Y'"),
     "slots: strided": ({"memory": Memory(strided="X")}, "strided names 'X'"),
     "slots: inplace, of what": ({"memory": Memory(inplace={"Y": "X"})}, "inplace names 'Y'"),
@@ -168,9 +175,9 @@ WRONG = {
     "slots: stacks": ({"batch": Batch(stacks="Y")}, "stacks names 'Y'"),
     "slots: flat": ({**FLAT, "update": Update(flat="X Y")}, "flat names 'Y'"),
     "slots: packed": ({**FLAT, "update": Update(flat="X", packed="Y")}, "packed names 'Y'"),
-    "slots: formula": ({"formula": {"Y": "X"}}, "formula names 'Y'"),
+    "a formula beside a kernel": ({"formula": lambda X: X}, "its formula is its kernel, too: declare it with"),
     "slots: lod, of what": ({"lod": Lod(of={"Y": "X"})}, "lod names 'Y'"),
-    "slots: lod, reads": ({"lod": Lod(read="Y")}, "read names 'Y'"),
+    "slots: lod, counts": ({"lod": Lod(counts="Y")}, "counts names 'Y'"),
     "slots: lod, from what": ({"lod": Lod(of="Y")}, "lod names 'Y', which must be one of X, Z, none"),
     "slots: main": ({"about": About(main="Y")}, "main names 'Y'"),
     "a view of a list": ({"memory": Memory(view={"Out": "Z"})}, "'Out' and 'Z' is a list"),
@@ -219,6 +226,23 @@ def test_a_wrong_declaration_names_the_operator(case):
     with pytest.raises(DefinitionError) as raised:
         operator("wrong", inputs="X, Z*", outputs="Out", **groups)(three)
     assert str(raised.value).startswith("the operator 'wrong' is declared wrongly: ")
+    assert message in str(raised.value)
+    assert not operators.known("wrong")
+
+
+@pytest.mark.parametrize(
+    ("formula", "message"),
+    [
+        (lambda X, Y: X + Y, "asks for 'Y', which must be one of X, Z, alpha, attrs, in_batch, specs"),
+        (lambda X, dOut: dOut, "asks for 'dOut'"),
+        ("X + 1", "must be a function of symbols, got 'X + 1'"),
+    ],
+)
+def test_a_wrong_formula_names_the_operator(formula, message):
+    with pytest.raises(DefinitionError, match="the operator 'wrong' is declared wrongly: its formula") as raised:
+        by_formula(
+            operator("wrong", "X, Z*", "Out", attributes={"alpha": 1.0}, formula=formula, kernel=Kernel(bind=True))
+        )
     assert message in str(raised.value)
     assert not operators.known("wrong")
 
@@ -272,7 +296,7 @@ def test_what_is_described_as_lacking_is_not_declared():
         ("X", {"kernel": Kernel(shape_only="X")}, "names in `shapes`"),
         ("X", {"memory": Memory(inplace={"X@GRAD": "Out"})}, "inplace names 'Out'"),
         ("X", {"batch": Batch(rows="X", sums="Out")}, "sums names 'Out'"),
-        ("X", {"formula": {"dY": "dOut"}}, "formula names 'dY', which must be one of dX"),
+        ("X", {"formula": lambda dOut: dOut}, "its formula is its kernel, too: declare it with"),
         ("", {}, "must take 3 arguments: ctx, Out@GRAD, X@GRAD"),
     ],
 )

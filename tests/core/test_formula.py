@@ -39,7 +39,7 @@ from fluidlite.core.formula import (
     where,
 )
 from fluidlite.core.numpy_program import Program, program
-from fluidlite.ops.cuda.pointwise import _PRELUDE
+from fluidlite.ops.cuda.pointwise import PRELUDE
 
 X, Y, Z, Out, dOut = map(symbol, ("X", "Y", "Z", "Out", "dOut"))
 RNG = np.random.default_rng(0)
@@ -177,7 +177,7 @@ POSITIVE = {"sqrt", "rsqrt", "log", "power"}
 WITHIN_ONE = {"asin", "acos"}
 OF_INTEGERS = {"quotient", "remainder_of", "exact_quotient", "magnitude"}
 TRUTHS = {"logical_and", "logical_or", "logical_xor", "logical_not"}
-OF_REALS = sorted(PRIMITIVES.keys() - OF_INTEGERS - {"rounded"})
+OF_REALS = sorted(PRIMITIVES.keys() - OF_INTEGERS - {"rounded", "total"})
 
 
 def count_of(name):
@@ -265,7 +265,7 @@ def test_c_gives_what_numpy_gives(dtype, tmp_path):
 
 def functions_of_c(cases, folder):
     """What C functions of the expressions in `cases` give for the arrays there."""
-    text = PLAIN + _PRELUDE.replace("struct alignas(sizeof(V) * N) Pack { V v[N]; };", "struct Pack { V v[N]; };")
+    text = PLAIN + PRELUDE.replace("struct alignas(sizeof(V) * N) Pack { V v[N]; };", "struct Pack { V v[N]; };")
     numbers = {name: n for n, name in enumerate(cases)}
     for name, (expression, arrays) in cases.items():
         dtypes = {read: array.dtype for read, array in arrays.items()}
@@ -401,6 +401,18 @@ def test_what_small_arrays_give_is_computed_in_their_shape():
     assert scratch.given == [((3, 1, 1), "float32")] and (found["Out"] == 4).all()
 
 
+def test_sums_over_all_elements_are_numbers_that_are_known_before_what_reads_them():
+    x = np.random.default_rng(1).standard_normal((3, 4)).astype("f4")
+    scratch, wanted = Scratch(), x * (2 / np.sqrt((x.astype("f8") ** 2).sum()))
+    found = computed({"Out": X * (Y / formula.norm(X))}, {"X": x, "Y": np.full(1, 2, "f4")}, {"Out": "X"}, scratch)
+    np.testing.assert_allclose(found["Out"], wanted, 1e-6)
+    assert scratch.given == [((3, 4), "float32"), ((1, 1), "float32")]
+    positive = formula.total(X > 0)
+    np.testing.assert_array_equal(value(X / maximum(positive, 1), X=np.array([-3.0, 2.0, 6.0])), [-1.5, 1, 3])
+    with pytest.raises(TypeError, match="sum over all elements"):
+        derivative(formula.norm(X), X)
+
+
 def test_a_program_tells_what_scratch_it_needs():
     found = Program({"dX": dOut * (Out > 0)}, dict.fromkeys(["Out", "dOut"], np.dtype("f4")), {"dX": np.dtype("f4")})
     assert found.inputs == ["dOut", "Out"]
@@ -529,7 +541,7 @@ def test_adam_updates_its_state_in_place():
     computed(outputs, arrays, {f"{name}Out": name for name in slots if f"{name}Out" in outputs}, scratch)
     wanted = {"Param": p, "Moment1": m1, "Moment2": m2, "Beta1Pow": b1 * 0.9, "Beta2Pow": b2 * 0.999}
     for name, array in wanted.items():
-        np.testing.assert_allclose(arrays[name], array, 1e-5)
+        np.testing.assert_allclose(arrays[name], array, 1e-5, 1e-6)
     assert sorted(scratch.given) == [((1,), "float32")] * 2 + [((100,), "float32")]
 
 

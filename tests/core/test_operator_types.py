@@ -109,6 +109,24 @@ def test_gradients_are_paddles(type):
     assert found == theirs
 
 
+# What Paddle differentiates twice.
+SECONDS = [(type, of, made) for type in SHARED for of, made in PADDLE[type].get("seconds", {}).items()]
+
+
+@pytest.mark.parametrize(("type", "of", "theirs"), SECONDS, ids=[of for _, of, _ in SECONDS])
+def test_gradients_of_gradients_are_paddles(type, of, theirs):
+    ((_, inputs, outputs),) = [grad for grad in PADDLE[type]["grads"] if grad[0] == of]
+    definition = operators.find(of)
+    made = definition.make_gradient(inputs, outputs, definition.all_attrs())
+    assert [[made_type, without_empty(ins), without_empty(outs)] for made_type, ins, outs, _ in made] == theirs
+
+
+def test_no_gradient_has_one_that_paddle_lacks():
+    differentiated = {of for _, of, _ in SECONDS}
+    gradients = [type for type in operators.types() if operators.find(type).gradient_of is not None]
+    assert {type for type in gradients if operators.find(type).make_gradient} == differentiated
+
+
 def without_empty(slots):
     return {slot: names for slot, names in slots.items() if names}
 

@@ -19,6 +19,7 @@ from PIL import Image
 import fluidlite.fluid as fluid
 from fluidlite.__main__ import main
 from fluidlite.drawing import draw, rendered, write
+from fluidlite.drawing.planned import planned
 
 graphviz = pytest.importorskip("graphviz", reason="drawings are made by the package graphviz")
 needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="needs the program dot")
@@ -486,6 +487,23 @@ def test_a_script_is_drawn_and_does_not_train(script):
 def test_a_script_gets_its_arguments(script):
     assert run(script, "train.py", "-o", "net.dot", "--args", "7").returncode == 0
     assert "w_0 4×7, b_0 7" in (script / "net.dot").read_text(encoding="utf-8")
+
+
+def test_the_plan_of_what_depends_on_values():
+    """What can be planned, where that ends, and what is left, as it stands in the Program."""
+    x, mask = fluid.data("x", [None, 3]), fluid.data("mask", [None], "bool")
+    chosen = fluid.layers.gather_nd(fluid.layers.relu(x), fluid.layers.where(mask))
+    fluid.layers.reduce_sum(fluid.layers.square(chosen))
+    items, variables = planned(fluid.default_main_program(), {"x": (8, 3), "mask": (8,)})
+    assert [(item.type, item.note) for item in items] == [
+        ("relu", "in place"),
+        ("where_index", "its size depends on values"),
+        ("gather_nd", "planned when sizes are known"),
+        ("square", "planned when sizes are known"),
+        ("reduce_sum", "planned when sizes are known"),
+    ]
+    assert variables.shape(items[0].outputs["Out"][0]) == (8, 3)
+    assert variables.shape(items[2].outputs["Out"][0]) == (-1, 3)
 
 
 def test_the_plan_is_made_for_what_the_script_feeds(script):

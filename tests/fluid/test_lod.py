@@ -13,14 +13,7 @@ RECORDED = load_json("lod")
 PLACE = fluid.CPUPlace()
 
 
-# Where Paddle counts sequences in the place of rows, an error says that fluidlite does not.
-COUNTED = {"fill_constant_batch_size_like_0", "lod_sequences_counted"}
-
-
-@pytest.mark.parametrize(
-    "name, variant",
-    [(name, variant) for name, found in RECORDED.items() if name not in COUNTED for variant in found],
-)
+@pytest.mark.parametrize("name, variant", [(name, variant) for name, found in RECORDED.items() for variant in found])
 def test_outputs_have_the_level_of_detail_that_paddle_gives_them(name, variant):
     try:
         found = run_lod(fluid, CASES[name], variant)
@@ -158,10 +151,22 @@ def test_a_data_feeder_makes_lod_tensors_of_all(exe):
     assert [value.lod() for value in values] == [[], [[0, 2, 3]]]
 
 
-@pytest.mark.parametrize("name", sorted(COUNTED))
-def test_a_shape_that_depends_on_sequences_is_refused(name):
-    with pytest.raises(fluid.core.EnforceNotMet, match=r"(?s)LoD \[\[0, 1, \d\]\].* fill_constant_batch_size_like"):
-        run_lod(fluid, CASES[name], "one")
+def test_sequences_count_where_a_shape_follows_from_a_batch(exe):
+    """As in Paddle: a first state for each sequence, or for each row where there are none."""
+    x = fluid.data("x", [None, 2], lod_level=1)
+    hidden = fluid.layers.fc(x, 3, act="tanh")
+    state = fluid.layers.fill_constant_batch_size_like(hidden, [-1, 4], "float32", 1.5)
+    rows = fluid.layers.fill_constant_batch_size_like(hidden, [-1, 4], "float32", 1.5, input_dim_idx=1)
+    after = fluid.layers.fc(state, 2)
+    exe.run(fluid.default_startup_program())
+    for lengths in ([2, 3], [5], [1, 0, 4], [2, 3], [1, 1, 1, 1, 1]):
+        fed = fluid.create_lod_tensor(np.ones((5, 2), "float32"), [lengths], PLACE)
+        values = exe.run(feed={"x": fed}, fetch_list=[state, rows, after], return_numpy=False)
+        assert [value.shape() for value in values] == [[len(lengths), 4], [3, 4], [len(lengths), 2]]
+        np.testing.assert_array_equal(np.array(values[0]), np.full((len(lengths), 4), 1.5))
+        assert [value.lod() for value in values] == [[], [], []]
+    values = exe.run(feed={"x": np.ones((5, 2), "float32")}, fetch_list=[state, rows, after])
+    assert [value.shape for value in values] == [(5, 4), (3, 4), (5, 2)]
 
 
 def test_sequences_in_the_scope_pass_theirs_on_until_others_replace_them(exe):

@@ -251,3 +251,10 @@ def test_a_batch_norm_of_what_is_fed_is_trained(exe):
     feed = {"x": np.random.default_rng(0).standard_normal((5, 3, 4, 4)).astype("float32")}
     losses = [float(exe.run(feed=feed, fetch_list=[loss])[0]) for _ in range(5)]
     assert losses == sorted(losses, reverse=True) and losses[-1] < losses[0]
+
+
+def test_the_log_loss_of_a_sure_prediction_has_a_slope_even_with_an_epsilon_that_one_swallows(exe):
+    p = data("p", (2, 1))
+    loss = layers.log_loss(p, layers.assign(np.array([[1.0], [0.0]], "float32")), epsilon=1e-10)
+    (slope,) = fluid.gradients([loss], [p])
+    assert fetch(exe, {"p": np.array([[1.0], [0.0]], "float32")}, [slope]) == [[[-1], [1]]]

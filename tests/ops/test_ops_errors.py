@@ -87,6 +87,13 @@ ARGUMENTS = {
     "logical": (TypeError, lambda: layers.logical_and(x(2), x(2)), "logical_and", "bool"),
     "axis": (TypeError, lambda: layers.elementwise_add(x(2), x(2), axis=1.5), "axis must be an int", "1.5"),
     "shape": (TypeError, lambda: layers.reshape(x(2), 3), "reshape", "shape", "3"),
+    "eye": (TypeError, lambda: layers.eye(2, -1), "eye: num_rows and num_columns", "2 and -1"),
+    "scatter_nd_add": (
+        ValueError,
+        lambda: layers.scatter_nd_add(x(3), x(2, 1, dtype="int64", name="i"), x(2, dtype="float64", name="u")),
+        "one data type",
+        "float32 and float64",
+    ),
     "perm": (TypeError, lambda: layers.transpose(x(2), 0), "perm"),
     "concat": (TypeError, lambda: layers.concat([]), "concat", "input"),
     "scale": (TypeError, lambda: layers.scale(x(2), "big"), "scale", "'big'"),

@@ -8,6 +8,7 @@ Writes tests/fixtures/operators.json, a line for each operator type:
     inputs, outputs: slots, marked with * if they hold several variables and with ? if they may be empty
     grads: the operators of the gradient as [type, inputs, outputs], where slots map to what they hold if every variable
         of the forward operator is named like its slot; left out where there are none
+    seconds: type of an operator in grads, if it is no other operator's, too -> the operators of its own gradient
 
 The attributes that every operator has stand in the line of the type "".
 """
@@ -76,13 +77,20 @@ def with_defaults(desc, types):
             desc._set_attr(name, GIVEN[types[name]])
 
 
-def gradients(desc):
-    """What Paddle makes as the gradient, asked for in a process of its own: for some operators that is its end."""
+def gradients(desc, *places):
+    """What Paddle makes as the gradient, asked for in a process of its own: for some operators that is its end.
+
+    Args:
+        places: in the gradient, of an operator whose gradient is wanted, and so on.
+    """
     reading, writing = os.pipe()
     if not os.fork():
         signal.signal(signal.SIGSEGV, signal.SIG_DFL)
         os.close(sys.stderr.fileno())
         try:
+            for place in places:
+                made, _ = core.get_grad_op_desc(desc, set(), [])
+                desc = made[place]
             made, _ = core.get_grad_op_desc(desc, set(), [])
             os.write(writing, json.dumps([gradient(op) for op in made]).encode())
         finally:
@@ -120,6 +128,9 @@ def describe(type, proto):
     grads = gradients(desc)
     if grads:
         entry["grads"] = grads
+    seconds = {grad[0]: gradients(desc, place) for place, grad in enumerate(grads) if grad[0].endswith("_grad")}
+    if any(seconds.values()):
+        entry["seconds"] = {type: made for type, made in seconds.items() if made}
     return entry
 
 

@@ -2,9 +2,10 @@
 
     python tools/reliability/kill_saves.py --kills 200 --seed 0 [--form inference ...]
 
-A child process saves two models into one folder in turn; they differ in every value and in the Program.  After a random
-time it gets SIGKILL; what is in the folder must then load as exactly one of the two.  Every tenth kill begins with an
-empty folder, where there may be no model yet.
+A child process saves two models into one folder in turn; they differ in every value and in the Program.  It gets
+SIGKILL: every other time before a file operation that is drawn by lot, whatever the speed of the machine, else after a
+random time, in the middle of a write, too.  What is in the folder must then load as exactly one of the two.  Every
+tenth kill begins with an empty folder, where there may be no model yet.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 import traceback
+from functools import partial
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -109,26 +111,50 @@ def save_in_turn(form, models, folder):
                 form.save(model, folder)
 
 
-def killed_after(seconds, work, *arguments):
-    """Run `work` in a child process and kill it so long after it has begun, which takes a while on a busy machine."""
+class Operations:
+    """Counts what this process does to files in a folder, and may end it with SIGKILL just before one of them."""
+
+    EVENTS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir"}
+
+    def __init__(self):
+        self.count, self.last, self._root = 0, None, None
+
+    def watch(self, root):
+        if self._root is None:
+            sys.addaudithook(self._met)  # which stays
+        self.count, self.last, self._root = 0, None, root
+
+    def _met(self, event, arguments):
+        if event in self.EVENTS and str(arguments[0]).startswith(self._root):
+            self.count += 1
+            if self.count == self.last:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+operations = Operations()
+
+
+def killed(work, seconds, last):
+    """Run `work` in a child process that dies before its operation number `last`, or is killed after some seconds."""
     begun, started = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             os.write(started, b"!")
-            work(*arguments)
+            operations.count, operations.last = 0, last
+            work()
         except BaseException:
             traceback.print_exc()
         os._exit(1)
-    os.read(begun, 1)
+    os.read(begun, 1)  # to begin takes a while on a busy machine
     os.close(begun)
     os.close(started)
-    time.sleep(seconds)
-    ended, _ = os.waitpid(child, os.WNOHANG)
-    if ended:
+    if last is None:
+        time.sleep(seconds)
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    if not os.WIFSIGNALED(status):
         raise SystemExit("the saving process ended by itself")
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
 
 
 def left_behind(folder):
@@ -162,11 +188,12 @@ def run(name, kills, seed, root):
     form, dice = FORMS[name], random.Random(f"{name} {seed}")
     executor = fluid.Executor(fluid.CPUPlace())
     models = [Model(number, executor) for number in (2, 3)]
+    operations.watch(root)
     folder, began = os.path.join(root, "warm"), time.perf_counter()
     for model in models:
         with fluid.scope_guard(model.scope):
             form.save(model, folder)
-    pair = time.perf_counter() - began
+    pair, count = time.perf_counter() - began, operations.count
     left, found = {"staging": 0, "commit": 0, "nothing": 0}, {}
     for kill in range(kills):
         if kill % 10 == 0:
@@ -174,7 +201,8 @@ def run(name, kills, seed, root):
             os.mkdir(folder)
             there = False
         dice.shuffle(models)
-        killed_after(dice.uniform(0.002, 0.002 + pair), save_in_turn, form, models, folder)
+        seconds, last = dice.uniform(0.002, 0.002 + pair), None if kill % 2 else dice.randint(1, count)
+        killed(partial(save_in_turn, form, models, folder), seconds, last)
         left[left_behind(folder)] += 1
         number = check(form, models, folder)
         if number is None and there:

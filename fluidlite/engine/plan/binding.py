@@ -38,11 +38,10 @@ class Binder:
         lane_specs: rows of a shard -> Value -> Spec.
         counts: the rows of each shard, or None.
         threads: how many are used.
-        cut (Cut): where the plan ends before its block does, or None.
     """
 
-    def __init__(self, plan, region, inference, schedule, lane_specs, counts, threads, cut=None):
-        self.returns_arrays = plan.given is not None or cut is not None
+    def __init__(self, plan, region, inference, schedule, lane_specs, counts, threads):
+        self.returns_arrays = plan.given is not None or region.cut is not None
         self.plan, self.region, self.schedule, self.threads = plan, region, schedule, threads
         self.specs = inference.specs
         self.memory, self.device, self.scope = plan.memory, plan.memory.device, plan.scope
@@ -53,7 +52,8 @@ class Binder:
         found = {id(spec): spec for spec in self.specs.values()}.values()
         self.has_chains = "chains" in plan.enabled and any(is_large(spec.size * spec.dtype.itemsize) for spec in found)
         try:
-            self.feeds = self.device.feeds([self.specs[value] for value in region.inputs])
+            fed = region.inputs if plan.given is None else ()
+            self.feeds = self.device.feeds([self.specs[value] for value in fed])
         except MemoryError as error:
             feeds = ", ".join(f"{value.name} {list(self.specs[value].shape)}" for value in region.inputs)
             raise OutOfMemory(f"{error}\n  for the feeds {feeds}") from error
@@ -252,15 +252,19 @@ class Binder:
             raise blamed(error, step.op) from error
 
     def bind_kernel(self, lane, task, number, step):
-        may_be_cut = self.has_chains and step.definition.pointwise and self.may_be_cut(step)
-        if may_be_cut:
-            # In a chain a step still works on its last stretch while the next one has written its first.
-            lane.pool.hold()
-        elif lane.pool.is_held:
-            self.end_chain(lane, task)
+        may_be_cut = False
+        if self.has_chains:
+            may_be_cut = step.definition.pointwise and self.may_be_cut(step)
+            if may_be_cut:
+                # In a chain a step still works on its last stretch while the next one has written its first.
+                lane.pool.hold()
+            elif lane.pool.is_held:
+                self.end_chain(lane, task)
         if step.definition.region is not None:
             self.bind_region(task, number, step)
             return
+        if self.plan.unsure:
+            self.check_that_all_is_there(task, step)
         inputs = self.inputs(lane, step)
         places = self.placement.place(lane, number, step)
         if places is None:
@@ -284,25 +288,36 @@ class Binder:
 
     def bind_region(self, task, number, step):
         """Bind a step that runs a block: as a plan of its own, to the arrays of this one."""
-        body, lane = self.plan.settings.body(step), self.whole
+        body, lane = self.plan.settings.body(step, self.plan.blocks), self.whole
+        block = self.plan.blocks[body]
         before = {value: self.array(lane, value) for value in step.reads}
         arrays = {}
         places = [place for place in self.placement.place(lane, number, step) if place is not None]
         for value, place in zip(step.writes, places, strict=True):
             arrays[value] = self.persistable(value, place) if value.persistable else self.array_at(lane, value, place)
         make = regions.bound_gradient if isinstance(step.definition.region, RegionGradient) else regions.bound_run
-        task.add(make(self.plan, body, before, arrays), step.op, alone=True)
+        task.add(make(self.plan, body, block, before, arrays), step.op, alone=True)
+
+    def check_that_all_is_there(self, task, step):
+        """Let a step be refused if it reads what a block would have written that did not run."""
+        chosen = {value for slot in step.definition.chooses for value in step.inputs[slot]}
+        unsure, missing = self.plan.unsure.intersection(step.reads) - chosen, self.plan.missing
+
+        def check():
+            for value in unsure & missing:
+                raise EnforceNotMet(f"{value.name} has no value: the block that writes it did not run")
+
+        if unsure:
+            task.add(check, step.op, alone=True)
 
     def inputs(self, lane, step):
         """What the step's kernel gets for its input slots."""
-        near, shape_only = lane.arrays, step.definition.shape_only
-        arguments = []
-        for slot in step.definition.inputs:
-            values = step.inputs.get(slot.name, ())
-            array = None
-            if len(values) == 1 and not slot.many and slot.name not in shape_only:
-                array = near.get(values[0])
-            arguments.append(self.input(lane, step, slot, values) if array is None else array)
+        near, arguments = lane.arrays, []
+        for slot, value, values in step.arguments:
+            array = near.get(value)
+            if array is None and values:
+                array = self.input(lane, step, slot, values)
+            arguments.append([] if array is None and slot.many else array)
         return arguments
 
     def input(self, lane, step, slot, values):
@@ -319,24 +334,18 @@ class Binder:
 
     def outputs(self, lane, step, places, context):
         """What the step's kernel gets for its output slots, and what is to be done behind it (list of functions)."""
-        found, copies, number = {}, [], 0
-        for slot, values in step.outputs.items():
-            arrays = found[slot] = []
-            source = step.definition.inplace.get(slot)
-            for position, value in enumerate(values):
-                place = places[number]
-                number += 1
-                if place is None:
-                    arrays.append(None)
-                elif place.kind is SCOPE:
-                    sources = step.inputs.get(source, ())
-                    overwrites = position < len(sources) and sources[position] is value
-                    arrays.append(self.written(value, place, step.reads.count(value) > overwrites, context, copies))
-                elif value in self.schedule.stacks:
-                    arrays.append(self.array_at(self.whole, value, place)[lane.number])
-                else:
-                    arrays.append(self.array_at(lane, value, place))
-        return [argument(slot, found.get(slot.name, ())) for slot in step.definition.outputs], copies
+        arrays, copies = [], []
+        for (value, source), place in zip(step.targets, places, strict=True):
+            if place is None:
+                array = None
+            elif place.kind is SCOPE:
+                array = self.written(value, place, step.reads.count(value) > (source is value), context, copies)
+            elif value in self.schedule.stacks:
+                array = self.array_at(self.whole, value, place)[lane.number]
+            else:
+                array = self.array_at(lane, value, place)
+            arrays.append(array)
+        return step.by_slot(arrays), copies
 
     def written(self, value, place, is_read, context, copies):
         """Where a step writes a persistable Value that it also reads, or not; appends to `copies` what comes then."""
@@ -397,6 +406,8 @@ class Binder:
         gradients = self.arena(group, self.specs[group.gradients[0]].dtype)
         pieces = group.pieces(self.threads) if self.device.in_pieces else [slice(0, group.size)]
         pieces = [(place * self.threads // len(pieces), piece) for place, piece in enumerate(pieces)]
+        # What every piece reads is written after all of them, by a run over no elements.
+        shared = definition.packed.intersection(definition.inplace.values()) if len(pieces) > 1 else ()
         for thread, piece in pieces:
             members, counts = group.members_in(piece)
             context = Context(self.setting, attrs, self.pools[thread], group.index, op=group.op)
@@ -404,15 +415,14 @@ class Binder:
             for stretch in group.additions_in(piece):
                 parts = gradients[:, stretch]
                 tasks[thread].add(partial(shards.add_up.kernel, context, parts, parts[0]), group.op)
-            tasks[thread].add(self.bind_members(context, group, gradients, piece, members), group.op)
+            function = self.bind_members(context, group, gradients, piece, members, shared)
+            tasks[thread].add(function, group.op)
             context.close()
-        if not definition.packed:
-            ending = None
-        else:
-            # What every piece reads is written after all of them, by a run over no elements at all.
+        ending = None
+        if shared:
             context = Context(self.setting, attrs, self.pools[0], group.index, op=group.op)
             context.counts = [0] * len(group.members)
-            ending = self.bind_members(context, group, gradients, slice(0, 0), slice(None))
+            ending = self.bind_members(context, group, gradients, slice(0, 0), slice(None), definition.flat)
             context.close()
         for slot in group.arenas:
             for member in group.members:
@@ -432,9 +442,12 @@ class Binder:
             task.add(ending, group.op)
         return task
 
-    def bind_members(self, context, group, gradients, piece, members):
+    def bind_members(self, context, group, gradients, piece, members, kept):
+        """Bind the kernel of a group to a piece of the arenas of `flat` slots, and to some numbers of `packed` ones.
+
+        The slots in `kept` are not written.
+        """
         definition, first = group.definition, group.members[0]
-        ending = piece.start == piece.stop
         arrays = {slot: arena.array[piece] for slot, arena in group.arenas.items() if slot in definition.flat}
         arrays |= {slot: arena.array[members] for slot, arena in group.arenas.items() if slot in definition.packed}
         arrays[gradient_slot(definition)] = gradients[0][piece]
@@ -446,10 +459,7 @@ class Binder:
             arguments.append(array)
         for slot in definition.outputs:
             source = definition.inplace[slot.name]
-            array = arrays[source]
-            if source in definition.packed and not ending:
-                array = context.scratch(array.shape, array.dtype)
-            arguments.append(array)
+            arguments.append(None if source in kept else arrays[source])
         form = definition.forms.get(self.device.form)
         return form and form(context, *arguments) or definition.kernel(context, *arguments)
 

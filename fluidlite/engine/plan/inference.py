@@ -1,8 +1,9 @@
 """The shapes and data types of everything that a plan computes."""
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
-from ...core import operators
 from ...core.errors import EnforceNotMet
 from ...core.regions import RegionGradient
 from ...core.spec import EMPTY, Spec
@@ -17,17 +18,43 @@ _RECORD = Spec((0,), np.dtype("uint8"))
 
 
 class DependsOnValues(EnforceNotMet):
-    """The shape of a Value is not known before a plan runs.
+    """The shape of a Value is not known before a plan runs."""
+
+    def __init__(self, step, value):
+        super().__init__(
+            f"the shape of {value.name} depends on values that are known only while the program runs\n"
+            f"{step.op.describe()}"
+        )
+
+
+class Known(NamedTuple):
+    """What is known of a region from elsewhere.
 
     Attributes:
-        step (Step): makes the Value.
-        inference (Inference): knows all that the steps before it make.
+        specs: Value -> Spec, of what some of its steps make.
+        blocks: `regions.Body` -> Block, of steps outside of it that run blocks; None where shapes depend on values.
+        lods (bool): whether a Value may have a level of detail.
     """
 
-    def __init__(self, inference, step, value, spec):
-        shape = f"the shape {list(spec.shape)} of {value.name}"
-        super().__init__(f"{shape} depends on values that are known only while the program runs\n{step.op.describe()}")
-        self.inference, self.step = inference, step
+    specs: Any = {}
+    blocks: Any = {}
+    lods: bool = False
+
+
+NOTHING_KNOWN = Known()
+
+
+class Block(NamedTuple):
+    """What is known of the block that a step runs.
+
+    Attributes:
+        given: the Specs of what is given to it, in order.
+        specs, blocks: as `Inference` has them, of what is inside.
+    """
+
+    given: list
+    specs: dict
+    blocks: dict
 
 
 class Inference:
@@ -41,18 +68,22 @@ class Inference:
         feeds: Value -> Spec of the fed array.
         scope: holds the persistable variables; None to believe what is declared.
         bodies (weakref): to a function that has the `regions.Body` of a step that runs a block.
+        known (Known): what is known from elsewhere.
 
     Attributes:
         specs: Value -> Spec, of all that was met.
+        blocks: `regions.Body` -> Block, of the blocks that steps run.
     """
 
-    def __init__(self, variables, feeds, scope, bodies=None):
+    def __init__(self, variables, feeds, scope, bodies=None, known=NOTHING_KNOWN):
         self._bodies = bodies
         self._variables = variables
         self._scope = scope
         self._known = {}  # (shape, dtype) -> Spec
         self._found = {}  # (kind of a step, ids of its inputs' Specs) -> its outputs' Specs
         self._done = set()
+        self._given, self._lods = known.specs, known.lods
+        self.blocks = dict(known.blocks)
         self.specs = {value: self.one(spec) for value, spec in feeds.items()}
 
     def one(self, spec):
@@ -67,7 +98,6 @@ class Inference:
         for step in steps:
             if step in done:
                 continue
-            done.add(step)
             given = [specs.get(value) or self.spec(value, step) for value in step.reads]
             made = found.get((step.kind, *map(id, given)))
             if made is None:
@@ -75,6 +105,36 @@ class Inference:
             for value, spec in zip(step.writes, made, strict=True):
                 if spec is not None:
                     specs[value] = spec
+            done.add(step)
+
+    def split(self, steps):
+        """Infer what can be inferred before the plan runs, and find out what else there is.
+
+        A step whose outputs have shapes that depend on values is a source of such.  What reads its outputs has to wait
+        for it, and so has what must not write a persistable variable before those that wait have read or written it.
+
+        Args:
+            steps: in order.
+        Returns:
+            (the steps whose outputs are known, the sources, those that wait): lists, in order
+        Raises:
+            EnforceNotMet: a step does not fit its inputs.
+        """
+        known, sources, waiting = [], [], []
+        missing, touched = set(), set()
+        for step in steps:
+            if not missing.isdisjoint(step.reads) or not touched.isdisjoint(step.writes):
+                waiting.append(step)
+            else:
+                try:
+                    self.run([step])
+                    known.append(step)
+                    continue
+                except DependsOnValues:
+                    sources.append(step)
+            missing.update(step.writes)
+            touched.update(value for value in (*step.reads, *step.writes) if value.persistable)
+        return known, sources, waiting
 
     def made(self, step, given):
         """What a step makes of inputs of given Specs, in the order of its `reads`: a Spec for each of its `writes`.
@@ -85,8 +145,7 @@ class Inference:
         key = (step.kind, *map(id, given))
         made = self._found.get(key)
         if made is None:
-            _, found = self._by_slots(step, given)
-            made = self._keep(key, given, [self.one(spec) for spec in _in_order(step, found)])
+            made = self._keep(key, given, [self.one(spec) for spec in step.infer(given, self._lods)])
         return made
 
     def _keep(self, key, given, made):
@@ -95,89 +154,86 @@ class Inference:
             self._found[key] = made
         return made
 
-    def _by_slots(self, step, given):
-        """The Specs of a step's inputs, and of its outputs: slot -> list of them."""
-        specs = iter(given)
-        inputs = {slot: [next(specs) for value in names if value is not EMPTY] for slot, names in step.inputs.items()}
-        return inputs, operators.infer_specs(step.definition, step.attrs, inputs)
-
     def _inferred(self, step, given):
         if step.definition.region is not None:
-            try:
-                return [self.one(spec) for spec in self._of_region(step, given)]
-            except DependsOnValues as error:
-                raise EnforceNotMet(
-                    f"{error}\nIn a block that an operator runs fluidlite needs shapes that are known before: move the "
-                    "operator out of the block"
-                ) from None
+            return [self.one(spec) for spec in self._of_region(step, given)]
         try:
-            inputs, found = self._by_slots(step, given)
+            made = step.infer(given, self._lods)
         except EnforceNotMet as error:
             raise EnforceNotMet(f"{error}\n{step.op.describe()}") from None
-        # A temporary whose description an operator leaves as it is, is like the first input.
-        first = (inputs.get(step.definition.inputs[0].name) if step.definition.inputs else None) or [None]
-        made = [
-            first[0] if spec is None and not value.persistable else spec
-            for value, spec in zip(step.writes, _in_order(step, found), strict=True)
-        ]
-        for value, spec in zip(step.writes, made, strict=True):
-            if spec is not None and min(spec.shape, default=0) < 0:
-                raise DependsOnValues(self, step, value, spec)
-        known = self._constants(step, inputs, found) if step.definition.constant else {}
-        made = [
-            spec._replace(value=known[value]) if value in known else self.one(spec)
-            for value, spec in zip(step.writes, made, strict=True)
-        ]
+        if not self._given.keys().isdisjoint(step.writes):
+            return [self.one(self._given.get(value, spec)) for value, spec in zip(step.writes, made, strict=True)]
+        for number, value in enumerate(step.writes):
+            spec = made[number]
+            if spec is None and not value.persistable:
+                # A temporary whose description an operator leaves as it is, is like the first input.
+                spec = made[number] = self._first(step, given)
+            if spec is not None:
+                if spec.shape and min(spec.shape) < 0:
+                    raise DependsOnValues(step, value)
+                made[number] = self.one(spec)
+        if step.definition.constant:
+            known = self._constants(step, given, made)
+            made = [
+                spec._replace(value=known[value]) if value in known else spec
+                for value, spec in zip(step.writes, made, strict=True)
+            ]
         return self._keep((step.kind, *map(id, given)), given, made)
+
+    @staticmethod
+    def _first(step, given):
+        """The Spec of what is in the first input slot of a step."""
+        known = dict(zip(step.reads, given, strict=True))
+        _, _, values = step.arguments[0] if step.arguments else (None, None, ())
+        return next((known[value] for value in values if value is not EMPTY), None)
 
     def _of_region(self, step, given):
         """What a step makes that runs a block: what the block makes of its own inputs."""
-        body, known = self._bodies()(step), dict(zip(step.reads, given, strict=True))
+        body, known = self._bodies()(step, self.blocks), dict(zip(step.reads, given, strict=True))
         if isinstance(step.definition.region, RegionGradient):
-            made = body.infer(known)
+            if self.blocks[body.forward] is None:
+                raise DependsOnValues(step, step.writes[0])
+            self.blocks[body], made = body.infer(known, self.blocks[body.forward])
             return [made[value] for value in step.writes]
         before = {value.name: spec for value, spec in known.items()}
-        found = body.infer(before)
+        self.blocks[body], found = body.infer(before, self._lods)
         specs = []
         for value in step.writes:
             spec = found.get(value.name) or (_RECORD if value.name == body.saves else before.get(value.name))
             spec = spec or self._variables[value.name].spec
             old = before.get(value.name)
-            if old is not None and value.name in found and old[:2] != spec[:2]:
-                was, becomes = (f"the shape {list(one.shape)} and the data type {one.dtype}" for one in (old, spec))
+            if old is not None and value.name in found and old.dtype != spec.dtype:
                 raise EnforceNotMet(
-                    f"{value.name} has {was} before the block runs, and {becomes} behind it; fluidlite runs blocks "
-                    f"that leave both as they are\n{step.op.describe()}"
+                    f"{value.name} has the data type {old.dtype} before the block runs, and {spec.dtype} behind it; "
+                    f"fluidlite runs blocks that leave it as it is\n{step.op.describe()}"
                 )
+            if old is not None and value.name in found and old.shape != spec.shape:
+                raise DependsOnValues(step, value)
             specs.append(Spec(spec.shape, spec.dtype))
         return specs
 
-    def _constants(self, step, inputs, found):
+    def _constants(self, step, given, made):
         """The small outputs (Value -> array) that follow from the program and the shapes of the feeds."""
-        definition = step.definition
-        if not all(
-            spec.value is not None
-            for slot, specs in inputs.items()
-            if slot not in definition.shape_only
-            for spec in specs
-        ):
+        known = dict(zip(step.reads, given, strict=True))
+        if not all(known[value].value is not None for value in step.read_values()):
             return {}
-        outputs = [(slot, spec) for slot in definition.outputs for spec in found[slot.name]]
-        if not all(may_be_a_shape(spec) for _, spec in outputs):
+        specs = dict(zip(step.writes, made, strict=True))
+        if not all(spec is not None and may_be_a_shape(spec) for spec in made):
             return {}
         arguments = []
-        for slot in definition.inputs:
+        for slot, _, values in step.arguments:
+            given = [known[value] for value in values if value is not EMPTY]
             arrays = [
                 np.broadcast_to(np.zeros((), spec.dtype), spec.shape) if spec.value is None else spec.value
-                for spec in inputs.get(slot.name, ())
+                for spec in given
             ]
             arguments.append(argument(slot, arrays))
-        results = [np.empty(spec.shape, spec.dtype) for _, spec in outputs]
-        call = definition.kernel(Context(Setting(), step.attrs, Pool()), *arguments, *results)
-        if definition.bind:
+        results = {value: np.empty(spec.shape, spec.dtype) for value, spec in specs.items()}
+        made = step.by_slot([results.get(value) for value, _ in step.targets])
+        call = step.definition.kernel(Context(Setting(), step.attrs, Pool()), *arguments, *made)
+        if step.definition.bind:
             call()
-        names = [step.outputs[slot.name][0] for slot, _ in outputs]
-        return dict(zip(names, results, strict=True))
+        return results
 
     def spec(self, value, step=None):
         """The Spec of a Value that is fed, was computed, or has a value in the scope; else EnforceNotMet."""
@@ -211,12 +267,3 @@ class Inference:
 def may_be_a_shape(spec):
     """Whether a tensor is so small that it may be the shape of another one, or a bound."""
     return spec.size <= _SMALL
-
-
-def _in_order(step, found):
-    """The Specs of slots (slot -> list) in the order of a step's `writes`; None where there is none."""
-    made = []
-    for slot, values in step.outputs.items():
-        specs = found.get(slot, ())
-        made += [specs[n] if n < len(specs) else None for n, value in enumerate(values) if value is not EMPTY]
-    return made

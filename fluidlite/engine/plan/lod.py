@@ -1,10 +1,12 @@
 """Levels of detail (LoD) of what a plan returns and keeps.
 
 No kernel reads them: they are passed on beside the rows, from what is fed, or lies in the scope, to what is fetched, or
-kept there.  So they are found from the operators as they stand in the Program, whatever plans make of these.
+kept there.  So they are found from the operators as they stand in the Program, whatever plans make of these.  Only
+which blocks have run has to be known.
 """
 
 from ...core.errors import EnforceNotMet
+from ...core.regions import Region
 from ...core.spec import EMPTY
 from .steps import blamed
 
@@ -15,71 +17,113 @@ class LodFlow:
     Args:
         steps: of the block, in order, as they stand in the Program.
         inputs, outputs: the Values that are fed and wanted.
+        bodies (weakref): to a function that has the `regions.Body` of a step that runs a block.
     Attributes:
         steps: those that count, in order.
         state: the persistable Values whose LoD before a run may matter.
         kept: the persistable Values that may have another LoD after a run.
         by_shape (bool): whether it depends on shapes.
+        by_block (bool): whether it depends on which blocks run.
     """
 
-    def __init__(self, steps, inputs, outputs):
-        self.inputs, self.outputs = inputs, outputs
+    def __init__(self, steps, inputs, outputs, bodies=None):
+        self.inputs, self.outputs, self._bodies = inputs, outputs, bodies
         fed = set(inputs)
         needed, kept, self.steps = set(outputs), [value for value in inputs if value.persistable], []
         for step in reversed(steps):
             changed = [(value, sources) for value, sources in _possible(step) if sources != [value]]
             lasting = [value for value, sources in changed if value.persistable and sources]
-            read = step.definition.lod_read
-            if lasting or read or any(value in needed for value, _ in changed):
+            counted = step.definition.lod_counts
+            if lasting or counted or any(value in needed for value, _ in changed):
                 self.steps.append(step)
                 kept += lasting
                 needed.update(source for _, sources in changed for source in sources)
-                needed.update(value for slot in read for value in step.inputs.get(slot, ()))
+                needed.update(value for slot in counted for value in step.inputs.get(slot, ()))
         self.steps.reverse()
         self.kept = list(dict.fromkeys(kept))
         self.state = [value for value in needed if value.persistable and value not in fed]
-        self.by_shape = any(callable(step.definition.lod) for step in self.steps)
+        self.by_block = any(_makes(step) for step in self.steps)
+        self.by_shape = self.by_block or any(callable(step.definition.lod) for step in self.steps)
 
-    def origins(self, specs):
-        """Where LoDs are from, given the Spec of each Value (if they depend on shapes)."""
-        return Origins(self, specs)
+    def origins(self, inference):
+        """Where LoDs are from, given an Inference (if they depend on shapes)."""
+        return Origins(self, inference)
+
+    def inside(self, step, inference):
+        """Pairs of a result of a step that runs a block, if it has no value before, and the Value whose LoD it gets."""
+        body = self._bodies()(step, ())
+        block = inference.blocks.get(body)
+        if block is None:
+            return  # its shapes depend on values
+        found = body.settings.lods.origins(block).outputs
+        read = {value.name: value for value in step.reads}
+        origins = dict(zip(body.results, found, strict=False))
+        for value in _makes(step):
+            # What a step inside computes of several levels of detail is none of those around.
+            yield value, read.get(getattr(origins.get(value.name), "name", None))
 
 
 class Origins:
-    """From which Values, as they are before a run, the outputs and what is kept have their LoD."""
+    """From which Values, as they are before a run, the outputs and what is kept have their LoD.
 
-    def __init__(self, flow, specs):
-        self._computed = []  # (step, function, slot -> origins of its inputs); the step stands for what comes out
-        origin = {}
+    Attributes:
+        outputs: for each output such a Value, a step that computes it, or None.
+    """
+
+    def __init__(self, flow, inference):
+        # (step, function, slot -> pairs of an input and its origin); the step stands for what comes out
+        self._computed = []
+        origin = self._origin = {}
         for step in flow.steps:
-            of = _sources(step, specs)
+            of = _sources(step, inference.specs)
             if callable(next(iter(of.values()), None)):
-                given = {slot: [origin.get(value, value) for value in values] for slot, values in step.inputs.items()}
+                given = {
+                    slot: [(value, origin.get(value, value)) for value in values]
+                    for slot, values in step.inputs.items()
+                }
                 self._computed.append((step, next(iter(of.values())), given))
                 origin.update(dict.fromkeys(step.writes, step))
                 continue
-            for value, source in _pairs(step, of):
+            made = dict(_pairs(step, of))
+            if _makes(step):
+                made.update(flow.inside(step, inference))
+            for value, source in made.items():
                 if source is not None:
                     origin[value] = origin.get(source, source)
                 elif not value.persistable:
                     origin[value] = None
-        self._outputs = [origin.get(value, value) for value in flow.outputs]
+        self.outputs = [origin.get(value, value) for value in flow.outputs]
         self._kept = [(value, origin.get(value, value)) for value in flow.kept]
 
-    def levels(self, lods):
-        """The LoDs after a run, given those before it (Value -> LoD).
+    def found(self, lods, missing):
+        """The LoDs that there are: Value or step -> LoD.
 
-        Returns:
-            (list of those of the outputs, list of (persistable Value, its LoD))
+        Args:
+            lods: Value -> LoD, of those that have some before a run.
+            missing: the Values that the run leaves without a value, since a block did not run.
+        Raises:
+            EnforceNotMet: an operator refuses them.
         """
         found = dict(lods)
         for step, function, given in self._computed:
+            there = {
+                slot: [found.get(one, []) for value, one in pairs if value not in missing]
+                for slot, pairs in given.items()
+            }
             try:
-                found[step] = function({slot: [found.get(one, []) for one in ones] for slot, ones in given.items()})
+                found[step] = function(there)
             except EnforceNotMet as error:
                 raise blamed(error, step.op) from None
+        return found
+
+    def of(self, value, found):
+        """The LoD of a Value, given what was `found`."""
+        return found.get(self._origin.get(value, value), [])
+
+    def levels(self, found):
+        """The LoDs after a run: (list of those of the outputs, list of (persistable Value, its LoD))."""
         return (
-            [found.get(one, []) for one in self._outputs],
+            [found.get(one, []) for one in self.outputs],
             [(value, found.get(one, [])) for value, one in self._kept],
         )
 
@@ -110,9 +154,18 @@ def _pairs(step, of):
             yield value, None if source is EMPTY else source
 
 
+def _makes(step):
+    """The results of a step that runs a block that have no value before; the LoD of others stays as it is."""
+    region = step.definition.region
+    if not isinstance(region, Region):
+        return []
+    before = {value.name for value in step.reads}
+    return [value for value in step.outputs[region.results] if value.name not in before]
+
+
 def _possible(step):
     """Each Value that a step writes, and those of which one or several may decide about its LoD."""
     of = step.definition.lod
-    if callable(of):
+    if callable(of) or _makes(step):
         return [(value, step.reads) for value in step.writes]
     return [(value, [] if source is None else [source]) for value, source in _pairs(step, of)]

@@ -7,10 +7,15 @@ import numpy as np
 
 from ...core.errors import EnforceNotMet
 from . import passes
-from .inference import Inference
+from .cache import Cache
+from .inference import NOTHING_KNOWN, DependsOnValues, Inference, Known
 from .lod import LodFlow
+from .segments import Cut
 from .steps import read
 from .values import Value
+
+# For how many patterns of shapes a Lowering keeps what it has made.
+_KEPT = 8
 
 
 class Region:
@@ -20,12 +25,13 @@ class Region:
         steps: in the order in which they may run.
         inputs: the Values that are fed, in order.
         outputs: the Values that are wanted, in order.
+        cut (Cut): what is left to do behind them, for shapes that depend on values; None if that is nothing.
         made: what the steps write, in order.
         sums: those of them that are sums over the batch, where it is cut.
     """
 
-    def __init__(self, steps, inputs, outputs):
-        self.steps, self.inputs, self.outputs = steps, inputs, outputs
+    def __init__(self, steps, inputs, outputs, cut=None):
+        self.steps, self.inputs, self.outputs, self.cut = steps, inputs, outputs, cut
         self.made = [value for step in steps for value in step.writes]
         self.sums = [
             value
@@ -45,7 +51,8 @@ class Lowering:
     """The operators of a block as a Region, pruned and rewritten.
 
     What a rewrite may ask of Specs is their rank, their data type, and which of them are equal.  So the region serves
-    for another batch, too, as long as Specs that were equal, or different, still are.
+    for another batch, too, as long as Specs that were equal, or different, still are.  What cannot be known before the
+    steps have run is cut off (`segments`).
 
     Args:
         ops: the operators, in order: objects with `type`, `inputs`, `outputs`, `attrs` and `describe()`.
@@ -59,7 +66,6 @@ class Lowering:
     Attributes:
         steps: as they were read, those that somebody wants.
         inputs, outputs: the Values that are fed and wanted, in order.
-        region (Region): the newest; None before the first `infer`.
         lods (LodFlow): from where outputs have their level of detail.
     """
 
@@ -76,76 +82,108 @@ class Lowering:
 
     def _begin(self, steps, inputs, outputs):
         self.steps, self.inputs, self.outputs = steps, inputs, outputs
-        self.region, self._specs, self._is_general = None, None, False
+        self._made = Cache(_KEPT)  # pattern of the feeds' shapes -> the newest _Made
+        self._cuts = {}  # the steps that are cut off -> Cut
 
-    def of(self, steps, inputs, outputs, bodies):
-        """The lowering of steps of the same block, as they were read."""
+    def behind(self, cut, bodies):
+        """The lowering of what is behind a Cut; the arguments are those of `Lowering`."""
         other = Lowering.__new__(Lowering)
         other._bodies, other._variables = bodies, self._variables
         other._scope, other._enabled = self._scope, self._enabled
-        other._begin(steps, inputs, outputs)
+        other._begin(cut.steps, cut.inputs, self.outputs)
         return other
-
-    def before(self, step, live, inference):
-        """The Region of the steps before one, of which an Inference knows the Specs."""
-        steps, _ = passes.rewrite(self.steps[: self.steps.index(step)], inference, live, self._enabled)
-        return Region(steps, self.inputs, live)
 
     @cached_property
     def lods(self):
-        return LodFlow(self.steps, self.inputs, self.outputs)
+        return LodFlow(self.steps, self.inputs, self.outputs, self._bodies)
 
     def origins(self, feeds):
         """From where the outputs have their level of detail, for feeds of some Specs (Origins)."""
-        inference = self._inference(feeds)
+        inference = self._inference(feeds, Known(lods=True))
         if self.lods.by_shape:
             for step in self.steps:
                 # A shape that depends on values is not known, and neither is what follows from it.
                 with suppress(EnforceNotMet):
                     inference.run([step])
-        return self.lods.origins(inference.specs)
+        return self.lods.origins(inference)
 
-    def infer(self, feeds):
+    def infer(self, feeds, known=NOTHING_KNOWN, may_be_cut=False):
         """What is known of all Values for feeds of some Specs (in the order of `inputs`).
 
+        Args:
+            known (Known): what is known from elsewhere.
+            may_be_cut (bool): whether steps may be left for later.
         Returns:
             (Region, Inference)
         Raises:
             EnforceNotMet: an operator does not fit its inputs, or a variable has no value.
+            DependsOnValues: the shape of a Value does, and nothing may be left for later.
         """
-        if self._is_general:
-            inference = self._inference(feeds)
+        pattern = _pattern(feeds)
+        made = self._made.get(pattern, _Made)
+        if made.is_general and (may_be_cut or made.region.cut is None):
+            inference = self._inference(feeds, known)
             # An error is to name the operator as it stands in the Program.
             with suppress(EnforceNotMet):
-                inference.run(self.region.steps)
-                if self._fits(inference.specs):
-                    return self.region, self._complete(inference)
-        inference = self._inference(feeds)
-        inference.run(self.steps)
-        steps, self._is_general = passes.rewrite(self.steps, inference, self.outputs, self._enabled)
-        self.region, self._specs = Region(steps, self.inputs, self.outputs), inference.specs
-        return self.region, self._complete(inference)
+                inference.run(made.region.steps)
+                if _fits(inference.specs, made.specs):
+                    return made.region, _complete(made.region, inference)
+        inference, steps, wanted, cut = self._inference(feeds, known), self.steps, self.outputs, None
+        try:
+            inference.run(steps)
+        except DependsOnValues:
+            if not may_be_cut:
+                raise
+            steps, sources, waiting = inference.split(steps)
+            cut = self._cut(sources, waiting)
+            wanted = cut.live
+        steps, made.is_general = passes.rewrite(steps, inference, wanted, self._enabled)
+        made.region, made.specs = Region(steps, self.inputs, wanted, cut), inference.specs
+        return made.region, _complete(made.region, inference)
 
-    def _inference(self, feeds):
-        return Inference(self._variables, dict(zip(self.inputs, feeds, strict=True)), self._scope, self._bodies)
+    def _inference(self, feeds, known=NOTHING_KNOWN):
+        return Inference(self._variables, dict(zip(self.inputs, feeds, strict=True)), self._scope, self._bodies, known)
 
-    def _complete(self, inference):
-        for value in self.outputs:
-            inference.spec(value)
-        return inference
+    def _cut(self, sources, waiting):
+        key = (*sources, *waiting)
+        if key not in self._cuts:
+            self._cuts[key] = Cut(sources, waiting, self.inputs, self.steps, self.outputs)
+        return self._cuts[key]
 
-    def _fits(self, specs):
-        """Whether Specs differ from those that the region was made for as those of two batches do."""
-        if any(specs[value].shape[1:] != self._specs[value].shape[1:] for value in self.inputs):
+
+class _Made:
+    """What a Lowering has made for a pattern of shapes.
+
+    Attributes:
+        region (Region), specs (Value -> Spec): the newest one, and for what.
+        is_general (bool): whether it may serve for other shapes.
+    """
+
+    region, specs, is_general = None, None, False
+
+
+def _pattern(feeds):
+    """What shapes of feeds must have in common if one region is to serve for them."""
+    same = {}
+    return tuple([(spec.shape[1:], spec.dtype, same.setdefault(spec[:2], len(same))) for spec in feeds])
+
+
+def _complete(region, inference):
+    for value in region.outputs:
+        inference.spec(value)
+    return inference
+
+
+def _fits(specs, olds):
+    """Whether Specs differ from others, for which a region was made, as those of two batches do."""
+    there, back = {}, {}
+    for value, new in specs.items():
+        old = olds.get(value)
+        if old is None or there.setdefault(id(old), new) is not new or back.setdefault(id(new), old) is not old:
             return False
-        there, back = {}, {}
-        for value, new in specs.items():
-            old = self._specs.get(value)
-            if old is None or there.setdefault(id(old), new) is not new or back.setdefault(id(new), old) is not old:
-                return False
-        return all(
-            old.dtype == new.dtype
-            and len(old.shape) == len(new.shape)
-            and (old.value is new.value or np.array_equal(old.value, new.value))
-            for new, old in zip(there.values(), back.values(), strict=True)
-        )
+    return all(
+        old.dtype == new.dtype
+        and len(old.shape) == len(new.shape)
+        and (old.value is new.value or np.array_equal(old.value, new.value))
+        for new, old in zip(there.values(), back.values(), strict=True)
+    )

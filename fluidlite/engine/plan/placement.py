@@ -163,21 +163,19 @@ class Placement:
                         self.allocate(lane, other, lane.specs[other], number)
                 return None
         places, taken = [], []
-        for slot, values in step.outputs.items():
-            sources = step.inputs.get(definition.inplace.get(slot), ())
-            for position, value in enumerate(values):
-                if value is EMPTY:
-                    places.append(None)
-                    continue
-                spec = lane.specs[value]
-                place = None
-                if value.persistable:
-                    place = Place(SCOPE, spec.shape, spec.dtype)
-                elif value in self.schedule.stacks:
-                    place = self.whole.places.get(value)
-                elif position < len(sources):
-                    place = self._share(lane, number, step, sources[position], value, spec, taken)
-                places.append(place or self.allocate(lane, value, spec, number))
+        for value, source in step.targets:
+            if value is EMPTY:
+                places.append(None)
+                continue
+            spec = lane.specs[value]
+            place = None
+            if value.persistable:
+                place = Place(SCOPE, spec.shape, spec.dtype)
+            elif value in self.schedule.stacks:
+                place = self.whole.places.get(value)
+            elif source is not None:
+                place = self._share(lane, number, step, source, value, spec, taken)
+            places.append(place or self.allocate(lane, value, spec, number))
         return places
 
     def needs(self, lane):
@@ -197,17 +195,14 @@ class Placement:
     def largest(self, lane, number, count=4):
         """The names of the largest Values of a lane at the time of a step."""
         lives = [life for life in self._lives(lane) if life[1] <= number <= life[2]]
-        return [name for *_, name in nlargest(count, lives)]
+        return [value.name for *_, value in nlargest(count, lives, key=lambda life: life[0])]
 
     def _lives(self, lane):
-        """The bytes of each Value of a lane, the first and the last step that need it, and its name."""
-        schedule, is_shard = self.schedule, lane is not self.whole
-        rows, stacks, last = schedule.rows, schedule.stacks, lane.last
-        for value, start in schedule.first.items():
-            if (value in rows) is is_shard and not value.persistable:
-                spec = lane.specs.get(value) or self.specs[value]
-                size = spec.size * spec.dtype.itemsize
-                yield size * stacks.get(value, 1) if stacks else size, start, last.get(value, start), value.name
+        """(bytes, the first and the last step that need it, Value) for all that a lane places in its pool."""
+        specs, whole = lane.specs, self.specs
+        for value, start, end, count in self.schedule.lives[lane is not self.whole]:
+            spec = specs.get(value) or whole[value]
+            yield spec.size * spec.dtype.itemsize * count, start, end, value
 
     def allocate(self, lane, value, spec, number):
         """Give a Value a place of its own until its last use."""
@@ -248,13 +243,15 @@ class Placement:
             taken (list): the storages that outputs of the step have taken over.
         """
         place = lane.places.get(source)
-        if place is None or not self._in_place or value in self.schedule.gradients or source in self.schedule.gradients:
+        if place is None or not self._in_place:
             return None
-        storage = place.storage
-        if storage is None or storage.last != number or storage in taken:
+        schedule, storage = self.schedule, place.storage
+        if storage is None or storage.last != number or taken and storage in taken:
             return None
-        stored = value in self.schedule.batch_last
+        stored = value in schedule.batch_last
         if place.shape != spec.shape or place.dtype != spec.dtype or place.batch_last != stored:
+            return None
+        if value in schedule.gradients or source in schedule.gradients:
             return None
         if len(step.reads) > 1:
             others = [lane.places.get(read) for read in step.reads]

@@ -12,6 +12,10 @@ A plan is a list of functions without arguments, each bound to the arrays it wor
 Replaying it copies the feeds in, calls the functions in order, and copies the fetches out.
 """
 
+import gc
+from contextlib import contextmanager
+from functools import partial
+from itertools import count
 from typing import NamedTuple
 from weakref import WeakMethod
 
@@ -20,11 +24,13 @@ from ...core.regions import Region as RunsBlock
 from ..tensors import changes
 from . import passes, shards
 from .binding import bound
-from .inference import DependsOnValues, Inference, may_be_a_shape
+from .inference import NOTHING_KNOWN, Inference
 from .lowering import Lowering, Region
 from .regions import Body, GradientBody, gradients_of, original_of
 from .schedule import Schedule
-from .segments import Cut, Rest, cut
+from .segments import Segments
+
+_bindings = count()
 
 
 class Settings:
@@ -46,58 +52,59 @@ class Settings:
         self._threads, self._shards, self._may_be_cut = threads, shards, True
         self._lowering = Lowering(ops, variables, feeds, fetches, scope, self.enabled, bodies=WeakMethod(self.body))
 
-    def _set(self, variables, scope, memory, seed, enabled, gradients, forward=None):
+    def _set(self, variables, scope, memory, seed, enabled, gradients):
         self.variables, self.scope, self.memory, self.seed, self.enabled = variables, scope, memory, seed, enabled
-        self._gradients, self._forward = gradients, forward
+        self._gradients = gradients
         self._threads, self._shards, self._may_be_cut = 1, None, False
         self._schedules = {}  # number of shards -> Schedule
-        self._bodies = {}  # operator -> Body or GradientBody
-        self._cuts = {}  # step -> Cut
+        self._bodies = {}  # operator, and the Body whose gradient it computes -> Body or GradientBody
+        self._behind = {}  # Cut -> Settings of what is behind it
 
-    def _within(self, variables, seed, gradients, forward):
+    def _within(self, variables, seed, gradients):
         """Settings without a lowering yet, for plans that run in the midst of these, in memory of their own."""
         made = Settings.__new__(Settings)
-        made._set(variables, self.scope, self.memory.deeper, seed, self.enabled - {"shards"}, gradients, forward)
+        made._set(variables, self.scope, self.memory.deeper, seed, self.enabled - {"shards"}, gradients)
         return made
 
-    def inner(self, number, ops, variables, names, results, gradients=None, also=None, forward=None):
+    def inner(self, number, ops, variables, names, results, gradients=None, also=None):
         """The Settings of a block inside, which is not cut into shards.
 
         Args:
             number: of the block in the Program; its operators draw random numbers of their own.
             ops, variables: of the block.
             names, results: what is given to it, and what it leaves behind.
-            gradients: id of an operator that runs a block -> the operator that computes its gradient.
+            gradients: id of an operator that runs a block -> the operators that compute its gradient.
             also: see `Lowering`.
-            forward (Body): of a block whose gradient this is.
         """
-        inner = self._within(variables, (self.seed & 0xFFFFFFFF) | number << 32, gradients or {}, forward)
-        bodies = WeakMethod(inner.body)
+        inner = self._within(variables, (self.seed & 0xFFFFFFFF) | number << 32, gradients or {})
+        inner._may_be_cut, bodies = True, WeakMethod(inner.body)
         inner._lowering = Lowering(ops, variables, names, results, self.scope, inner.enabled, also, bodies)
         return inner
 
-    def body(self, step):
-        """The block that a step runs, lowered once."""
-        key = id(step.op)
+    def body(self, step, blocks):
+        """The block that a step runs, lowered once.
+
+        Args:
+            blocks: those of which something is known, among them the one whose gradient the step computes, if it does.
+        """
+        of = step.definition.region
+        forward = None if isinstance(of, RunsBlock) else _forward_of(step, blocks)
+        key = id(step.op), forward
         if key not in self._bodies:
-            if isinstance(step.definition.region, RunsBlock):
-                self._bodies[key] = Body(self, step, self._gradients.get(id(original_of(step.op))))
+            if forward is None:
+                self._bodies[key] = Body(self, step, self._gradients.get(id(original_of(step.op)), ()))
             else:
-                self._bodies[key] = GradientBody(self, step, self._forward_of(step))
+                self._bodies[key] = GradientBody(self, step, forward)
         return self._bodies[key]
 
-    def _forward_of(self, step):
-        """The Body whose gradient a step computes: of this block, or of the forward block of this one."""
-        (saves,) = original_of(step.op).inputs[step.definition.region.of.saves]
-        for settings in (self, self._forward and self._forward.settings):
-            for body in settings._bodies.values() if settings else ():
-                if isinstance(body, Body) and body.saves == saves:
-                    return body
-        raise EnforceNotMet(f"no operator before has run the block whose gradient is asked for\n{step.op.describe()}")
+    def infer(self, feeds, known):
+        """What there is for feeds of some Specs (Inference), given what is Known."""
+        return self._lowering.infer(feeds, known)[1]
 
-    def infer(self, feeds):
-        """Value -> Spec, of all that there is, for feeds of some Specs."""
-        return self._lowering.infer(feeds)[1].specs
+    @property
+    def outputs(self):
+        """The Values that are wanted, in order."""
+        return self._lowering.outputs
 
     @property
     def lods(self):
@@ -108,22 +115,20 @@ class Settings:
         """The same for feeds of some Specs (Origins)."""
         return self._lowering.origins(feeds)
 
-    def prepared(self, feeds):
+    def prepared(self, feeds, known=NOTHING_KNOWN):
         """All that there is to know before kernels are bound.
 
         Args:
             feeds: the Specs of the fed arrays, in order.
+            known (Known): what is known from elsewhere.
         Returns:
             Prepared
         Raises:
             EnforceNotMet: an operator does not fit its inputs, or a variable has no value.
         """
-        try:
-            region, inference = self._lowering.infer(feeds)
-        except DependsOnValues as error:
-            return self._until(error)
+        region, inference = self._lowering.infer(feeds, known, self._may_be_cut)
         counts, threads = None, 1
-        if "shards" in self.enabled:
+        if "shards" in self.enabled and region.cut is None:
             counts, threads = shards.choose(region, inference.specs, self._threads, self._shards)
         schedule = self._schedules.get(len(counts or ()))
         if schedule is not None and schedule.region is region and schedule.claim(self.scope, self.memory.device):
@@ -134,29 +139,22 @@ class Settings:
         self._schedules[len(counts or ())] = schedule
         return Prepared(region, inference, schedule, schedule.specs_of_lanes(inference, counts), counts, threads)
 
-    def _until(self, error):
-        """What is known of the part of a plan before a step whose shapes depend on values (DependsOnValues)."""
-        if not self._may_be_cut:
-            raise error
-        step, inference = error.step, error.inference
-        place = self._cuts.get(step)
-        if place is None:
-            place = cut(self, self._lowering.steps, self._lowering.inputs, self._lowering.outputs, step)
-            self._cuts[step] = place
-        region = self._lowering.before(step, place.live, inference)
-        if not place.is_dynamic:
-            small = [inference.spec(value) for value in step.read_values()]
-            if all(spec.value is not None for spec in small if may_be_a_shape(spec)):
-                raise error
-        schedule = Schedule(region, inference, None, self.enabled, self.scope, self.memory.device)
-        return Prepared(region, inference, schedule, {}, None, 1, place)
+    def behind(self, cut):
+        """The Settings of what comes behind a Cut (see `segments`)."""
+        if cut not in self._behind:
+            rest = self._behind[cut] = self._within(self.variables, self.seed, self._gradients)
+            rest._may_be_cut = True
+            rest._lowering = self._lowering.behind(cut, WeakMethod(rest.body))
+        return self._behind[cut]
 
-    def rest(self, steps, inputs, outputs):
-        """The Settings of what comes behind a cut (see `segments`)."""
-        rest = self._within(self.variables, self.seed, self._gradients, self._forward)
-        rest._may_be_cut, rest._bodies = True, self._bodies
-        rest._lowering = self._lowering.of(steps, inputs, outputs, WeakMethod(rest.body))
-        return rest
+
+def _forward_of(step, blocks):
+    """The Body whose gradient a step computes."""
+    (saves,) = original_of(step.op).inputs[step.definition.region.of.saves]
+    for body in blocks:
+        if isinstance(body, Body) and body.saves == saves:
+            return body
+    raise EnforceNotMet(f"no operator before has run the block whose gradient is asked for\n{step.op.describe()}")
 
 
 class Prepared(NamedTuple):
@@ -169,7 +167,6 @@ class Prepared(NamedTuple):
         lane_specs: rows of a shard -> Value -> Spec.
         counts: the rows of each shard, or None.
         threads (int): how many are used.
-        cut (Cut): where the plan ends before its block does; None if it does not.
     """
 
     region: Region
@@ -178,7 +175,18 @@ class Prepared(NamedTuple):
     lane_specs: dict
     counts: list | None
     threads: int
-    cut: Cut | None = None
+
+
+@contextmanager
+def _no_collections():
+    """Binding makes thousands of objects that stay: Python need not look through them for garbage meanwhile."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class Plan:
@@ -189,13 +197,23 @@ class Plan:
         feeds: the Specs of the fed arrays, in order.
         given: arrays to which the plan is bound in the place of copies of what is fed, for a plan that runs in the
             midst of another one; it has no shards.
+        known (Known): what is known from elsewhere.
     Attributes:
+        known (Known): the same, and that persistable variables may have levels of detail.
+        binding (int): of the arrays that the plan is bound to, one for each time that it was bound.
+        cut (Cut): what it leaves for other plans; None if that is nothing.
+        specs, blocks: of its Inference; no specs if nothing comes behind it.
+        before (Plan): the one that it goes on from, if that runs in the midst of another one, too.
+        records: name -> what a block has kept for its gradient in this run.
+        unsure: the Values that are written in a block that may not run; `missing`: those for which that was so in this
+            run.
+        random (bool): whether it draws random numbers.
         keeps_lods (bool): whether levels of detail may matter although nothing that is fed has one.
     """
 
-    def __init__(self, settings, feeds, given=None):
-        self.given = given
-        self.records = {}  # name -> what a region has kept for its gradient
+    def __init__(self, settings, feeds, given=None, known=NOTHING_KNOWN):
+        self.given, self.before = given, None
+        self.records, self.unsure, self.missing = {}, set(), set()
         self.settings = settings
         self.scope, self.memory, self.seed = settings.scope, settings.memory, settings.seed
         self.enabled = settings.enabled
@@ -204,7 +222,9 @@ class Plan:
         self._bound = None
         self._ran = False
         self._origins = None
+        self._segments = Segments()
         self.keeps_lods = bool(settings.lods.kept or settings.lods.state)
+        self.known = known._replace(lods=known.lods or self.keeps_lods)
         self.memory.serve(self)
 
     @property
@@ -227,6 +247,10 @@ class Plan:
         """The Program's operators in the order in which they run, once for each function that a replay calls."""
         return [op for tasks in self.phases for task in tasks for op in task.ops if op is not None]
 
+    def spec_of(self, value):
+        """The Spec of a Value of the block that this plan, or those that it goes on from, are of."""
+        return self.specs[value] if value in self.specs else self.before.spec_of(value)
+
     def unbind(self):
         """Give up the arrays that the kernels are bound to."""
         self._bound = None
@@ -234,11 +258,13 @@ class Plan:
     def bind(self):
         """Bind every kernel to its arrays; done for the first run, and again when a parameter's array was replaced."""
         self._bound = None
-        with self._device.active():
-            prepared = self.settings.prepared(self._feeds)
-            self.random = prepared.region.random
-            specs = prepared.inference.specs
-            self._rest = prepared.cut and Rest(self, prepared.cut, specs)
+        self._segments.clear()
+        with self._device.active(), _no_collections():
+            prepared = self.settings.prepared(self._feeds, self.known)
+            self.random, self.cut = prepared.region.random, prepared.region.cut
+            self.specs = prepared.inference.specs if self.cut or self.given is not None else {}
+            self.blocks = prepared.inference.blocks
+            self.binding = next(_bindings)
             try:
                 self._bound = bound(self, *prepared)
             except MemoryError:
@@ -250,29 +276,34 @@ class Plan:
         """Run once, in the midst of another plan, on what lies in the `given` arrays.
 
         Returns:
-            list of arrays, in the order of the fetches; the next run writes to them
+            list of arrays, in the order of the fetches, or what is live at the cut; the next run writes to them
         """
         if self._bound is None or self._bound.is_outdated():
             self.bind()
-        if self._seen != changes.count:
-            count = changes.count
-            self._bound.once()
-            self._seen = count
-        self._bound.replay()
+        if self.random:
+            self._bound.feeds.put((), self.scope.step)
+        self._replay()
         if self._bound.writes:
             self._seen = changes.note(self._seen)
-        if self.random:
-            self.scope.step += 1
-        return self._bound.results if self._rest is None else self._rest(self._bound.results)
+        return self._bound.results
 
-    def run(self, feeds, on_device=False):
+    def _replay(self):
+        """Run all steps, those that need not run every time if anything has changed."""
+        if self._seen != changes.count:
+            seen = changes.count
+            self._bound.once()
+            self._seen = seen
+        self._bound.replay()
+
+    def run(self, feeds, on_device=False, lods=()):
         """Run once.
 
         Args:
             feeds: arrays in the order of the plan's feeds, of the shapes and dtypes that it was prepared for.
             on_device: leave results on the GPU.
+            lods: name of a fed variable -> its level of detail, of those that have some.
         Returns:
-            list of arrays of one's own, in the order of the fetches.
+            list of arrays of one's own, in the order of the fetches; None for what was not written.
         Raises:
             EnforceNotMet: an operator does not fit its inputs or refused their values, or a variable has no value; the
                 message names the user's line.
@@ -283,21 +314,20 @@ class Plan:
         with self._device.running(self.memory, bound.threads):
             bound.feeds.put(feeds, self.scope.step)
             try:
-                if self._seen != changes.count:
-                    count = changes.count
-                    bound.once()
-                    self._seen = count
-                bound.replay()
-                rest = self._rest and self._rest(bound.results)
+                self._replay()
+                arrays, _, draws = self._segments.run(self, bound.results, partial(self._lod_of, lods))
             finally:
                 bound.feeds.clear()
                 if bound.writes:
                     self._seen = changes.note(self._seen)
-        if self.random:
+        if draws:
             self.scope.step += 1
         if self.records:
             self.records.clear()
-        results = bound.fetches.collect(on_device) if self._rest is None else self._collected(rest, on_device)
+        results = bound.fetches.collect(on_device) if self.cut is None else self._collected(arrays, on_device)
+        if self.missing:
+            wanted = self.settings.outputs
+            results = [None if value in self.missing else one for value, one in zip(wanted, results, strict=True)]
         if not (results or self._feeds or self._ran):
             # A startup program; another plan may lay the parameters out anew and must not keep the old ones alive.
             self._bound = None
@@ -312,6 +342,11 @@ class Plan:
                 step()
         return fetches.collect(on_device)
 
+    @property
+    def lods_depend_on_blocks(self):
+        """Whether `levels` are known behind a run alone, since they depend on which blocks have run."""
+        return self.settings.lods.by_block
+
     def levels(self, fed):
         """The levels of detail that a run leaves.
 
@@ -322,18 +357,32 @@ class Plan:
         Raises:
             EnforceNotMet: an operator refuses them.
         """
+        before = self._lods_before(fed)
+        if not (before or self.settings.lods.kept):
+            return None, ()
+        origins = self._all_origins()
+        levels, kept = origins.levels(origins.found(before, self.missing))
+        return levels if any(levels) else None, kept
+
+    def _lods_before(self, fed):
+        """Value -> its level of detail before a run, of those that have some."""
         flow = self.settings.lods
         before = {value: fed[value.name] for value in flow.inputs if value.name in fed}
         for value in flow.state:
             found = self.scope.find_var(value.name)
             if found is not None and (lod := found.get_tensor().lod()):
                 before[value] = lod
-        if not (before or flow.kept):
-            return None, ()
+        return before
+
+    def _all_origins(self):
         if self._origins is None:
             self._origins = self.settings.origins(self._feeds)
-        levels, kept = self._origins.levels(before)
-        return levels if any(levels) else None, kept
+        return self._origins
+
+    def _lod_of(self, fed, value):
+        """The level of detail of a Value, in the midst of a run."""
+        origins = self._all_origins()
+        return origins.of(value, origins.found(self._lods_before(fed), self.missing))
 
     def keep(self, kept):
         """Set the levels of detail of what has been left in the scope (see `levels`)."""

@@ -14,6 +14,7 @@ from ...core import operators
 from ...core.regions import RegionGradient, forward_of
 from ...core.spec import EMPTY, GRAD, Spec
 from ..arrays import host
+from .inference import Block, Known
 from .steps import meant
 
 
@@ -33,14 +34,14 @@ def original_of(op):
 
 
 def gradients_of(ops):
-    """Which operator of a block computes the gradient of which region: id of the forward operator -> the gradient's."""
+    """Which operators of a block compute gradients of which region: id of the forward operator -> the gradients'."""
     found, saved = {}, {}
     for op in ops:
         region = operators.find(op.type).region if operators.known(op.type) else None
         if isinstance(region, RegionGradient):
             forward = saved.get(tuple(op.inputs.get(region.of.saves, ())))
             if forward is not None:
-                found[id(forward)] = op
+                found.setdefault(id(forward), []).append(op)
         elif region is not None:
             saved[tuple(op.outputs.get(region.saves, ()))] = op
     return found
@@ -52,49 +53,49 @@ class Body:
     Args:
         settings (Settings): of the plan around it.
         step (Step): runs the block.
-        gradient: the operator that computes its gradient, or None.
+        gradients: the operators that compute its gradient, one for each time that it was asked for.
     Attributes:
         names: the variables that are given to the block, in order; `results`: what it leaves behind.
         saved: what a record of a turn holds: the block's Values.
-        values: (number of an operator of the gradient's block, slot, place) -> the Value that it reads there.
-        newest: name -> the last Value of it; `specs`: Value -> Spec, for what was given last.
+        values: (id of an operator of a gradient's block, slot, place) -> the Value that it reads there.
+        newest: name -> the last Value of it.
     """
 
-    def __init__(self, settings, step, gradient):
+    def __init__(self, settings, step, gradients):
         region = step.definition.region
         block = self.block = step.attrs[region.block]
         self.step, self.variables = step, ChainMap(block.vars, settings.variables)
         self.names = list(dict.fromkeys(value.name for value in step.reads if not value.persistable))
         self.results = [value.name for value in step.outputs[region.results] if not value.persistable]
-        self.pairs, self.gradient, self.saved, self.values = {}, gradient, [], {}
+        self.gradients, self.saved, self.values = [], [], {}
         (self.saves,) = (value.name for value in step.outputs[region.saves])
         inner = {}
-        if gradient is not None:
+        for gradient in gradients:
             others = gradient.attrs[operators.find(gradient.type).region.block].ops
-            self.pairs = forward_of(others, block.ops)
-            inner = {id(block.ops[place]): others[number] for number, place in self.pairs.items()}
+            pairs = forward_of(others, block.ops)
+            self.gradients.append((others, pairs))
+            for number, place in pairs.items():
+                inner.setdefault(id(block.ops[place]), []).append(others[number])
         self.settings = settings.inner(
             block.idx, block.ops, self.variables, self.names, self.results, inner, self._choose_saved
         )
 
     def _choose_saved(self, steps, newest):
-        """The Values that the gradient's block reads: they are wanted, too."""
+        """The Values that the gradients' blocks read: they are wanted, too."""
         self.newest = newest
         # A record of the runs of a block inside is no array.
         self.records = {name for step in steps if step.definition.region is not None for name in _saves(step)}
-        if self.gradient is None:
-            return []
         at = {step.index: step for step in steps}
-        ops = self.gradient.attrs[operators.find(self.gradient.type).region.block].ops
-        for number, op in enumerate(ops):
-            forward = at.get(self.pairs.get(number))
-            for slot, names in op.inputs.items():
-                for place, name in enumerate(names):
-                    if GRAD in name or name == EMPTY:
-                        continue
-                    value = newest.get(name) if forward is None else meant(name, slot, forward, newest.get)
-                    if value is not None:
-                        self.values[number, slot, place] = value
+        for ops, pairs in self.gradients:
+            for number, op in enumerate(ops):
+                forward = at.get(pairs.get(number))
+                for slot, names in op.inputs.items():
+                    for place, name in enumerate(names):
+                        if GRAD in name or name == EMPTY:
+                            continue
+                        value = newest.get(name) if forward is None else meant(name, slot, forward, newest.get)
+                        if value is not None:
+                            self.values[id(op), slot, place] = value
         read = [value for value in dict.fromkeys(self.values.values()) if value.name not in self.records]
         self.saved = [value for value in read if not value.persistable and not self.is_captured(value)]
         return self.saved
@@ -103,11 +104,16 @@ class Body:
         """Whether a Value is that of the world around, which stays as it is while the block runs."""
         return value.version == 0 and value.name in self.names and value.name not in self.results
 
-    def infer(self, given):
-        """The Specs of the results for given Specs (name -> Spec): name -> Spec."""
-        self.given = [given[name] for name in self.names]
-        self.specs = self.settings.infer(self.given)
-        return {name: Spec(*self.specs[self.newest[name]][:2]) for name in self.results}
+    def infer(self, given, lods):
+        """What there is for given Specs (name -> Spec): (Block, name of a result -> Spec).
+
+        Args:
+            lods (bool): see `Known`.
+        """
+        given = [given[name] for name in self.names]
+        inference = self.settings.infer(given, Known(lods=lods))
+        found = {name: Spec(*inference.specs[self.newest[name]][:2]) for name in self.results}
+        return Block(given, inference.specs, inference.blocks), found
 
 
 def _saves(step):
@@ -151,18 +157,18 @@ class GradientBody:
         self.results = [name for name in dict.fromkeys([*self.inside, *self.added]) if name in written]
         self.names = [*map(str, self.values), *self.inside]
         variables = ChainMap(block.vars, forward.variables, settings.variables)
-        self.settings = settings.inner(block.idx, ops, variables, self.names, self.results, forward=forward)
+        self.settings = settings.inner(block.idx, ops, variables, self.names, self.results)
 
     def _renamed(self, ops):
         """The operators, with names of their own for forward values and without gradients that nobody computes."""
         renamed, known, values = [], set(self.inside), {}
-        for number, op in enumerate(ops):
+        for op in ops:
             many = {slot.name for slot in operators.find(op.type).inputs if slot.many}
             inputs = {}
             for slot, names in op.inputs.items():
                 kept = inputs[slot] = []
                 for place, name in enumerate(names):
-                    value = self.forward.values.get((number, slot, place))
+                    value = self.forward.values.get((id(original_of(op)), slot, place))
                     if value is not None and not value.persistable:
                         kept.append(str(value))
                         if value.name not in self.forward.records:
@@ -173,19 +179,20 @@ class GradientBody:
             renamed.append(Operator(op, inputs))
         return renamed, list(values)
 
-    def infer(self, outside):
-        """The Specs of the block's inputs, and of what the step writes (Value -> Spec).
+    def infer(self, outside, forward):
+        """What there is: (Block, Value that the step writes -> Spec).
 
         Args:
             outside: Value -> Spec, of what the step reads.
+            forward (Block): of the forward block.
         """
-        inner = self.forward.specs
+        inner = forward.specs
         specs = [inner[value] for value in self.values]
         for inside in self.inside:
-            value = self.known.get(inside)
             like = self.forward.newest.get(inside.removesuffix(GRAD))
-            specs.append(outside[value] if value is not None else inner[like])
-        self.given = [Spec(spec.shape, spec.dtype) for spec in specs]
+            # Of a branch that did not run the gradient may have the shape that the other one left.
+            specs.append(inner[like] if like in inner else outside[self.known[inside]])
+        given = [Spec(spec.shape, spec.dtype) for spec in specs]
         region = self.step.definition.region
         sources = dict(zip(self.captured, self.step.inputs[region.of.captures], strict=True))
         made = {}
@@ -193,7 +200,7 @@ class GradientBody:
             for inside, value in found.items():
                 spec = outside[sources[inside.removesuffix(GRAD)]]
                 made[value] = Spec(spec.shape, spec.dtype)
-        return made
+        return Block(given, {}, forward.blocks), made
 
 
 class Run:
@@ -203,29 +210,37 @@ class Run:
         body (Body): of the step.
         plan (Plan): of the body, bound to the arrays around it.
         condition: the array of the truth value.
-        kept: pairs (array of a result, array of the value that it has before).
-        results: the arrays of the results, in the order of the body's.
-        records: where the records of the plan around it are.
+        kept: for each result: the Value that it has before, or None, and the array of that.
+        results: for each result: its Value, its array, and its Value inside.
+        records, missing: those of the plan around it.
     """
 
-    def __init__(self, body, plan, condition, kept, results, records):
+    def __init__(self, body, plan, condition, kept, results, records, missing):
         self.body, self.plan, self.condition = body, plan, condition
-        self.kept, self.results, self.records = kept, results, records
+        self.kept, self.results, self.records, self.missing = kept, results, records, missing
         self.xp = plan.memory.device.xp
         self.repeats = body.step.definition.region.repeats
 
     def __call__(self):
-        copy, results, plan = self.xp.copyto, self.results, self.plan
-        for array, before in self.kept:
-            copy(array, before)
+        copy, results, plan, missing = self.xp.copyto, self.results, self.plan, self.missing
+        for (value, array, _), (before, old) in zip(results, self.kept, strict=True):
+            if before is None or before in missing:
+                missing.add(value)
+            else:
+                missing.discard(value)
+                copy(array, old)
         record, count = [], len(results)
         while host(self.condition).item():
             found = plan.replay()
-            if self.body.gradient is not None:
+            if plan.random:
+                plan.scope.step += 1  # the next turn draws other numbers
+            if self.body.gradients:
                 saved = [array.copy() for array in found[count:]]
                 record.append((saved, dict(plan.records)))
-            for array, value in zip(results, found, strict=False):
-                copy(array, value)
+            for (value, array, inside), made in zip(results, found, strict=False):
+                if inside not in plan.missing:
+                    missing.discard(value)
+                    copy(array, made)
             if not self.repeats:
                 break
         self.records[self.body.saves] = record
@@ -251,14 +266,15 @@ class GradientRun:
 
     def __call__(self):
         copy, plan, body = self.xp.copyto, self.plan, self.body
-        for array, given in self.known:
+        turns = self.records[body.saves]
+        for (name, array), (_, given) in zip(self.inside.items(), self.known, strict=True):
             if given is None:
                 array.fill(0)
-            else:
+            elif turns or name in body.carried:
                 copy(array, given)
         for name in body.added:
             self.outputs[name].fill(0)
-        for saved, records in reversed(self.records[body.saves]):
+        for saved, records in reversed(turns):
             for array, value in zip(self.saved, saved, strict=True):
                 if array is not None:
                     copy(array, value)
@@ -277,40 +293,43 @@ class GradientRun:
             copy(self.outputs[name], self.inside[name])
 
 
-def bound_run(plan, body, before, made):
+def bound_run(plan, body, block, before, made):
     """The Run of a step.
 
     Args:
         plan (Plan): the plan around it.
         body (Body): of the step.
+        block (Block): what is known of it.
         before, made: Value -> array, of what the step reads and writes.
     """
     region = body.step.definition.region
-    old = {value.name: array for value, array in before.items()}
-    new = {value.name: array for value, array in made.items()}
-    given = [new[name] if name in body.results else old[name] for name in body.names]
-    kept = [(new[name], old[name]) for name in body.results if name in old]
+    old = {value.name: (value, array) for value, array in before.items()}
+    new = {value.name: (value, array) for value, array in made.items()}
+    given = [(new if name in body.results else old)[name][1] for name in body.names]
     (condition,) = (value.name for value in body.step.inputs[region.condition])
-    truth = new[condition] if region.repeats else old[condition]
-    inner = type(plan)(body.settings, body.given, given)
-    return Run(body, inner, truth, kept, [new[name] for name in body.results], plan.records)
+    _, truth = (new if region.repeats else old)[condition]
+    kept = [old.get(name, (None, None)) for name in body.results]
+    results = [(*new[name], body.newest[name]) for name in body.results]
+    plan.unsure.update(made for (made, *_), (old, _) in zip(results, kept, strict=True) if old in {None, *plan.unsure})
+    inner = type(plan)(body.settings, block.given, given)
+    return Run(body, inner, truth, kept, results, plan.records, plan.missing)
 
 
-def bound_gradient(plan, body, before, made):
+def bound_gradient(plan, body, block, before, made):
     """The GradientRun of a step; the arguments are those of `bound_run`."""
     xp = plan.memory.device.xp
     forward, given, saved = body.forward, [], {}
-    for value, spec in zip(body.values, body.given, strict=False):
+    for value, spec in zip(body.values, block.given, strict=False):
         if forward.is_captured(value):
             given.append(before[body.captured[value.name]])
         else:
             saved[value] = xp.empty(spec.shape, spec.dtype)
             given.append(saved[value])
-    inside = [xp.empty(spec.shape, spec.dtype) for spec in body.given[len(body.values) :]]
+    inside = [xp.empty(spec.shape, spec.dtype) for spec in block.given[len(body.values) :]]
     known = [
         (array, before[body.known[name]] if name in body.known else None)
         for name, array in zip(body.inside, inside, strict=True)
     ]
     outputs = {name: made[value] for found in (body.carried, body.added) for name, value in found.items()}
-    inner = type(plan)(body.settings, body.given, given + inside)
+    inner = type(plan)(body.settings, block.given, given + inside, Known(blocks=block.blocks))
     return GradientRun(body, inner, [saved.get(value) for value in forward.saved], known, outputs, plan.records)

@@ -1,5 +1,7 @@
 """Scheduling: in which order the steps of a region run, on how many shards, and how long each Value is needed."""
 
+from functools import cached_property
+
 from . import flat, shards
 from .flat import Group
 from .layout import batch_last
@@ -64,6 +66,17 @@ class Schedule:
         if counts is None:
             return {}
         return self._cut.specs_for(inference, counts)
+
+    @cached_property
+    def lives(self):
+        """What needs memory, of what exists once and of each shard: lists of (Value, first step, last step, copies)."""
+        found = [], []
+        for value, start in self.first.items():
+            if not value.persistable:
+                of_shards = value in self.rows
+                last = (self.last if of_shards else self.last_whole).get(value, start)
+                found[of_shards].append((value, start, last, self.stacks.get(value, 1)))
+        return found
 
     def claim(self, scope, device):
         """Whether the parameters lie, or can be laid, in the arenas of the groups."""

@@ -1,12 +1,13 @@
 """The operators of a block as the steps of a plan."""
 
+from itertools import count
 from weakref import WeakValueDictionary
 
 from ...core import operators
 from ...core.attributes import COMMON_ATTRS
 from ...core.errors import EnforceNotMet
 from ...core.regions import Region, forward_of
-from ...core.spec import EMPTY, GRAD
+from ...core.spec import EMPTY, GRAD, Spec
 from ..memory import OutOfMemory
 from .values import Value, values
 
@@ -33,9 +34,16 @@ class Step:
         attrs: its attributes, defaults filled in.
         inputs, outputs: slot name -> list of Values, and EMPTY where the operator names no variable.
         reads, writes: the Values of all of them.
+        arguments: for each input slot of the definition (Slot, its only Value, all its Values); the second is None
+            where the kernel gets a list, nothing, or no more than a shape.
+        targets: for all that is in the output slots, in order: (Value or EMPTY, the Value whose memory it may take
+            over, or None).
     """
 
-    __slots__ = ("op", "index", "definition", "attrs", "inputs", "outputs", "reads", "writes", "_kind")
+    __slots__ = (
+        "op", "index", "definition", "attrs", "inputs", "outputs", "reads", "writes", "_kind", "_arguments",
+        "_targets", "_places", "_signature",
+    )  # fmt: skip
 
     def __init__(self, op, index, definition, attrs, inputs, outputs):
         self.op = op
@@ -46,7 +54,69 @@ class Step:
         self.outputs = outputs
         self.reads = values(inputs)
         self.writes = values(outputs)
-        self._kind = None
+        self._kind = self._arguments = self._targets = self._places = self._signature = None
+
+    @property
+    def arguments(self):
+        if self._arguments is None:
+            self._arguments = found = []
+            for slot in self.definition.inputs:
+                values = self.inputs.get(slot.name, ())
+                is_plain = len(values) == 1 and not slot.many and slot.name not in self.definition.shape_only
+                found.append((slot, values[0] if is_plain and values[0] is not EMPTY else None, values))
+        return self._arguments
+
+    @property
+    def targets(self):
+        if self._targets is None:
+            self._targets = found = []
+            for slot, values in self.outputs.items():
+                sources = self.inputs.get(self.definition.inplace.get(slot), ())
+                found += zip(values, [*sources, *[None] * len(values)], strict=False)
+        return self._targets
+
+    def by_slot(self, arrays):
+        """What the kernel gets for its output slots: arrays of all `targets`, arranged as the definition has them."""
+        if self._places is None:
+            self._places = _places(self.definition.outputs, self.outputs)
+        return _picked(arrays, self._places)
+
+    def infer(self, given, has_lods=False):
+        """What it makes of inputs of given Specs (in the order of `reads`): a Spec or None for each of its `writes`.
+
+        Args:
+            has_lods (bool): some tensors have levels of detail, so that the number of sequences is not known before.
+        Raises:
+            EnforceNotMet: they do not fit; the message does not name the operator.
+        """
+        definition = self.definition
+        if self._signature is None:
+            there = {slot: [one for one in ones if one is not EMPTY] for slot, ones in self.inputs.items()}
+            operators.refuse(definition, self.attrs, there)
+            numbers = {slot.name: number for number, slot in enumerate(definition.outputs)}
+            self._signature = (
+                _places(definition.inputs, there),
+                [
+                    (numbers[slot], position)
+                    for slot, values in self.outputs.items()
+                    for position, value in enumerate(values)
+                    if value is not EMPTY
+                ],
+                [slot for slot, ones in there.items() for _ in ones],
+            )
+        places, targets, slots = self._signature
+        if any(spec.value is not None for spec in given):
+            pairs = zip(given, slots, strict=True)
+            given = [spec if slot in definition.shape_from else operators.without_value(spec) for spec, slot in pairs]
+        if has_lods and definition.lod_counts:
+            # How many sequences there are is found out while the plan runs.
+            pairs = zip(given, slots, strict=True)
+            given = [
+                Spec((-1, *spec.shape[1:]), spec.dtype) if slot in definition.lod_counts else spec
+                for spec, slot in pairs
+            ]
+        found = operators.inferred(definition, self.attrs, _picked(given, places))
+        return [operators.spec_at(found[number], position) for number, position in targets]
 
     @property
     def kind(self):
@@ -188,6 +258,17 @@ def _check_slots(op, definition):
             names = op.inputs.get(slot.name) or op.outputs.get(slot.name) or ()
             if len(names) > 1:  # in a Program that was read from a file
                 raise EnforceNotMet(f"its slot {slot.name!r} holds one variable, got {names}\n{op.describe()}")
+
+
+def _places(slots, names):
+    """For each slot, which of all `names` (slot -> list) it holds: a number, a list of numbers, or None."""
+    numbers = count()
+    places = {slot: [next(numbers) for _ in held] for slot, held in names.items()}
+    return [argument(slot, places.get(slot.name, [])) for slot in slots]
+
+
+def _picked(things, places):
+    return [things[place] if place.__class__ is int else place and [things[one] for one in place] for place in places]
 
 
 def argument(slot, arrays):

@@ -193,7 +193,9 @@ def _like(variable, block):
 
 def _selected(mask, if_false, if_true):
     out = _like(if_false, default_main_program().current_block())
-    return append("select_input", {"Mask": mask, "X": [if_false, if_true]}, out=out)
+    append("select_input", {"Mask": mask, "X": [if_false, if_true]}, out=out)
+    out._describe(if_false.shape, if_false.dtype)  # as in Paddle, also where the other one has another shape
+    return out
 
 
 class While:

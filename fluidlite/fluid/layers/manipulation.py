@@ -6,7 +6,7 @@ from ...core.dtypes import var_type
 from ..framework import Variable
 from ..layer_helper import LayerHelper
 from .checks import append, check_dtype, check_variable, check_variables, integer, integers, numbers_or_variables, truth
-from .tensor import assign
+from .tensor import assign, zeros
 
 __all__ = [
     "where",
@@ -29,6 +29,8 @@ __all__ = [
     "gather",
     "gather_nd",
     "scatter",
+    "scatter_nd",
+    "scatter_nd_add",
     "shape",
     "multiplex",
     "crop",
@@ -462,6 +464,51 @@ def scatter(input, index, updates, name=None, overwrite=True):
     check_variable("scatter", "updates", updates)
     attrs = {"overwrite": truth("scatter", "overwrite", overwrite)}
     return append("scatter", {"X": input, "Ids": index, "Updates": updates}, attrs, name=name)
+
+
+def scatter_nd_add(ref, index, updates, name=None):
+    """A copy of a tensor to parts of which others are added.
+
+    Args:
+        ref (Variable): tensor.
+        index (Variable): int32 or int64; its last dimension holds coordinates of the first dimensions of ref.
+        updates (Variable): of shape index.shape[:-1] + ref.shape[index.shape[-1]:], and of the dtype of ref; those of
+            equal coordinates add up.
+        name (str): the first part of generated names.
+    Returns:
+        Variable of the shape and dtype of ref.
+    Raises:
+        TypeError: a wrong argument.
+        ValueError: ref and updates have different data types.
+        EnforceNotMet: updates of another shape, or, when the Program runs, coordinates outside ref.
+    """
+    check_variable("scatter_nd_add", "ref", ref)
+    check_dtype("scatter_nd_add", "index", index, "i")
+    check_variable("scatter_nd_add", "updates", updates)
+    if updates.dtype != ref.dtype:
+        raise ValueError(
+            f"scatter_nd_add: ref and updates must have one data type, got {ref.spec.dtype} and {updates.spec.dtype}; "
+            "convert one of them with layers.cast"
+        )
+    return append("scatter_nd_add", {"X": ref, "Index": index, "Updates": updates}, name=name)
+
+
+def scatter_nd(index, updates, shape, name=None):
+    """Zeros to parts of which tensors are added: what `gather_nd` has taken from a tensor of a shape, put back.
+
+    Args:
+        index (Variable): int32 or int64; its last dimension holds coordinates of the first dimensions of the result.
+        updates (Variable): of shape index.shape[:-1] + shape[index.shape[-1]:]; those of equal coordinates add up.
+        shape (list or tuple of int): that of the result.
+        name (str): the first part of generated names.
+    Returns:
+        Variable of that shape and the dtype of updates.
+    Raises:
+        TypeError: a wrong argument.
+        EnforceNotMet: updates of another shape, or, when the Program runs, coordinates outside the result.
+    """
+    check_variable("scatter_nd", "updates", updates)
+    return scatter_nd_add(zeros(shape, updates.dtype), index, updates, name)
 
 
 def multiplex(inputs, index):

@@ -182,6 +182,7 @@ def fill_constant_batch_size_like(input, shape, dtype, value, input_dim_idx=0, o
         dtype (str): the data type.
         value (float): the number.
         input_dim_idx, output_dim_idx (int): the dimension of input, and the one of the result that takes its size.
+            Where input has sequences, their number counts as its first dimension.
         force_cpu (bool): without effect.
     Returns:
         Variable, without gradient.
@@ -346,11 +347,10 @@ def eye(num_rows, num_columns=None, batch_shape=None, dtype="float32"):
         TypeError: a wrong argument.
     """
     rows = integer("eye", "num_rows", num_rows)
-    attrs = {
-        "num_rows": rows,
-        "num_columns": rows if num_columns is None else integer("eye", "num_columns", num_columns),
-        "dtype": var_type(dtype),
-    }
+    columns = rows if num_columns is None else integer("eye", "num_columns", num_columns)
+    if min(rows, columns) < 0:
+        raise TypeError(f"eye: num_rows and num_columns must not be negative, got {rows} and {columns}")
+    attrs = {"num_rows": rows, "num_columns": columns, "dtype": var_type(dtype)}
     out = append("eye", {}, attrs, dtype=attrs["dtype"])
     out.stop_gradient = True
     for count in reversed(integers("eye", "batch_shape", batch_shape or [])):

@@ -32,11 +32,19 @@ _POINTS = (0.0, 1.0, -1.0, 2.0, -2.0)
 
 
 class Points(NamedTuple):
-    """The matrices of tiles of n elements along one dimension: B' (n, n), G (n, r) and A' (m, n)."""
+    """The matrices of tiles of n elements along one dimension: B' (n, n), G (n, r) and A' (m, n).
 
-    input: np.ndarray
+    Attributes:
+        input, input_back: B' and B, apart (see `_apart`).
+        filter: G for both dimensions, (n n, r r).
+        output, output_back: A', and A apart.
+    """
+
+    input: list
+    input_back: list
     filter: np.ndarray
     output: np.ndarray
+    output_back: list
 
 
 @lru_cache(maxsize=64)
@@ -54,7 +62,22 @@ def points(n, r, dtype, flipped=False):
     scale = np.append(distances.prod(axis=1), 1)[:, None]
     g = values(r) / scale
     matrices = (np.linalg.inv(values(n)).T * scale, g[:, ::-1] if flipped else g, values(n - r + 1).T)
-    return Points(*(np.ascontiguousarray(np.round(matrix, 15), dtype) for matrix in matrices))
+    b, g, a = (np.ascontiguousarray(np.round(matrix, 15), dtype) for matrix in matrices)
+    return Points(_apart(b), _apart(b.T), np.kron(g, g), a, _apart(a.T))
+
+
+def _apart(matrix):
+    """A matrix with a row for each of n points as one or two: (rows, the columns that these need, what is there).
+
+    The values at the first and the last point, 0 and infinity, are simpler than those between, and kernels for products
+    prefer an even number of rows: it takes a third less time to multiply for these and those separately.
+    """
+    n, found = len(matrix), []
+    for rows in (slice(1, n - 1), slice(0, n, n - 1)) if n > 4 else (slice(0, n),):
+        used = np.flatnonzero(matrix[rows].any(axis=0))
+        columns = slice(used[0], used[-1] + 1)
+        found.append((rows, columns, np.ascontiguousarray(matrix[rows, columns])))
+    return found
 
 
 class _Axis(NamedTuple):
@@ -65,6 +88,7 @@ class _Axis(NamedTuple):
     before: int
     size: int
 
+    @lru_cache(maxsize=1024)  # noqa: B019 (an axis is four numbers)
     def pieces(self, first, count):
         """The elements inside the image of `count` tiles, as (taps, tiles, start) for taps that share their tiles.
 
@@ -79,8 +103,10 @@ class _Axis(NamedTuple):
                 found[-1][0][1] = tap + 1
             else:
                 found.append(([tap, tap + 1], (low, high)))
-        for (tap, end), (low, high) in found:
-            yield slice(tap, end), slice(low, high), self.step * (first + low) + tap - self.before
+        return [
+            (slice(tap, end), slice(low, high), self.step * (first + low) + tap - self.before)
+            for (tap, end), (low, high) in found
+        ]
 
 
 class _Tiles:
@@ -152,17 +178,8 @@ def _product(xp, matrix, source, target):
 
 
 def _transform(xp, matrix, source, target):
-    """The steps target[b] = matrix @ source[b] for a matrix with a row for each of n points.
-
-    The values at the first and the last point, 0 and infinity, are simpler than those between, and kernels for products
-    prefer an even number of rows: it takes a third less time to multiply for these and those separately.
-    """
-    n = len(matrix)
-    for rows in (slice(1, n - 1), slice(0, n, n - 1)) if n > 4 else (slice(0, n),):
-        part = matrix[rows]
-        used = np.flatnonzero(part.any(axis=0))
-        columns = slice(used[0], used[-1] + 1)
-        part = np.ascontiguousarray(part[:, columns])
+    """The steps target[b] = matrix @ source[b], for a matrix that is apart."""
+    for rows, columns, part in matrix:
         yield _product(xp, part, source[..., columns, :], target[..., rows, :])
 
 
@@ -319,8 +336,7 @@ class _Filter:
     def __init__(self, ctx, n, g, w, flipped, width):
         self.xp, self.n, self.groups, self.flipped = ctx.xp, n, g.groups, flipped
         taps = g.kh * g.kw
-        one = points(n, g.kh, w.dtype, flipped).filter
-        self.matrix = np.kron(one, one)
+        self.matrix = points(n, g.kh, w.dtype, flipped).filter
         # (taps, G, K, C), or with C, the filters of the input gradient, in the place of K.
         self.source = w.reshape(g.groups, g.group_filters, g.group_channels, taps).transpose(3, 0, 1, 2)
         self.axis = 3 if flipped else 2
@@ -353,7 +369,6 @@ def _transposed(ctx, n, g, w, dout, dx):
     xp, groups, dtype, batch = ctx.xp, g.groups, w.dtype, g.batch
     m, area = n - g.kh + 1, n * n
     matrices = points(n, g.kh, dtype)
-    expand, back = (np.ascontiguousarray(matrix.T) for matrix in (matrices.output, matrices.input))
     tiles = [-(-size // m) for size in (g.out_h, g.out_w)]
     sources = _Tiles(ctx, dout, _Axis(m, m, 0, g.out_h), _Axis(m, m, 0, g.out_w))
     targets = _Tiles(ctx, dx, _Axis(n, m, g.pad_h[0], g.height), _Axis(n, m, g.pad_w[0], g.width))
@@ -368,16 +383,16 @@ def _transposed(ctx, n, g, w, dout, dx):
         y = first.array(m, m, g.filters, *shape, batch)
         steps += sources.gather(xp, y, block)
         half = second.array(m, n, g.filters * columns)
-        steps += _transform(xp, expand, y.reshape(m, m, -1), half)
+        steps += _transform(xp, matrices.output_back, y.reshape(m, m, -1), half)
         full = first.array(n, n, g.filters * columns)
-        steps += _transform(xp, expand, half.swapaxes(0, 1), full.swapaxes(0, 1))
+        steps += _transform(xp, matrices.output_back, half.swapaxes(0, 1), full.swapaxes(0, 1))
         full = full.reshape(n, n, groups, g.group_filters, columns)
         products = second.array(n, n, groups, g.group_channels, columns)
         steps.append(partial(xp.matmul, transformed.matrices(g.group_filters).swapaxes(-1, -2), full, out=products))
         products = products.reshape(n, n, -1)
         half = first.array(*products.shape)
-        steps += _transform(xp, back, products.swapaxes(0, 1), half.swapaxes(0, 1))
-        steps += _transform(xp, back, half, products)
+        steps += _transform(xp, matrices.input_back, products.swapaxes(0, 1), half.swapaxes(0, 1))
+        steps += _transform(xp, matrices.input_back, half, products)
         steps += targets.add(xp, products.reshape(n, n, g.channels, *shape, batch), block)
     return in_sequence(steps)
 
@@ -406,8 +421,7 @@ def _filter_gradient(ctx, n, g, x, dout, dw):
     sums = _Memory(ctx, area * groups * width * g.group_channels, dtype)
     addend = None if len(blocks) == 1 else ctx.scratch(sums.flat.shape, dtype)
     by_tap = _Memory(ctx, taps * groups * width * g.group_channels, dtype)
-    back = np.ascontiguousarray(np.kron(matrices.filter, matrices.filter).T)
-    expand = np.ascontiguousarray(matrices.output.T)
+    back = np.ascontiguousarray(matrices.filter.T)
     target = dw.reshape(groups, g.group_filters, g.group_channels, taps).transpose(3, 0, 1, 2)
     steps = []
     for number, block in enumerate(blocks):
@@ -428,9 +442,9 @@ def _filter_gradient(ctx, n, g, x, dout, dw):
                 tiled = _Tiles(ctx, dout[:, channels], *(_Axis(m, m, 0, dout.shape[axis]) for axis in (0, 2)))
                 steps += tiled.gather(xp, y[:, :, group], block)
             half = first.array(m, n, size)
-            steps += _transform(xp, expand, y.reshape(m, m, size), half)
+            steps += _transform(xp, matrices.output_back, y.reshape(m, m, size), half)
             full = third.array(n, n, size)
-            steps += _transform(xp, expand, half.swapaxes(0, 1), full.swapaxes(0, 1))
+            steps += _transform(xp, matrices.output_back, half.swapaxes(0, 1), full.swapaxes(0, 1))
             full = full.reshape(n, n, groups, count, columns)
             # The product is fastest with its longer side first.
             sides = (count, g.group_channels)

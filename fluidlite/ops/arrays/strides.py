@@ -18,10 +18,13 @@ def memory_order(array):
     return sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
 
 
-def scratch_like(ctx, array, dtype=None):
-    """Scratch of the shape of `array`, stored in the same order of axes."""
+def scratch_like(ctx, array, dtype=None, shape=None):
+    """Scratch of the shape of `array`, or another of its rank, stored in the same order of axes."""
+    shape = shape or array.shape
+    if array.flags.c_contiguous:
+        return ctx.scratch(shape, dtype or array.dtype)
     order = memory_order(array)
-    buffer = ctx.scratch([array.shape[axis] for axis in order], dtype or array.dtype)
+    buffer = ctx.scratch([shape[axis] for axis in order], dtype or array.dtype)
     return buffer.transpose([order.index(axis) for axis in range(array.ndim)])
 
 

@@ -16,6 +16,7 @@ from . import (
     rows,
     softmax,
     sorting,
+    sums,
 )
 
 __all__ = [
@@ -34,4 +35,5 @@ __all__ = [
     "rows",
     "softmax",
     "sorting",
+    "sums",
 ]

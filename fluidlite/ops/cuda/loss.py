@@ -145,53 +145,6 @@ def softmax_with_cross_entropy_grad(ctx, label, softmax, dloss, dlogits):
     return work_on_rows(ctx, name, code, softmax.shape, (axis,), elements, rows, (), numbers, "D_LOGITS")
 
 
-@loss.smooth_l1_loss.form("cuda")
-def smooth_l1_loss(ctx, x, y, inside, outside, diff, out):
-    # See the general kernel for what it is.
-    inside_factor = "" if inside is None else " * INSIDE"
-    outside_factor = "" if outside is None else " * OUTSIDE"
-    code = f"""
-    T total = 0;
-    EACH(
-        const T difference = (X - Y){inside_factor};
-        const T size = fabs(difference), near = Smaller()(size, 1 / SIGMA2);
-        DIFF = difference;
-        total += SIGMA2 * near * (size - near / 2){outside_factor})
-    total = row.over(total, Plus());
-    if (row.is_first) OUT = total;
-    """
-    elements = {"X": x, "Y": y, "DIFF": diff}
-    elements |= {name: array for name, array in (("INSIDE", inside), ("OUTSIDE", outside)) if array is not None}
-    rows, numbers = {"OUT": out.reshape(-1, *(1,) * (diff.ndim - 1))}, {"SIGMA2": float(ctx.attrs["sigma"] ** 2)}
-    axes = tuple(range(1, x.ndim))
-    return work_on_rows(ctx, "smooth_l1_loss", code, x.shape, axes, elements, rows, (), numbers, "DIFF OUT")
-
-
-@loss.kldiv_loss.form("cuda")
-def kldiv_loss(ctx, x, target, out):
-    if ctx.attrs["reduction"] == "none":
-        return None
-    count = {"mean": x.size, "batchmean": len(x)}.get(ctx.attrs["reduction"], 1)
-    code = """
-    T total = 0;
-    EACH(total += TARGET > T(0) ? TARGET * (log(TARGET) - X) : T(0))
-    if (!row.complete(total, Plus(), T(0))) return;
-    if (row.is_first) OUT = total / COUNT;
-    """
-    return work_on_rows(
-        ctx,
-        "kldiv_loss",
-        code,
-        x.shape,
-        tuple(range(x.ndim)),
-        {"X": x, "TARGET": target},
-        {"OUT": out.reshape((1,) * x.ndim)},
-        numbers={"COUNT": float(count)},
-        writes="OUT",
-        parts=x.itemsize,
-    )
-
-
 _MEAN = """
 if (!row.complete_all(loss, Plus(), T(0))) return;
 if (threadIdx.x == 0) OUT[0] = loss / ROWS;

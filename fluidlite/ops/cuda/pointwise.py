@@ -1,12 +1,12 @@
 """Operators that work element by element, as CUDA C: a kernel for one of them, or for many in a row.
 
-The formula of an operator (`formula` in `fluidlite.core.operators`) says what one element of its outputs is.  A
+The formula of an operator (`fluidlite.ops.pointwise`) says what one element of its outputs is.  A
 program is a list of such operators that hand values on to each other.  Its kernel reads each array once and writes what
 is wanted of the results; what lies between stays in registers.
 
-Beside the functions of C a formula may use `larger` and `smaller` (of two numbers, NaN if one is), `sign`, `quotient`
-and `remainder_of` (of integers, rounded towards 0; 0 for the divisor 0), `floored` and `modulus` (of floating-point
-numbers, as in Python).
+Beside the functions of C the texts of formulas use `larger` and `smaller` (of two numbers, NaN if one is), `sign`,
+`quotient` and `remainder_of` (of integers, rounded towards 0; 0 for the divisor 0), `floored` and `modulus` (of
+floating-point numbers, as in Python).
 """
 
 import copy
@@ -18,16 +18,14 @@ from typing import NamedTuple
 import numpy as np
 
 from ...core import operators
-from ...core.c_text import literal
 from ...core.operators import operator
-from ...core.pointwise import Text
 from ...core.spec import Spec, formula_name
 from ...core.traits import BOUND, Batch, Memory
 from ..arrays.strides import in_sequence
 from .index import address_of
 from .launch import THREADS, blocks_for, launch, type_name
 
-_PRELUDE = """
+PRELUDE = """
 template <class V> __device__ __forceinline__ V larger(V a, V b) { return a > b || a != a ? a : b; }
 template <class V> __device__ __forceinline__ V smaller(V a, V b) { return a < b || a != a ? a : b; }
 template <class V> __device__ __forceinline__ V sign(V a) { return a > V(0) ? V(1) : a < V(0) ? V(-1) : a; }
@@ -66,8 +64,7 @@ class Formula(NamedTuple):
     """The formula of an operator, for tensors of given shapes and data types.
 
     Attributes:
-        texts: output slot -> expression, for the outputs that have an element for each of `shape`.
-        type: the data type that is called T.
+        texts: output slot -> C, for the outputs that have an element for each of `shape`.
         shape: of the arrays that all others broadcast to.
         laid: name in the formula (X0 for the first of `X*`) -> the shape in which the input broadcasts.
         slots: the same name -> (input slot, place in it).
@@ -75,7 +72,6 @@ class Formula(NamedTuple):
     """
 
     texts: dict
-    type: np.dtype
     shape: tuple
     laid: dict
     slots: dict
@@ -94,15 +90,10 @@ def formula_of(definition, attrs, inputs, outputs):
     if definition.formula is None:
         return None
     specs = {formula_name(slot): found for slot, found in {**inputs, **outputs}.items() if found}
-    texts = definition.formula
-    if callable(texts):
-        texts = texts(attrs, specs)
+    texts = definition.formula(attrs, specs)
     wanted = {slot: texts.get(formula_name(slot)) for slot in outputs if outputs[slot]} if texts else {}
     if not wanted or None in wanted.values():
         return None
-    constants = {name: _constant(value) for name, value in attrs.items()}
-    wanted = {slot: text if isinstance(text, Text) else text.format_map(constants) for slot, text in wanted.items()}
-
     many = {slot.name for slot in definition.inputs if slot.many}
     slots = {}
     for slot, found in inputs.items():
@@ -114,10 +105,6 @@ def formula_of(definition, attrs, inputs, outputs):
     found = [inputs[slot][place] for slot, place in slots.values()]
     if any(type_name(spec.dtype) is None for spec in [*found, *(outputs[slot][0] for slot in wanted)]):
         return None
-    type = _type_of([spec.dtype for spec in found] or [outputs[slot][0].dtype for slot in wanted])
-    if type.kind != "f" and not callable(definition.formula):
-        return None
-
     shapes = {name: specs[name][0].shape for name in specs}
     shapes |= {name: inputs[slot][place].shape for name, (slot, place) in slots.items()}
     if definition.broadcasts is not None:
@@ -133,21 +120,11 @@ def formula_of(definition, attrs, inputs, outputs):
         for slot, text in texts.items()
         if text in slots and inputs[slots[text][0]][slots[text][1]][:2] == outputs[slot][0][:2]
     }
-    return Formula(texts, type, shape, {name: laid[name] for name in slots}, slots, copies)
-
-
-def _constant(value):
-    """An attribute in a formula."""
-    return f"({float(value)!r})" if isinstance(value, (int, float)) else None
+    return Formula(texts, shape, {name: laid[name] for name in slots}, slots, copies)
 
 
 def _laid(shape):
     return () if math.prod(shape) == 1 else tuple(shape)
-
-
-def _type_of(dtypes):
-    floats = [dtype for dtype in dtypes if dtype.kind == "f"]
-    return np.result_type(*floats) if floats else dtypes[0]
 
 
 class Member(NamedTuple):
@@ -181,29 +158,11 @@ def _assignments(member):
     names = {name: f"v{member.inputs[slot][place]}" for name, (slot, place) in formula.slots.items()}
     for slot, text in formula.texts.items():
         (number,), dtype = member.outputs[slot], member.output_specs[slot][0].dtype
-        translate = partial(_named, names) if isinstance(text, Text) else partial(_translated, names, formula.type)
-        *statements, value = _TOKENS.sub(translate, text).split(";")
+        text = _TOKENS.sub(lambda match: names.get(match[0], match[0]), text)
+        *statements, value = text.split(";")
         before = "".join(f"{statement.strip()}; " for statement in statements)
-        compute = f"typedef {type_name(formula.type)} T; {before}v{number} = {value.strip()};"
+        compute = f"{before}v{number} = {value.strip()};"
         yield f"{type_name(dtype)} v{number}; {{ {compute} }}"
-
-
-def _named(names, match):
-    """A word of C in which only the names of inputs are missing."""
-    return names.get(match[0], match[0])
-
-
-def _translated(names, type, match):
-    """A word of a formula in C."""
-    token = match[0]
-    if token in names:
-        return names[token]
-    if token in ("inf", "nan") or token[0].isdigit() and not token.isdecimal():
-        number = float(token)
-        return literal(number if type.kind == "f" else int(number), type)
-    if token.isdecimal() and int(token) >= 1 << 63:
-        return token + "ull"
-    return token
 
 
 class _Layout(NamedTuple):
@@ -356,7 +315,7 @@ def _source(statements, types, results, layout):
     rest = ""
     if pack > 1 and total % pack:
         rest = f"for ({index} i = count * {pack} + first; i < total; i += step) element({', '.join(alone)});"
-    code = _PRELUDE + _KERNEL.format(
+    code = PRELUDE + _KERNEL.format(
         values=", ".join(
             [f"const {names[n]} v{n}" for n in range(inputs)]
             + [f"{name}& r{n}" for n, name in enumerate(names[inputs:])]
@@ -481,10 +440,6 @@ def pointwise(ctx, xs, outs):
             if slot.name in member.outputs:
                 ((number,), (spec,)) = member.outputs[slot.name], member.output_specs[slot.name]
                 array = values[number] = ctx.scratch(spec.shape, spec.dtype)
-            elif not slot.optional:
-                # The program does without it, but the general kernel writes it.
-                (spec,) = operators.infer_specs(definition, member.attrs, member.input_specs)[slot.name]
-                array = ctx.scratch(spec.shape, spec.dtype)
             arguments.append(array)
         steps.append(_bound(definition, own, arguments))
     # Not before the end, for an output may lie where an input does.

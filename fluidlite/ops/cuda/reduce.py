@@ -38,7 +38,7 @@ def reduce_mean(ctx, x, out):
     if x.dtype.kind != "f":
         return None
     axes, aligned = reduce.aligned(ctx, x, out)
-    count = reduce.averaged(ctx, axes, x, aligned)
+    count = reduce.averaged(ctx.in_batch, axes, x, aligned)
     return put_together(ctx, x, aligned, "reduce_mean", result="found / COUNT", COUNT=float(count))
 
 

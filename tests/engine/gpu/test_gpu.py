@@ -357,6 +357,19 @@ def test_memory_that_cupy_gave_back_is_in_no_graph(cupy):
     assert replay._parts is not before
 
 
+def test_nor_is_it_in_one_of_what_comes_behind_a_shape_that_depends_on_values(cupy):
+    x, mask = fluid.data("x", [4, 100], "float32"), fluid.data("mask", [4], "bool")
+    out = fluid.layers.cumsum(fluid.layers.gather_nd(x, fluid.layers.where(mask)), axis=1)
+    exe = fluid.Executor(fluid.CUDAPlace(0))
+    feed = {"x": np.ones((4, 100), "float32"), "mask": np.array([True, False, True, True])}
+    wanted = [exe.run(feed=feed, fetch_list=[out])[0] for _ in range(3)][0]
+    [(behind, _)] = plan_of(exe)._segments._plans.values()
+    before = behind._bound.replay._parts
+    exe._memory.extra.give_back()
+    np.testing.assert_array_equal(exe.run(feed=feed, fetch_list=[out])[0], wanted)
+    assert behind._bound.replay._parts is not before
+
+
 def test_pools_give_each_other_what_they_keep(cupy):
     """100 MB that one pool keeps for later are there for the other, if there is no more."""
     device = fluid.CUDAPlace(0).device

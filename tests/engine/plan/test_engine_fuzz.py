@@ -101,7 +101,7 @@ def test_the_pool_never_hands_out_memory_twice(requests, expected):
             pool.free(live.pop(victim)[1])
     for _, block in live:
         pool.free(block)
-    free = sorted((block.chunk, block.start, block.size) for block in pool._free)
+    free = sorted((chunk, start, size) for size, chunk, start in pool._free)
     assert free == [(number, 0, chunk.size) for number, chunk in enumerate(pool.chunks)]
 
 
@@ -121,4 +121,4 @@ def test_many_live_arrays_are_no_burden_to_the_pool():
     blocks = [pool.array([16], np.float32)[1] for _ in range(20000)]
     for block in blocks[::2] + blocks[1::2]:
         pool.free(block)
-    assert [block.size for block in pool._free] == sorted(chunk.size for chunk in pool.chunks)
+    assert [size for size, _, _ in pool._free] == sorted(chunk.size for chunk in pool.chunks)

@@ -35,3 +35,19 @@ def test_programs_without_sequences_are_not_looked_through(exe):
     assert plan_of(exe)._origins is None
     exe.run(feed={"x": images([1, 1])}, fetch_list=[loss])
     assert plan_of(exe)._origins is not None
+
+
+def test_a_branch_passes_on_what_it_has(exe):
+    """As in Paddle, the branch that runs decides; here one gives what is fed, the other what has other sequences."""
+    p = fluid.data("p", [1], "bool")
+    x, y = (fluid.data(name, [None, 2], lod_level=1) for name in "xy")
+    out = fluid.layers.cond(p, lambda: fluid.layers.relu(x * 2.0), lambda: y + 1.0)
+    after = fluid.layers.fc(out, 3)
+    exe.run(fluid.default_startup_program())
+    rows = np.ones((5, 2), "float32")
+    feed = {"x": fluid.create_lod_tensor(rows, [[2, 3]], PLACE), "y": fluid.create_lod_tensor(rows, [[4, 1]], PLACE)}
+    for truth, lod in ((True, [[0, 2, 5]]), (False, [[0, 4, 5]]), (True, [[0, 2, 5]])):
+        values = exe.run(feed={**feed, "p": np.array([truth])}, fetch_list=[out, after], return_numpy=False)
+        assert [value.lod() for value in values] == [lod, lod]
+    values = exe.run(feed={"x": rows, "y": rows, "p": np.array([True])}, fetch_list=[out, after], return_numpy=False)
+    assert [value.lod() for value in values] == [[], []]

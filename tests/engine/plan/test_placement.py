@@ -45,8 +45,9 @@ def test_values_that_are_needed_at_the_same_time_never_overlap(rng, shape, moves
                 for other_thread, other, other_start, other_end in lives[:number]:
                     together = start <= other_end and other_start <= end
                     if together and thread == other_thread and one is not other:
-                        a, b = one.block, other.block
-                        assert a.chunk != b.chunk or a.start + a.size <= b.start or b.start + b.size <= a.start
+                        (size, chunk, at), (other_size, other_chunk, other_at) = one.block, other.block
+                        is_apart = at + size <= other_at or other_at + other_size <= at
+                        assert chunk != other_chunk or is_apart
 
 
 def network():

@@ -8,11 +8,11 @@ from gpu_runs import gpu, on_gpu, on_host
 from nvidia import Sources, compiled
 
 from fluidlite.core import operators
-from fluidlite.core.pointwise import Formula
 from fluidlite.core.spec import Spec
 from fluidlite.engine.memory import Pool
 from fluidlite.engine.plan.context import Context, Setting
 from fluidlite.ops.cuda import pointwise
+from fluidlite.ops.pointwise import Formula
 
 
 class Case(NamedTuple):
@@ -28,12 +28,27 @@ FULL = (4, 3, 2, 8)
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, 3.0, -2.5, 6.0, 1e-20, 88.0, -88.0, 300.0, np.inf, -np.inf, np.nan]
 # Operators whose general kernel gives NaN or another limit for what is not finite.
 FINITE = {"round", "mish", "mish_grad"}
+LOGICAL = ["logical_and", "logical_or", "logical_xor", "logical_not"]
+# What is tried with tensors of other shapes.
+APART = {
+    "cast",
+    "fake_dequantize_max_abs",
+    "fill_constant",
+    "fill_constant_batch_size_like",
+    "increment",
+    "kldiv_loss",
+    "l1_norm_grad",
+    "log_loss",
+    "log_loss_grad",
+    "mean_grad",
+    "squared_l2_norm_grad",
+    "sum",
+    *LOGICAL,
+}
 SAME_SHAPE = [
     definition.type
     for definition in map(operators.find, operators.types())
-    if isinstance(getattr(definition.formula, "__self__", definition.formula), (dict, Formula))
-    and definition.broadcasts is None
-    and definition.type not in {"fake_dequantize_max_abs", "squared_l2_norm_grad", "log_loss", "log_loss_grad"}
+    if isinstance(definition.formula, Formula) and definition.broadcasts is None and definition.type not in APART
 ]
 PAIRS = ["add", "sub", "mul", "max", "min", "pow", "div", "floordiv", "mod"]
 COMPARISONS = ["less_than", "less_equal", "greater_than", "greater_equal", "equal", "not_equal"]
@@ -57,7 +72,7 @@ def cases():
     """(Case, dtype) of every operator with a formula, for numbers of several types."""
     for type in SAME_SHAPE:
         definition = operators.find(type)
-        yield Case(type, {slot.name: FULL for slot in definition.inputs if not slot.optional})
+        yield Case(type, {slot.name: FULL for slot in definition.inputs if not slot.optional or slot.name[:2] == "DD"})
     for approximate in (False, True):
         yield Case("gelu", {"X": FULL}, {"approximate": approximate})
         yield Case("gelu_grad", {"X": FULL, "Out@GRAD": FULL}, {"approximate": approximate})
@@ -84,12 +99,16 @@ def cases():
             definition = operators.find(f"elementwise_{name}_grad")
             shapes = {slot.name: shape if slot.name == "Y" else FULL for slot in definition.inputs}
             yield Case(definition.type, shapes, {"axis": axis})
+        for name in ["add", "sub", "mul", "div"]:
+            definition = operators.find(f"elementwise_{name}_grad_grad")
+            shapes = {slot.name: shape if slot.name in ("Y", "DDY") else FULL for slot in definition.inputs}
+            yield Case(definition.type, shapes, {"axis": axis})
         for name in COMPARISONS:
             yield Case(name, {"X": FULL, "Y": shape}, {"axis": axis})
     yield Case("elementwise_sub", {"X": (8,), "Y": FULL})
     for name in COMPARISONS:
         yield Case(name, {"X": FULL, "Y": FULL}, kind="i")
-    for name in ("logical_and", "logical_or", "logical_xor"):
+    for name in LOGICAL[:-1]:
         yield Case(name, {"X": FULL, "Y": (2, 8)}, kind="b")
     yield Case("logical_not", {"X": FULL}, kind="b")
     for attrs in (
@@ -121,7 +140,6 @@ def cases():
     yield Case("fill_constant", {"ValueTensor": np.array([2.5], "f4")}, {"shape": [3, 2], "dtype": 5})
     yield Case("fill_constant_batch_size_like", {"Input": FULL}, {"shape": [-1, 3], "dtype": 5, "value": 1e-7})
     yield Case("fill_zeros_like", {"X": FULL})
-    yield Case("assign_value", {}, {"shape": [1], "dtype": 5, "fp32_values": [0.3]})
     yield Case("fake_dequantize_max_abs", {"X": FULL, "Scale": np.array([0.8])})
     yield Case("fake_channel_wise_dequantize_max_abs", {"X": FULL, "Scales": [(4,)]}, {"quant_bits": [8]})
     for attrs in ({"dim": [1, -1]}, {"dim": [0], "keep_dim": True}, {"reduce_all": True}):
@@ -133,9 +151,14 @@ def cases():
             yield Case(definition.type, shapes, attrs)
     yield Case("mean_grad", {"X": FULL, "Out@GRAD": (1,)})
     yield Case("squared_l2_norm_grad", {"X": FULL, "Out@GRAD": (1,)})
+    yield Case("l1_norm_grad", {"X": FULL, "Out@GRAD": (1,)})
     channel = dict.fromkeys(("Scale", "Bias", "SavedMean", "SavedVariance"), (3,))
     yield Case("@normalize", {"X": FULL, **channel}, {"data_layout": "NCHW"})
     yield Case("@normalize", {"X": (4, 2, 8, 3), **channel}, {"data_layout": "NHWC"})
+    vectors = {"Scale": (3,), "Bias": (3,)}
+    yield Case("affine_channel", {"X": FULL, **vectors})
+    yield Case("affine_channel", {"X": (4, 2, 8, 3), **vectors}, {"data_layout": "NHWC"})
+    yield Case("affine_channel_grad", {"X": FULL, "Scale": (3,), "Out@GRAD": FULL})
     logits = {"X": FULL, "Label": FULL}
     yield Case("sigmoid_cross_entropy_with_logits", logits, {"ignore_index": 1})
     yield Case("sigmoid_cross_entropy_with_logits_grad", {**logits, "Out@GRAD": FULL}, {"ignore_index": 1})
@@ -149,6 +172,13 @@ def cases():
     yield Case("label_smooth_grad", {"Out@GRAD": FULL}, {"epsilon": 0.1})
     yield Case("log_loss", {"Predicted": (50, 1), "Labels": (50, 1)})
     yield Case("log_loss_grad", {"Predicted": (50, 1), "Labels": (50, 1), "Loss@GRAD": (50, 1)})
+    yield Case("kldiv_loss", {"X": FULL, "Target": FULL}, {"reduction": "none"})
+    for reduction in ("none", "mean", "batchmean"):
+        slots = {"Target": FULL, "X": FULL, "Loss@GRAD": FULL if reduction == "none" else (1,)}
+        yield Case("kldiv_loss_grad", slots, {"reduction": reduction})
+    for slots in ({}, {"InsideWeight": FULL, "OutsideWeight": FULL}):
+        yield Case("smooth_l1_loss", {"X": FULL, "Y": FULL, **slots}, {"sigma": 1.7})
+        yield Case("smooth_l1_loss_grad", {"Diff": FULL, "Out@GRAD": (4, 1), **slots}, {"sigma": 1.7})
     two = {"X": FULL, "Scales": [(3,), np.array([0.4])]}
     yield Case("fake_channel_wise_dequantize_max_abs", two, {"quant_bits": [8, 6]})
 
