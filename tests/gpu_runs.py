@@ -96,7 +96,7 @@ def kernels(kind):
 
 
 def each(names, with_own=None):
-    """A mark that gives a test every name with both kinds of kernels.
+    """A mark that gives a test on a GPU every name with both kinds of kernels.
 
     Args:
         names: of cases.
@@ -106,7 +106,9 @@ def each(names, with_own=None):
     names = list(names)
     with_own = names if with_own is None or not fake_card.IS_FAKE else with_own
     cases = [(name, "general") for name in names] + [(name, "own") for name in with_own]
-    return pytest.mark.parametrize(("name", "kind"), [pytest.param(*case, id="-".join(case)) for case in cases])
+    return pytest.mark.parametrize(
+        ("name", "kind"), [pytest.param(*case, id="-".join(case), marks=pytest.mark.gpu) for case in cases]
+    )
 
 
 def on_gpu(array):

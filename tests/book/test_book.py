@@ -84,10 +84,21 @@ def test_use_gpu_without_a_gpu_says_what_is_missing(tmp_path, script):
     assert done.returncode == 1 and "CUDAPlace(0)" in done.stderr and "Traceback" not in done.stderr
 
 
+ON_CARDS = pytest.mark.skipif(fake_card.IS_FAKE, reason="an epoch of convolutions takes minutes on the fake GPU")
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize(
     "script, model",
-    [(BOOK, "softmax"), (BOOK, "cnn"), (TRAINER, "mlp"), (MXNET, "lenet"), (PYTORCH, "cnn")],
+    [
+        (BOOK, "softmax"),
+        (TRAINER, "mlp"),
+        (MXNET, "mlp"),
+        (PYTORCH, "baseline"),
+        pytest.param(BOOK, "cnn", marks=ON_CARDS),
+        pytest.param(MXNET, "lenet", marks=ON_CARDS),
+        pytest.param(PYTORCH, "cnn", marks=ON_CARDS),
+    ],
 )
 def test_with_use_gpu_a_script_learns_what_it_learns_on_a_cpu(tmp_path, script, model):
     arguments = [script, "--model", model, "--epochs", "1", "--data", "synthetic"]

@@ -206,9 +206,9 @@ def test_bad_labels_are_told_when_something_is_fetched(loss, with_mean):
 def test_losses_of_rows(shape, dtype):
     x, y, inside, outside = (arrays_like(shape, dtype, seed) for seed in range(4))
     out = np.zeros((shape[0], 1), dtype)
-    launches = 2 if x.size > 1 else 1  # the differences, and their sums
-    check("smooth_l1_loss", [x, y, inside, outside], [x, out], {"sigma": 1.7}, launches=launches)
-    check("smooth_l1_loss", [x, y, None, None], [x, out], launches=launches)
+    count = 2 if x.size > 1 else 1  # the differences, and their sums
+    check("smooth_l1_loss", [x, y, inside, outside], [x, out], {"sigma": 1.7}, count=count)
+    check("smooth_l1_loss", [x, y, None, None], [x, out], count=count)
     for reduction in ("mean", "sum", "batchmean"):
         check("kldiv_loss", [x, y], [np.zeros(1, dtype)], {"reduction": reduction})
 
