@@ -172,7 +172,8 @@ class OperatorDef:
         read, given, results = (_slots(type, text) for text in (f"{reads} {shapes}", gives or "", of or ""))
         for slot in read + given + results:
             if slot.name not in known:
-                raise _wrong(type, f"it reads {slot.name!r}, which must be one of {', '.join(known)}")
+                verb = "reads" if slot in read else "names"
+                raise _wrong(type, f"it {verb} {slot.name!r}, which must be one of {', '.join(known)}")
         given = self.inputs if gives is None else [known[slot.name] for slot in given]
         results = self.outputs if of is None else [known[slot.name] for slot in results]
         # What a gradient may leave out it has computed where its own gradient reads it; but not that one's gradient.
