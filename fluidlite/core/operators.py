@@ -172,28 +172,12 @@ class OperatorDef:
         _check_groups(type, groups)
         known = {slot.name: slot for slot in self.inputs + self.outputs}
         read, given, results = (_slots(type, text) for text in (f"{reads} {shapes}", gives or "", of or ""))
-        for slot in read + given + results:
-            if slot.name not in known:
-                raise _wrong(type, f"it reads {slot.name!r}, which must be one of {', '.join(known)}")
+        for name in (*(slot.name for slot in read + given + results), *(slots or ())):
+            if name not in known:
+                raise _wrong(type, f"it names {name!r}, which must be one of {', '.join(known)}")
         given = self.inputs if gives is None else [known[slot.name] for slot in given]
         results = self.outputs if of is None else [known[slot.name] for slot in results]
-        # What a gradient may leave out it has computed where its own gradient reads it; but not that one's gradient.
-        is_second = self.gradient_of is not None
-        computed = {slot.name for slot in self.outputs}
-        kept, sources = [], {}
-        for slot in read:
-            name = _slot_of_second(slot.name, slot.name) if is_second else slot.name
-            optional = slot.optional or known[slot.name].optional and not (is_second and slot.name in computed)
-            kept.append(known[slot.name]._replace(name=name, optional=optional))
-            sources[name] = slot.name, False
-        douts, dins = [], []
-        for found, slopes, optional in ((results, douts, is_second), (given, dins, True)):
-            for slot in found:
-                if slot.differentiable:
-                    name = slot.name + GRAD
-                    name = (slots or {}).get(slot.name, _slot_of_second(slot.name, name)) if is_second else name
-                    slopes.append(Slot(name, slot.many, optional))
-                    sources[name] = slot.name, True
+        kept, douts, dins, sources = self._gradient_slots(read, results, given, slots or {})
         if not dins:
             raise _wrong(type, f"{self.type!r} has no input with a gradient")
         all_groups = _GROUPS | groups
@@ -226,6 +210,34 @@ class OperatorDef:
 
         declare.formula = formula
         return declare
+
+    def _gradient_slots(self, read, results, given, names):
+        """The slots of a gradient.
+
+        Args:
+            read: Slots with the names of those that it reads.
+            results, given: of which outputs it is told the gradient, and of which inputs it gives that.
+            names: slot -> how its gradient is called, where that does not follow.
+        Returns:
+            (what is read, gradients of outputs, gradients of inputs, `OperatorDef.sources`)
+        """
+        name_of = _slot_of_first if self.gradient_of is None else _slot_of_second
+        known = {slot.name: slot for slot in self.inputs + self.outputs}
+        if self.gradient_of is not None:
+            # What a gradient may leave out it has computed where its own gradient reads it.
+            known |= {slot.name: slot._replace(optional=False) for slot in self.outputs}
+        kept, douts, dins, sources = [], [], [], {}
+        for slot in read:
+            name, source = name_of(slot.name, False), known[slot.name]
+            kept.append(source._replace(name=name, optional=slot.optional or source.optional))
+            sources[name] = slot.name, False
+        for found, slopes, optional in ((results, douts, self.gradient_of is not None), (given, dins, True)):
+            for slot in found:
+                if slot.differentiable:
+                    name = names.get(slot.name) or name_of(slot.name, True)
+                    slopes.append(Slot(name, slot.many, optional))
+                    sources[name] = slot.name, True
+        return kept, douts, dins, sources
 
     def gradient_program(self, make):
         """Declare the gradient as operators that exist already.
@@ -375,10 +387,15 @@ def _wrong(type, reason):
     return DefinitionError(f"the operator {type!r} is declared wrongly: {reason}")
 
 
-def _slot_of_second(source, name):
-    """How the gradient of a gradient calls a slot of that (`source`), or the gradient of it (source + GRAD)."""
+def _slot_of_first(source, is_slope):
+    """How a gradient calls a slot, or the gradient of it."""
+    return source + GRAD if is_slope else source
+
+
+def _slot_of_second(source, is_slope):
+    """How the gradient of a gradient calls a slot of that, or the gradient of it."""
     base = source.removesuffix(GRAD)
-    return "D" * ((base != source) + (name != source)) + base
+    return "D" * ((base != source) + is_slope) + base
 
 
 def _rows_of_gradient(rows, sources):

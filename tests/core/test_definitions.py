@@ -288,8 +288,11 @@ def test_what_is_described_as_lacking_is_not_declared():
 @pytest.mark.parametrize(
     ("reads", "groups", "message"),
     [
-        ("Y", {}, "it reads 'Y', which must be one of X, Out"),
-        ("X", {"shapes": "Y"}, "it reads 'Y'"),
+        ("Y", {}, "it names 'Y', which must be one of X, Out"),
+        ("X", {"shapes": "Y"}, "it names 'Y'"),
+        ("X", {"gives": "Y"}, "it names 'Y'"),
+        ("X", {"of": "Y"}, "it names 'Y'"),
+        ("X", {"slots": {"Y": "DY"}}, "it names 'Y'"),
         ("X", {"shapes": "X"}, "it names a slot twice: X X"),
         ("X", {"colour": "red"}, "no keyword 'colour'"),
         ("X", {"bind": True}, "no keyword 'bind'; it is a trait of kernel="),
