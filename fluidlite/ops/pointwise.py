@@ -12,7 +12,7 @@ Tensors broadcast by NumPy's rules, in the shapes that `Algebra.broadcasts` tell
 repeated is a sum over the repeats: it need not be said.
 """
 
-from functools import partial
+from functools import cached_property, partial
 from operator import itemgetter
 
 import numpy as np
@@ -51,9 +51,12 @@ class Formula:
         self.definition = declare(self.kernel, self)
         return self.definition
 
+    @cached_property
+    def _names(self):
+        return [formula_name(slot.name) for slot in (*self.definition.inputs, *self.definition.outputs)]
+
     def _prepare(self):
         slots = (*self.definition.inputs, *self.definition.outputs)
-        self._names = [formula_name(slot.name) for slot in slots]
         self._attrs = tuple(self.definition.attrs)
         self._chosen = itemgetter(*self._attrs) if self._attrs else None
         self._has_lists = any(slot.many for slot in slots)
