@@ -4,12 +4,12 @@
 #
 #     tests/fake_gpu/ci.sh [FOLDER]    keeps the environment and what is compiled in a folder, for the next time
 set -euo pipefail
+folder=$(realpath -m "${1:-$(mktemp -d)}")
 cd "$(dirname "$0")/../.."
 if ! command -v "${CXX:-g++}" >/dev/null; then
     echo "The fake GPU needs g++, which is not here: the tests on it did not run." >&2
     exit 1
 fi
-folder=${1:-$(mktemp -d)}
 [ $# -gt 0 ] || trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
 export PATH="$folder/venv/bin:$PATH" FAKE_GPU_CACHE="$folder/cache"
@@ -18,6 +18,9 @@ if ! pip install -q -e . 'cupy-cuda12x>=14' nvidia-cuda-nvrtc-cu12 'pytest>=8' '
     echo "CuPy, or what else it takes, cannot be installed: the tests on the fake GPU did not run." >&2
     exit 1
 fi
+# Where these are not there, tests are skipped.
+python -c 'import cudnn; from cupy_backends.cuda.libs import nvrtc; nvrtc.getVersion()'
+python tests/fake_gpu -c 'import cupy; assert cupy.cuda.runtime.getDeviceCount() == 1'
 set -x
 pytest -n auto -q -m nvidia
 python tests/fake_gpu -m pytest -n auto -q -m gpu --ignore tests/ops/cuda
