@@ -4,13 +4,13 @@
 #
 #     tests/fake_gpu/ci.sh [FOLDER]    keeps the environment and what is compiled in a folder, for the next time
 set -euo pipefail
-folder=$(realpath -m "${1:-$(mktemp -d)}")
-cd "$(dirname "$0")/../.."
 if ! command -v "${CXX:-g++}" >/dev/null; then
     echo "The fake GPU needs g++, which is not here: the tests on it did not run." >&2
     exit 1
 fi
+folder=$(realpath -m "${1:-$(mktemp -d)}")
 [ $# -gt 0 ] || trap 'rm -rf "$folder"' EXIT
+cd "$(dirname "$0")/../.."
 python3 -m venv "$folder/venv"
 export PATH="$folder/venv/bin:$PATH" FAKE_GPU_CACHE="$folder/cache"
 if ! pip install -q -e . 'cupy-cuda12x>=14' nvidia-cuda-nvrtc-cu12 'pytest>=8' 'pytest-xdist>=3.5' 'hypothesis>=6.100' ||
