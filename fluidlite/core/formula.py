@@ -360,7 +360,9 @@ def _simplified(name, *args):
             return where(condition, x, y)
         case "where", condition, x, Expression("where", (inner, _, y)) if inner is condition:
             return where(condition, x, y)
-        case "where", condition, Expression("number", _, a), Expression("number", _, 0) if _is_truth(condition):
+        case "where", condition, Expression("number", _, a), Expression("number", _, 0) if _is_truth(
+            condition
+        ) and math.isfinite(a):
             return condition if a == 1 else condition * a
         case "where", condition, Expression("number", _, 0), Expression("number") if _is_truth(condition):
             return where(~condition, args[2], 0)

@@ -22,8 +22,6 @@ import numpy as np
 from .formula import PRIMITIVES, absolute, apply, copysign, exp, minimum, names_of, typed, walk
 from .schedule import Number, Schedule, Scheduler, Value
 
-# For how many combinations of shapes a program is kept placed.
-_MOST_PLACED = 64
 _TRUTH, _BYTE = np.dtype(bool), np.dtype(np.int8)
 
 
@@ -74,7 +72,7 @@ class _Lowering:
             return self.call(row.numpy, _TRUTH, *map(self.value, args))
         dtype = types.common(*args, is_real=row.kind == "real")
         if expression.op == "total":
-            return self.call(row.numpy, dtype, self.value(args[0]))  # it takes its arguments for numbers of that type
+            return self.call(row.numpy, dtype, self.value(args[0]))  # it adds up in the type of its result
         given = self._promoted([self.value(arg) for arg in args], dtype)
         function = row.numpy or expression.op
         if expression.op in ("maximum", "minimum") and isinstance(given[1], Number) and dtype.kind == "f":
@@ -224,7 +222,7 @@ class Program:
         self._outputs = _expanded(outputs, self._types)
         self.inputs = names_of(*self._outputs.values())
         self._output_dtypes = {name: np.dtype(output_dtypes[name]) for name in outputs}
-        self._schedules, self._placed = {}, {}
+        self._placed = {}
 
     def bind(self, xp, arrays, outputs, scratch):
         """A function that computes outputs from inputs, whatever these hold when it is called.
@@ -243,16 +241,19 @@ class Program:
         return placed.bind(given, targets, scratch)
 
     def placed(self, xp, shapes, output_shapes):
-        """The Placed program for arrays of a module in these shapes; those that were wanted lately are kept.
+        """The Placed program for arrays of a module that repeat over each other as those in these shapes do.
 
         Args:
-            shapes: of the arrays in the order of `inputs`, a tuple.
+            shapes: of the arrays in the order of `inputs`.
             output_shapes: of the outputs.
         """
-        key = xp, shapes, output_shapes
+        whole = broadcast(shapes)
+        key = (
+            xp,
+            tuple([class_in(whole, one) for one in shapes]),
+            tuple([class_in(whole, one) for one in output_shapes]),
+        )
         if key not in self._placed:
-            if len(self._placed) >= _MOST_PLACED:
-                self._placed.clear()
             self._placed[key] = Placed(xp, partial(self._plan, *key), len(output_shapes))
         return self._placed[key]
 
@@ -263,18 +264,14 @@ class Program:
             shapes, output_shapes: see `placed`.
             overlaps: for each output a tuple of the places in `inputs` of those that lie in its memory.
         """
-        return self.placed(np, shapes, output_shapes).plan(overlaps).scratch
+        found = self.placed(np, shapes, output_shapes).plan(overlaps).scratch
+        return [(_shape_of(shape_class, broadcast(shapes)), dtype) for shape_class, dtype in found]
 
-    def _plan(self, xp, shapes, output_shapes, overlaps):
-        """The Schedule for arrays of given shapes, with these shapes and the functions of `xp` in it."""
-        whole = _broadcast(shapes)
-        classes = tuple(_class_in(whole, shape) for shape in shapes)
-        key = classes, tuple(_class_in(whole, shape) for shape in output_shapes), overlaps
-        if key not in self._schedules:
-            self._schedules[key] = self._scheduled(*key)
-        schedule = self._schedules[key]
+    def _plan(self, xp, *classes_and_overlaps):
+        """The Schedule for arrays of given classes, with the functions of `xp` in it."""
+        schedule = self._scheduled(*classes_and_overlaps)
         return Schedule(
-            [(_shape_of(shape_class, whole), dtype) for shape_class, dtype in schedule.scratch],
+            schedule.scratch,
             schedule.views,
             [one.array(xp) if isinstance(one, Number) else one for one in schedule.constants],
             [(name, _function(xp, name), operator.itemgetter(*places)) for name, places in schedule.calls],
@@ -312,11 +309,11 @@ class Program:
 
 
 class Placed:
-    """A program for arrays of given shapes.
+    """A program for arrays that repeat over each other in a given way.
 
     Args:
         xp: the module of the arrays.
-        plan: `plan(overlaps)` gives the Schedule for these shapes (see `Program.scratch`).
+        plan: `plan(overlaps)` gives the Schedule for such arrays (see `Program.scratch`).
         count: of the outputs.
     Attributes:
         single: (call, constants) if one call does it all; else None.
@@ -349,8 +346,10 @@ class Placed:
         meet = meet or self._meet
         overlaps = tuple([tuple([n for n, one in enumerate(given) if one is out or meet(one, out)]) for out in targets])
         plan = self.plan(overlaps)
-        for shape, dtype in plan.scratch:
-            table.append(scratch(shape, dtype))
+        if plan.scratch:
+            whole = broadcast([one.shape for one in given])
+            for shape_class, dtype in plan.scratch:
+                table.append(scratch(_shape_of(shape_class, whole), dtype))
         for place, dtype in plan.views:
             table.append(table[place].view(dtype))
         table += plan.constants
@@ -377,14 +376,13 @@ def _function(xp, name):
     return xp.ndarray.clip if name == "clip" else getattr(xp, name)
 
 
-def takes_names(name):
-    """Whether a function is given more than its arguments in order."""
-    return name in ("maximum", "minimum", "sum")
+# Functions that are given more than their arguments in order.
+TAKE_NAMES = frozenset(["maximum", "minimum", "sum"])
 
 
 def _step(name, function, arguments):
     """A call as a function without arguments."""
-    if not takes_names(name):
+    if name not in TAKE_NAMES:
         return partial(function, *arguments)
     *read, out = arguments
     if name == "sum":
@@ -417,8 +415,10 @@ def _run(steps):
         step()
 
 
-def _broadcast(shapes):
+def broadcast(shapes):
     """The shape to which all broadcast."""
+    if len(set(shapes)) == 1:
+        return next(iter(shapes))
     whole = [1] * max(map(len, shapes), default=0)
     for shape in shapes:
         for place, size in enumerate(shape, len(whole) - len(shape)):
@@ -428,7 +428,8 @@ def _broadcast(shapes):
     return tuple(whole)
 
 
-def _class_in(whole, shape):
+@functools.lru_cache(maxsize=4096)
+def class_in(whole, shape):
     """The class of a shape: (the dimensions in which it does not repeat, as bits; rank); if it is no part of the whole,
     a class of its own."""
     bits, first = 0, len(whole) - len(shape)

@@ -70,6 +70,11 @@ def append_backward(loss, parameter_list=None, no_grad_set=None, callbacks=None,
 def gradients(targets, inputs, target_gradients=None, no_grad_set=None):
     """Append the operators that compute the gradient of the sum of `targets` for each of `inputs`.
 
+    Targets may be made of gradients, as a gradient penalty is, where all operators on the way are among those that
+    Fluid differentiates twice: relu, leaky_relu, elu, sqrt, square, elementwise_add, elementwise_sub, elementwise_mul,
+    elementwise_div, mul, conv2d, instance_norm, reduce_sum, reduce_mean, reshape2, expand, slice, and those whose
+    gradient is made of other operators, such as scale, sum, assign and split.
+
     Args:
         targets (Variable or list): what to differentiate.
         inputs (Variable or list): with respect to what.

@@ -1,8 +1,10 @@
 """Scaling, adding up, counting."""
 
+import math
 from functools import partial, reduce
 from operator import add
 
+from ..core import formula as f
 from ..core.attributes import MKLDNN, later
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
@@ -16,6 +18,9 @@ def scaled(X, ScaleTensor, scale, bias, bias_after_scale, specs):
     # An integer tensor is scaled by integers: Fluid drops the fractions of the attributes.
     number = float if specs["X"][0].dtype.kind == "f" else int
     factor = number(scale) if ScaleTensor is None else ScaleTensor
+    if ScaleTensor is None and factor == 0 and number is float:
+        # What is not finite stays visible.
+        return f.where(f.isfinite(X), 0, math.nan) + (bias if bias_after_scale else 0)
     return X * factor + number(bias) if bias_after_scale else (X + number(bias)) * factor
 
 

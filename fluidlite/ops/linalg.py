@@ -11,6 +11,7 @@ from ..core.operators import operator
 from ..core.spec import Spec
 from ..core.traits import BOUND, About, Batch, Memory
 from .arrays.strides import in_sequence, is_matrix, matrix_of, scratch_like, sum_into
+from .pointwise import by_formula
 
 
 def size_of(dimensions):
@@ -324,12 +325,7 @@ def dot(ctx, x, y, out):
     return in_sequence([partial(ctx.xp.multiply, x, y, out=whole), sum_into(ctx, whole, out)])
 
 
-@dot.gradient("X, Y")
-def dot_grad(ctx, x, y, dout, dx, dy):
-    if dx is not None:
-        ctx.xp.multiply(dout, y, out=dx)
-    if dy is not None:
-        ctx.xp.multiply(dout, x, out=dy)
+by_formula(dot.gradient("X, Y", formula=lambda X, Y, dOut: {"dX": dOut * Y, "dY": dOut * X}, kernel=BOUND))
 
 
 def infer_bilinear(attrs, x, y, w, bias):

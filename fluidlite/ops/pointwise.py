@@ -13,14 +13,13 @@ repeated is a sum over the repeats: it need not be said.
 """
 
 from functools import cached_property, partial
+from marshal import dumps
 from operator import itemgetter
-
-import numpy as np
 
 from ..core.c_text import TYPE_NAMES, c_text
 from ..core.derivative import gradient
 from ..core.formula import PRIMITIVES, Expression, names_of, number, parameters, substituted, symbol, traced, walk
-from ..core.numpy_program import in_sequence, program, takes_names
+from ..core.numpy_program import TAKE_NAMES, broadcast, class_in, in_sequence, program
 from ..core.operators import operator
 from ..core.spec import GRAD, Spec, formula_name
 from ..core.traits import BOUND, POINTWISE, Memory
@@ -43,8 +42,7 @@ class Formula:
     def __init__(self, function):
         self.function = function
         self._takes = parameters(function) if hasattr(function, "__code__") else ()
-        self._traced, self._bindings, self._texts = {}, {}, {}
-        self._attrs = None  # which of the operator's attributes it has, once it is used
+        self._traced, self._bindings, self._structures, self._texts = {}, {}, {}, {}
 
     def declared(self, declare):
         """The OperatorDef of which this is the formula and the kernel, for `declare` as in `by_formula`."""
@@ -53,14 +51,24 @@ class Formula:
 
     @cached_property
     def _names(self):
+        """What formulas call the slots."""
         return [formula_name(slot.name) for slot in (*self.definition.inputs, *self.definition.outputs)]
 
-    def _prepare(self):
-        slots = (*self.definition.inputs, *self.definition.outputs)
-        self._attrs = tuple(self.definition.attrs)
-        self._chosen = itemgetter(*self._attrs) if self._attrs else None
-        self._has_lists = any(slot.many for slot in slots)
-        self._counts_batch = "in_batch" in self._takes
+    @cached_property
+    def _attrs(self):
+        return tuple(self.definition.attrs)
+
+    @cached_property
+    def _chosen(self):
+        return itemgetter(*self._attrs)
+
+    @cached_property
+    def _has_lists(self):
+        return any(slot.many for slot in (*self.definition.inputs, *self.definition.outputs))
+
+    @cached_property
+    def _counts_batch(self):
+        return "in_batch" in self._takes
 
     def traced(self, attrs, specs, part=(1, 1)):
         """Output -> Expression.
@@ -70,8 +78,6 @@ class Formula:
             specs: the Specs of what is there: name -> list.
             part: how many rows of the batch the tensors hold, and how many it has, as in a kernel's context.
         """
-        if self._attrs is None:
-            self._prepare()
         key = repr([attrs[name] for name in self._attrs]), *((name, len(found)) for name, found in specs.items())
         if "specs" in self._takes:
             key += tuple(spec[:2] for found in specs.values() for spec in found)
@@ -115,11 +121,13 @@ class Formula:
 
     def kernel(self, ctx, *arrays):
         """The operator's kernel: finds the function that computes the outputs."""
-        if self._attrs is None:
-            self._prepare()
         key = [ctx.xp, ctx.rows, ctx.batch] if self._counts_batch else [ctx.xp]
         if self._attrs:
-            key.append(self._chosen(ctx.attrs))
+            chosen = self._chosen(ctx.attrs)
+            try:
+                key.append(dumps(chosen, 2))  # which tells 0.0 from -0.0, and takes lists
+            except ValueError:
+                key.append(repr(chosen))
         lists = arrays
         if self._has_lists:
             key.append(tuple([len(array) if isinstance(array, list) else None for array in arrays]))
@@ -131,11 +139,7 @@ class Formula:
                 key.append(array.shape)
                 key.append(array.dtype)
         key = tuple(key)
-        try:
-            binding = self._bindings.get(key)
-        except TypeError:  # an attribute is a list
-            key = repr(key)
-            binding = self._bindings.get(key)
+        binding = self._bindings.get(key)
         if binding is None:
             _make_room(self._bindings)
             binding = self._bindings[key] = self._binding(ctx, lists)
@@ -165,8 +169,15 @@ class Formula:
         laid = {name: shapes[name] for name in used}
         if definition.broadcasts is not None:
             laid |= {name: shape for name, shape in definition.broadcasts(ctx.attrs, shapes).items() if name in laid}
-        tensors = {name: (places[name], laid[name], dtypes[name]) for name in used}
-        return _Binding(ctx.xp, expressions, tensors, shapes, place)
+        whole = broadcast(laid.values())
+        classes = tuple([class_in(whole, shape) for shape in laid.values()])
+        key = ctx.xp, tuple(expressions.items()), tuple([(places[name], dtypes[name]) for name in used]), classes
+        structure = self._structures.get(key)
+        if structure is None:
+            _make_room(self._structures)
+            tensors = {name: (places[name], laid[name], dtypes[name]) for name in used}
+            structure = self._structures[key] = _Structure(ctx.xp, expressions, tensors, whole, place)
+        return _Binding(structure, laid, shapes, whole)
 
     def __call__(self, attrs, specs):
         """The C of each output for the Specs of what is there; None for what C does not have."""
@@ -202,8 +213,8 @@ def _text(expression, dtypes):
     return " ".join([*statements, values[""]])
 
 
-class _Binding:
-    """How outputs are computed of arrays of given shapes: a call binds them to such arrays.
+class _Structure:
+    """How outputs are computed of arrays that repeat over each other in a given way.
 
     An output that is smaller than what it is computed of is a sum.  What need not be summed stays outside of it: the
     sum of dOut * Out / Y over the repeats of Y is that of dOut * Out, divided by Y.
@@ -212,22 +223,23 @@ class _Binding:
         xp: the module of the arrays.
         expressions: name of an output -> Expression, for the wanted ones.
         tensors: name -> (its place among the kernel's arrays, the shape in which it broadcasts, np.dtype).
-        shapes: name -> the shape that the array has.
+        shape: to which all broadcast.
         count: of the kernel's arrays.
     Attributes:
+        places: name -> place among the arrays.
+        padded: the names of tensors that must have as many dimensions as the shape to which all broadcast.
         call: where one call of a function is all: the function, what chooses its arguments from arrays and constants,
             and these; otherwise None.
     """
 
-    def __init__(self, xp, expressions, tensors, shapes, count):
-        laid = {name: tuple(shape) for name, (_, shape, _) in tensors.items()}
-        self._whole = np.broadcast_shapes(*laid.values())
-        padded = {name: (1,) * (len(self._whole) - len(shape)) + shape for name, shape in laid.items()}
+    def __init__(self, xp, expressions, tensors, shape, count):
+        laid = {name: tuple(one) for name, (_, one, _) in tensors.items()}
+        padded = {name: _padded(one, shape) for name, one in laid.items()}
         whole, terms, endings = {}, {}, {}
         self._sums = []  # (name of an output, the name of what is summed up in it)
         self._summed = {}  # shape of sums -> name of an output -> Expression
         for name, expression in expressions.items():
-            repeated = [n != m for n, m in zip(self._whole, padded[name], strict=True)]
+            repeated = [n != m for n, m in zip(shape, padded[name], strict=True)]
             is_kept = partial(_is_kept, repeated, padded)
             if is_kept(expression):
                 whole[name] = expression
@@ -235,45 +247,41 @@ class _Binding:
             laid[name] = padded[name]
             self._summed.setdefault(padded[name], {})[name] = expression
             inner, outer = _split(expression, is_kept, symbol(name))
-            is_there = inner.op == "symbol" and padded[inner.value] == self._whole and inner.value not in endings
+            is_there = inner.op == "symbol" and padded[inner.value] == shape and inner.value not in endings
             if is_there and tensors[inner.value][2] == tensors[name][2]:
-                laid[inner.value] = self._whole
+                laid[inner.value] = shape
             else:
                 terms[name] = inner
             self._sums.append((name, None if name in terms else inner.value))
             if outer is not symbol(name):
                 endings[name] = outer
-        self._places = {name: place for name, (place, _, _) in tensors.items()}
-        self._views = [(self._places[n], shape) for n, shape in laid.items() if shape != shapes[n]]
-        self._main = next((self._places[n] for n in (*whole, *laid) if laid[n] == self._whole), None)
-        self._terms = [(self._places[name], tensors[name][2]) for name in terms]
-        shapes = laid | dict.fromkeys(terms, self._whole)
+        self.padded = {name for name, one in laid.items() if one != tensors[name][1]}
+        self.places = {name: place for name, (place, _, _) in tensors.items()}
+        self._main = next((self.places[n] for n in (*whole, *laid) if laid[n] == shape), None)
+        self._terms = [(self.places[name], tensors[name][2]) for name in terms]
+        shapes = laid | dict.fromkeys(terms, shape)
         self._first = Part(xp, whole | terms, shapes, tensors) if whole or terms else None
         self._others = Part(xp, whole, laid, tensors) if whole and self._sums else None
         self._endings = [Part(xp, {name: one}, laid, tensors) for name, one in endings.items()]
-        self._is_program = not self._sums
-        self.call = self._first.call(count) if self._is_program and not self._views else None
+        self.call = None if self._sums else self._first.call(count)
 
-    def __call__(self, ctx, arrays):
-        if self._views:
-            arrays = list(arrays)
-            for place, shape in self._views:
-                arrays[place] = arrays[place].reshape(shape)
-        if self._is_program:
+    def bind(self, ctx, arrays, shape):
+        """The function that computes the outputs of arrays that broadcast to a shape."""
+        if not self._sums:
             return self._first.bind(arrays, self._scratch, ctx, arrays)
         if ctx.form in SUMS_OF:
-            given = {name: arrays[place] for name, place in self._places.items()}
-            sums = [SUMS_OF[ctx.form](ctx, terms, given, self._whole) for terms in self._summed.values()]
+            given = {name: arrays[place] for name, place in self.places.items()}
+            sums = [SUMS_OF[ctx.form](ctx, terms, given, shape) for terms in self._summed.values()]
             if None not in sums:
                 return in_sequence([*sums, self._others and self._others.bind(arrays, self._scratch, ctx, arrays)])
         targets, arrays = arrays, list(arrays)
         for place, dtype in self._terms:
-            arrays[place] = self._scratch(ctx, targets, self._whole, dtype)
+            arrays[place] = self._scratch(ctx, targets, shape, dtype)
         early, late = [], []
         for name, source in self._sums:
             steps = late if source is None else early
-            place = self._places[name]
-            summed = arrays[place if source is None else self._places[source]]
+            place = self.places[name]
+            summed = arrays[place if source is None else self.places[source]]
             steps.append(sum_into(ctx, summed, targets[place]))
         first = [] if self._first is None else [self._first.bind(arrays, self._scratch, ctx, targets)]
         endings = [ending.bind(targets, self._scratch, ctx, targets) for ending in self._endings]
@@ -281,9 +289,45 @@ class _Binding:
 
     def _scratch(self, ctx, arrays, shape, dtype):
         """Scratch that is stored as the arrays are, if it has as many dimensions."""
-        if self._main is None or len(shape) != len(self._whole):
+        if self._main is None or len(shape) != arrays[self._main].ndim:
             return ctx.scratch(shape, dtype)
         return scratch_like(ctx, arrays[self._main], dtype, shape)
+
+
+class _Binding:
+    """How an operator is bound to arrays of given shapes.
+
+    Args:
+        structure (_Structure): how they are used.
+        laid: name -> the shape in which a tensor broadcasts.
+        shapes: name -> the shape that it has.
+        whole: the shape to which all broadcast.
+    Attributes:
+        call: see `_Structure`.
+    """
+
+    def __init__(self, structure, laid, shapes, whole):
+        self._structure, self._whole, self._views = structure, whole, []
+        for name, shape in laid.items():
+            shape = _padded(shape, whole) if name in structure.padded else tuple(shape)
+            if shape != shapes[name]:
+                self._views.append((structure.places[name], shape))
+        self.call = None if self._views else structure.call
+
+    def __call__(self, ctx, arrays):
+        if self._views:
+            arrays = list(arrays)
+            for place, shape in self._views:
+                arrays[place] = arrays[place].reshape(shape)
+            if self._structure.call is not None:
+                function, arguments, constants = self._structure.call
+                return partial(function, *arguments([*arrays, *constants]))
+        return self._structure.bind(ctx, arrays, self._whole)
+
+
+def _padded(shape, whole):
+    """A shape with as many dimensions as another one."""
+    return (1,) * (len(whole) - len(shape)) + tuple(shape)
 
 
 class Part:
@@ -299,12 +343,12 @@ class Part:
         self._placed = found.placed(xp, given, tuple([shapes[name] for name in expressions]))
 
     def call(self, count):
-        """The only call (see `_Binding.call`), for a kernel of so many arrays."""
+        """The only call (see `_Structure`), for a kernel of so many arrays."""
         if self._placed.single is None:
             return None
         (name, function, arguments_in), constants = self._placed.single
         places = arguments_in([*self._given, *self._targets, *range(count, count + len(constants))])
-        return None if takes_names(name) else (function, itemgetter(*places), tuple(constants))
+        return None if name in TAKE_NAMES else (function, itemgetter(*places), tuple(constants))
 
     def bind(self, arrays, scratch, *arguments, meet=None):
         """The function that runs the program; scratch is `scratch(*arguments, shape, dtype)`; `meet`: see `Placed`."""

@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 
+from ..core import formula as f
 from ..core.attributes import typed
 from ..core.dtypes import VarType, numpy_dtype
 from ..core.errors import EnforceNotMet
@@ -14,6 +15,7 @@ from .arrays.indexing import add_at, fill_rows, index_check
 from .arrays.strides import in_sequence
 from .loss import same_sizes
 from .manipulation import coordinates, given
+from .pointwise import by_formula
 from .reduce import axis_of
 
 
@@ -28,19 +30,25 @@ def infer_where(attrs, condition, x, y):
     return x
 
 
-@operator("where", inputs="Condition!, X, Y", outputs="Out", infer=infer_where, memory=ELEMENTWISE, lod=Lod(of="X"))
-def where(ctx, condition, x, y, out):
-    ctx.xp.copyto(out, y)
-    ctx.xp.copyto(out, x, where=condition)
+where = by_formula(
+    operator(
+        "where",
+        inputs="Condition!, X, Y",
+        outputs="Out",
+        infer=infer_where,
+        formula=lambda Condition, X, Y: f.where(Condition, X, Y),
+        kernel=BOUND,
+        memory=ELEMENTWISE,
+        lod=Lod(of="X"),
+    )
+)
 
 
-@where.gradient("Condition", shapes="X, Y", memory=ELEMENTWISE)
-def where_grad(ctx, condition, x, y, dout, dx, dy):
-    # dX = dOut where the condition holds, dY = dOut elsewhere
-    if dx is not None:
-        ctx.xp.multiply(dout, condition, out=dx)
-    if dy is not None:
-        ctx.xp.multiply(dout, ~condition, out=dy)
+def slopes_of_where(Condition, dOut):
+    return {"dX": dOut * Condition, "dY": dOut * ~Condition}
+
+
+by_formula(where.gradient("Condition", shapes="X, Y", formula=slopes_of_where, kernel=BOUND, memory=ELEMENTWISE))
 
 
 # Of how many tensors rows can be put together: a gradient is not told the number.

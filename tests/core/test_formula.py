@@ -154,6 +154,7 @@ def test_expressions_that_nobody_holds_are_forgotten():
         (absolute(-X), absolute(X)),
         (where(X > 0, Y, Y), Y),
         (where(X > 0, 1, 0), X > 0),
+        (where(X > 0, 0.5, 0), (X > 0) * 0.5),
         (where(X > 0, where(X > 0, Y, Z), 1), where(X > 0, Y, 1)),
         (exp(formula.number(0)) + formula.number(2) * 3, 7),
         ((X > 0) * (Y > 0), (X > 0) & (Y > 0)),

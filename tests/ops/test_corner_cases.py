@@ -258,3 +258,11 @@ def test_the_log_loss_of_a_sure_prediction_has_a_slope_even_with_an_epsilon_that
     loss = layers.log_loss(p, layers.assign(np.array([[1.0], [0.0]], "float32")), epsilon=1e-10)
     (slope,) = fluid.gradients([loss], [p])
     assert fetch(exe, {"p": np.array([[1.0], [0.0]], "float32")}, [slope]) == [[[-1], [1]]]
+
+
+def test_what_is_not_finite_stays_so_when_it_is_multiplied_by_zero(exe):
+    x = data("x", [4])
+    infinite = array(np.inf, np.nan, -3, 0)
+    for scaled in (layers.scale(x, 0.0, bias=1.0), layers.scale(x, 0.0, bias=1.0, bias_after_scale=False), x * 0.0):
+        (found,) = exe.run(feed={"x": infinite}, fetch_list=[scaled])
+        assert np.isnan(found).tolist() == [True, True, False, False]

@@ -56,7 +56,7 @@ def test_programs_that_paddle_saved_run(exe, name):
     RECORDED.check_replay(exe, name)
 
 
-@pytest.mark.thorough
+@pytest.mark.gpu
 @each(NAMES, with_own=["masked_rows_fc", "unique_rows_looked_up", "masked_rows_multiplied_and_summed"])
 def test_on_a_gpu(name, kind):
     with kernels(kind):
@@ -116,6 +116,7 @@ def test_random_numbers_are_those_of_a_program_without_a_cut():
     compare_random_numbers(fluid.CPUPlace())
 
 
+@pytest.mark.gpu
 @each(["step"])
 def test_random_numbers_on_a_gpu_are_those_of_a_program_without_a_cut(name, kind):
     with kernels(kind):
@@ -267,7 +268,7 @@ def test_operators_on_no_rows(exe, name):
     check_on_no_rows(exe, name)
 
 
-@pytest.mark.thorough
+@pytest.mark.gpu
 @each(OF_NOTHING, with_own=["reduce_sum", "mean", "reduce_max", "largest integer", "concat", "softmax", "fc"])
 def test_operators_on_no_rows_of_a_gpu(name, kind):
     with kernels(kind):

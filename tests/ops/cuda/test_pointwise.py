@@ -31,6 +31,9 @@ FINITE = {"round", "mish", "mish_grad"}
 LOGICAL = ["logical_and", "logical_or", "logical_xor", "logical_not"]
 # What is tried with tensors of other shapes.
 APART = {
+    "dot_grad",
+    "where",
+    "where_grad",
     "cast",
     "fake_dequantize_max_abs",
     "fill_constant",
@@ -151,6 +154,11 @@ def cases():
             yield Case(definition.type, shapes, attrs)
     yield Case("mean_grad", {"X": FULL, "Out@GRAD": (1,)})
     yield Case("squared_l2_norm_grad", {"X": FULL, "Out@GRAD": (1,)})
+    condition = np.arange(192).reshape(FULL) % 3 > 0
+    yield Case("where", {"Condition": condition, "X": FULL, "Y": FULL})
+    yield Case("where", {"Condition": condition, "X": FULL, "Y": FULL}, kind="i")
+    yield Case("where_grad", {"Condition": condition, "X": FULL, "Y": FULL, "Out@GRAD": FULL})
+    yield Case("dot_grad", {"X": (12, 16), "Y": (12, 16), "Out@GRAD": (12, 1)})
     yield Case("l1_norm_grad", {"X": FULL, "Out@GRAD": (1,)})
     channel = dict.fromkeys(("Scale", "Bias", "SavedMean", "SavedVariance"), (3,))
     yield Case("@normalize", {"X": FULL, **channel}, {"data_layout": "NCHW"})
@@ -200,7 +208,7 @@ def arrays_of(case, dtype, seed=0):
         for one in wanted if isinstance(wanted, list) else [wanted]:
             seed += 1
             if isinstance(one, np.ndarray):
-                array = one if slot in ("ValueTensor", "Mask") else one.astype(dtype)
+                array = one if slot in ("ValueTensor", "Mask", "Condition") else one.astype(dtype)
             else:
                 array = numbers(one, dtype, seed)
                 if case.type in FINITE:
