@@ -46,7 +46,6 @@ class Parameter(ctypes.Structure):
         ("size", ctypes.c_uint),
         ("kind", ctypes.c_char),
         ("pointee_kind", ctypes.c_char),
-        ("pointee_const", ctypes.c_char),
         ("pointee_size", ctypes.c_uint),
     ]
 

@@ -71,14 +71,13 @@ def compiler():
     return shutil.which(os.environ.get("CXX") or "g++")
 
 
-def compile_module(source, options=(), name_expressions=(), file_name="kernels.cu"):
+def compile_module(source, options=(), name_expressions=()):
     """Compiles a CUDA C++ source.
 
     Args:
         source: the text.
         options: NVRTC's options; -I, -D, -U and the C++ standard count, those about code generation are ignored.
         name_expressions: instances of kernel templates, as `scale<float>`.
-        file_name: how messages call the source.
 
     Returns:
         Path: of the module, a shared library whose symbol `emu_module` tells what it offers (include/emu/entry.h).
@@ -89,13 +88,13 @@ def compile_module(source, options=(), name_expressions=(), file_name="kernels.c
     """
     standard, flags = translated(options)
     base = [*machine_flags(), standard]
-    key = digest(toolchain(), source, "\0".join([*base, *flags]), "\0".join(name_expressions), file_name)
+    key = digest(toolchain(), source, "\0".join([*base, *flags]), "\0".join(name_expressions))
     module = cache_folder() / "modules" / key[:2] / f"{key}.so"
     if module.exists():
         return module
     includes = [f"-I{INCLUDE}", *(flag for flag in flags if flag.startswith("-I"))]
     # Macros are defined behind the prelude: theirs are the source's names, not those of CUDA's own headers.
-    source = f'{macros(flags)}\n#line 1 "{file_name}"\n{source}'
+    source = f'{macros(flags)}\n#line 1 "kernels.cu"\n{source}'
     text = f"{with_dynamic_shared(source)}\n{table(find_kernels(source, [*base, *includes]), name_expressions)}"
     prelude = prelude_for([*base, *includes], CUPYS_HEADERS if CUPYS_HEADERS in source else "")
     with tempfile.TemporaryDirectory() as folder:

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import fake_card
 import numpy as np
@@ -198,6 +199,18 @@ def test_threads_that_have_returned_may_count_as_arrived(cp, mistakes, monkeypat
 def test_arguments_must_fit_the_parameters(cp, mistakes, args, message):
     with pytest.raises(TypeError, match=message):
         mistakes.get_function("beside")((1,), (1,), args(cp))
+
+
+def test_all_modules_share_the_stacks_of_threads(cp):
+    """A process has 65,530 mappings of memory, and a stack takes two."""
+
+    def mappings(number):
+        code = f'extern "C" __global__ void f(int* x) {{ __syncthreads(); x[threadIdx.x] = {number}; }}'
+        cp.RawKernel(code, "f")((1,), (1024,), (cp.empty(1024, "int32"),))
+        return len(Path("/proc/self/maps").read_text().splitlines())
+
+    before = mappings(1)
+    assert mappings(2) < before + 50
 
 
 @pytest.mark.parametrize("grid, block", [((1,), (2048,)), ((1,), (512,)), ((1, 65536), (1,))])

@@ -10,7 +10,6 @@ struct EmuParameter {
     char kind;             // 'p' pointer, 'f' floating point, 'i' signed, 'u' unsigned, 'b' bool, 's' anything else,
                            // 'a' CuPy's CArray: begins with a pointer
     char pointee_kind;     // of what a pointer points to: the same letters, 'v' void
-    char pointee_const;    // 1 where the kernel may only read there
     unsigned pointee_size;
 };
 
@@ -58,7 +57,7 @@ template <class T>
 constexpr EmuParameter parameter() {
     using Pointee = std::remove_pointer_t<T>;
     using Plain = std::remove_cv_t<Pointee>;
-    return {sizeof(T), kind_of<std::remove_cv_t<T>>(), kind_of<Plain>(), std::is_const<Pointee>::value, size_of<Plain>()};
+    return {sizeof(T), kind_of<std::remove_cv_t<T>>(), kind_of<Plain>(), size_of<Plain>()};
 }
 
 template <auto kernel>
