@@ -37,8 +37,6 @@ class Rule(Formula):
         Returns:
             (output -> Expression, input -> array, output -> array), without what is not there or not wanted
         """
-        if self._attrs is None:
-            self._prepare()
         count = len(self.definition.inputs)
         found = [(name, array) for name, array in zip(self._names, arrays, strict=True) if array is not None]
         made = dict(one for one in found if one[0] in self._names[count:])
