@@ -91,7 +91,7 @@ class State:
 @contextlib.contextmanager
 def kernels(kind):
     """Within this, plans at CUDAPlace(0) run "general" kernels alone, or the operators' "own" where there are any."""
-    with mock.patch.object(Gpu, "form", "cuda" if kind == "own" else None):
+    with mock.patch.object(Gpu, "variant", "cuda" if kind == "own" else None):
         yield
 
 
@@ -224,7 +224,7 @@ def check(type, inputs, outputs, attrs=None, step=0, count=1):
             ctx = context(device, {**definition.all_attrs(), **(attrs or {})}, step)
             with device.active():
                 # A general kernel, too, may launch something: sums.
-                run = definition.forms["cuda"](ctx, *given, *made) or definition.kernel(ctx, *given, *made)
+                run = definition.variants["cuda"](ctx, *given, *made) or definition.kernel(ctx, *given, *made)
                 for _ in range(2):  # nothing may be left over from a run that the next one stumbles over
                     run()
         assert len(launched) == 2 * count

@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 
 from fluidlite.engine.device import Host
-from fluidlite.engine.gpu.transfers import Checks, Flaws
+from fluidlite.engine.gpu.transfers import Checks, ErrorFlag
 from fluidlite.ops.cuda.launch import defined
 
 
 class Sources(Host):
     """A device of NumPy arrays that keeps the sources of kernels and runs none."""
 
-    form = "cuda"
+    variant = "cuda"
 
     def __init__(self):
         self.sources = []
-        self._flaws = Flaws(self)
+        self._error_flag = ErrorFlag(self)
 
     def checks(self):
-        return Checks(self._flaws)
+        return Checks(self._error_flag)
 
     def feeds(self, specs):
         feeds = super().feeds(specs)

@@ -37,28 +37,26 @@ class FreshMemory:
         pass
 
 
-class Stage(NamedTuple):
+class Part(NamedTuple):
     type: str
     inputs: dict
     outputs: dict
     attrs: dict
 
 
-def stages(ops):
-    """The operators, with the stages that one consists of in its place; what those hand on has names of its own."""
+def decomposed(ops):
+    """The operators, with what one decomposes into in its place; what those hand on has names of its own."""
     for op in ops:
         definition = operators.find(op.type)
-        if definition.make_stages is None:
+        if definition.decompose is None:
             yield op
         else:
             slots = [
                 {slot: [name if name == EMPTY else Value(name) for name in names] for slot, names in one.items()}
                 for one in (op.inputs, op.outputs)
             ]
-            for type, *made, attrs in definition.make_stages(*slots, {**definition.attrs, **op.attrs}):
-                yield Stage(
-                    type, *({slot: list(map(str, found)) for slot, found in one.items()} for one in made), attrs
-                )
+            for type, *made, attrs in definition.decompose(*slots, {**definition.attrs, **op.attrs}):
+                yield Part(type, *({slot: list(map(str, found)) for slot, found in one.items()} for one in made), attrs)
 
 
 def reference(program, feed, state, fetches):
@@ -66,7 +64,7 @@ def reference(program, feed, state, fetches):
     block = program.global_block()
     values = {**state, **{name: np.array(value) for name, value in feed.items()}}
     memory = FreshMemory()
-    for op in stages(block.ops):
+    for op in decomposed(block.ops):
         definition = operators.find(op.type)
         attrs = {**definition.attrs, **op.attrs}
         inputs = {slot: [values.get(name) for name in names] for slot, names in op.inputs.items()}

@@ -32,7 +32,7 @@ gradients of the outputs, and, as its outputs, the gradients of the inputs (`X@G
 
 A plan may cut the batch into shards and run an operator on each of them at the same time.  It needs to know in which
 slots the rows of the batch lie (`Batch.rows`): the others hold the same in every shard, or, as outputs, one addend from
-each shard (`Batch.sums`).  An operator that must see the whole batch in its midst declares the stages it consists of.
+each shard (`Batch.sums`).  An operator that must see the whole batch in its midst declares a decomposition.
 """
 
 import functools
@@ -123,12 +123,12 @@ class OperatorDef:
         self.lod_counts = words(lod.counts)
         self.about = about
         self.flops = about.flops or (one_for_each if memory.elementwise else none)
-        self.forms = {}
+        self.variants = {}
         self.make_gradient = None
         self.gradient_of = gradient_of
         # Slot of a gradient -> (slot of the operator that it is the gradient of, whether it holds that one's gradient).
         self.sources = {}
-        self.make_stages = None
+        self.decompose = None
 
     def _read(self, table):
         """Take in the table of attributes: name -> default, or Attribute."""
@@ -262,31 +262,31 @@ class OperatorDef:
 
         self.gradient_program(make)
 
-    def form(self, device):
+    def variant(self, device):
         """Declare a kernel for one kind of device ("cuda"), which is used there in the place of the general one.
 
         The decorated function is like a kernel with `bind=True`.  It may return None, where the general kernel serves.
         """
 
         def declare(kernel):
-            if device in self.forms:
-                raise _wrong(self.type, f"it has a form for {device!r} already")
+            if device in self.variants:
+                raise _wrong(self.type, f"it has a variant for {device!r} already")
             try:
                 check_kernel(self, kernel)
             except DefinitionError as error:
                 raise _wrong(self.type, f"{error} (for {device!r})") from None
-            self.forms[device] = kernel
+            self.variants[device] = kernel
             return kernel
 
         return declare
 
-    def stages(self, make):
+    def decomposition(self, make):
         """Declare that the operator runs as several others, between which shards of the batch meet.
 
         `make(inputs, outputs, attrs)` returns them as a list of (type, inputs, outputs, attrs).  The operator itself
         has no kernel.
         """
-        self.make_stages = make
+        self.decompose = make
         return make
 
     @functools.cached_property
@@ -327,7 +327,7 @@ class OperatorDef:
     @property
     def is_left_out(self):
         """Whether plans leave the operator out: it has no kernel, for it says what a plan does by itself."""
-        return self.kernel is None and self.make_stages is None and self.region is None
+        return self.kernel is None and self.decompose is None and self.region is None
 
     def all_attrs(self):
         """Every attribute of Paddle's operator with its default."""
@@ -554,12 +554,12 @@ def find(type):
         raise EnforceNotMet(f"fluidlite has no operator {type!r}") from None
 
 
-def form(device, *types):
-    """Declare a kernel of several operators for one kind of device (see `OperatorDef.form`)."""
+def variant(device, *types):
+    """Declare a kernel of several operators for one kind of device (see `OperatorDef.variant`)."""
 
     def declare(kernel):
         for type in types:
-            find(type).form(device)(kernel)
+            find(type).variant(device)(kernel)
         return kernel
 
     return declare

@@ -108,7 +108,7 @@ class Update(Group):
                   memory=Memory(inplace={"ParamOut": "Param"}), update=Update(flat="Param Grad"))
 
     flat: slots that are worked on element by element.  Many such operators run as one if their attributes are equal.
-    packed: slots of which each operator has a number of its own (`Context.spread`).
+    packed: slots of which each operator has a number of its own (`Context.broadcast`).
 
     What else they read must be the same for all.  Every output takes over the memory of an input (`Memory.inplace`).
     """

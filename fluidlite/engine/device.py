@@ -22,7 +22,7 @@ class Host:
 
     Attributes:
         xp: the array module.
-        form: under which name operators have kernels of their own for such a device (`OperatorDef.form`).
+        variant: under which name operators have kernels of their own for such a device (`OperatorDef.variant`).
         doubles: whether pools at least double when they grow, so that few chunks are left behind that are too small;
             otherwise a pool that is outgrown is made anew, of the size that is needed, and all plans bind again.
         in_pieces: whether flat groups are worked through in pieces that stay in a cache.
@@ -33,7 +33,7 @@ class Host:
     """
 
     xp = np
-    form = None
+    variant = None
     doubles = True
     in_pieces = True
     alignment = 64

@@ -93,7 +93,7 @@ def _chunks(ctx, acs):
     ]
 
 
-def batch_norm_stages(inputs, outputs, attrs):
+def batch_norm_decomposition(inputs, outputs, attrs):
     """Y = (X - mean) / sqrt(variance + epsilon) * Scale + Bias, for each channel.
 
     SavedMean and SavedVariance hold what X is normalised with: the mean, and 1 / sqrt(variance + epsilon).
@@ -147,7 +147,7 @@ def measure(ctx, x, means, squares, counts):
     steps.append(sum_into(ctx, source, total))
     chunks = [(source[part], scratch) for part, scratch in _chunks(ctx, source)]
 
-    def spread():
+    def measured():
         xp.divide(total[0, :, 0], count, out=means)
         mean = means[:, None]
         counts.fill(count)
@@ -156,7 +156,7 @@ def measure(ctx, x, means, squares, counts):
             xp.subtract(part, mean, out=centred)
             squares[...] += products_of_channels(xp, centred, centred)
 
-    return in_sequence([*steps, spread])
+    return in_sequence([*steps, measured])
 
 
 @operator(
@@ -260,7 +260,7 @@ normalize = by_formula(
 )
 
 
-def batch_norm_grad_stages(inputs, outputs, attrs):
+def batch_norm_grad_decomposition(inputs, outputs, attrs):
     """With centred c = X - mean and m elements in each channel:
 
     dBias = sum(dY), dScale = sum(dY * c) * inverse,
@@ -271,12 +271,12 @@ def batch_norm_grad_stages(inputs, outputs, attrs):
     for slot in ("Scale@GRAD", "Bias@GRAD"):
         sums[slot] = outputs[slot] if _is_wanted(outputs, slot) else [inputs["Y@GRAD"][0].derived(slot)]
     read = {slot: inputs[slot] for slot in ("X", "Y@GRAD", "SavedMean", "SavedVariance")}
-    stages = [("@batch_norm_sums", read, sums, attrs)]
+    steps = [("@batch_norm_sums", read, sums, attrs)]
     if _is_wanted(outputs, "X@GRAD"):
-        stages.append(
+        steps.append(
             ("@batch_norm_slope", {**read, "Scale": inputs["Scale"], **sums}, {"X@GRAD": outputs["X@GRAD"]}, attrs)
         )
-    return stages
+    return steps
 
 
 def _is_wanted(outputs, slot):
@@ -375,11 +375,11 @@ for _type in ("batch_norm", "sync_batch_norm"):
             details=lambda attrs, shapes: ["by running statistics"] if _uses_moving_statistics(attrs) else [],
         ),
     )(None)
-    _definition.stages(batch_norm_stages)
+    _definition.decomposition(batch_norm_decomposition)
     _gradient = _definition.gradient(
         "X Scale Bias SavedMean SavedVariance Mean? Variance?",
         shapes="ReserveSpace",
         infer=lambda attrs, x, scale, *_: (x, scale, scale),
     )(None)
-    _gradient.stages(batch_norm_grad_stages)
+    _gradient.decomposition(batch_norm_grad_decomposition)
     _definition.gradient_program(partial(_make_gradient, _definition.make_gradient))

@@ -12,17 +12,17 @@ from .elementwise import broadcast_shape
 from .linalg import size_of
 
 
-def in_line(source, target, *stages):
-    """Stages of which each works on what the one before it made.
+def in_line(source, target, *steps):
+    """Steps of which each works on what the one before it made.
 
     Args:
         source, target: lists of the name that the first one reads and the one that the last one writes.
-        stages: (type, slot read, other inputs, slot written, attributes) for each, or None.
+        steps: (type, slot read, other inputs, slot written, attributes) for each, or None.
     """
     made = []
-    stages = [stage for stage in stages if stage is not None]
-    for number, (type, read, others, written, attrs) in enumerate(stages, 1):
-        result = target if number == len(stages) else [target[0].derived(str(number))]
+    steps = [step for step in steps if step is not None]
+    for number, (type, read, others, written, attrs) in enumerate(steps, 1):
+        result = target if number == len(steps) else [target[0].derived(str(number))]
         made.append((type, {read: source, **others}, {written: result}, attrs))
         source = result
     return made
@@ -75,8 +75,8 @@ fc = operator(
 )(None)
 
 
-@fc.stages
-def fc_stages(inputs, outputs, attrs):
+@fc.decomposition
+def fc_decomposition(inputs, outputs, attrs):
     """Out = activation(Input W + Bias)"""
     w, out = inputs["W"], outputs["Out"]
     first = []
@@ -116,8 +116,8 @@ repeated_fc = operator(
 )(None)
 
 
-@repeated_fc.stages
-def repeated_fc_stages(inputs, outputs, attrs):
+@repeated_fc.decomposition
+def repeated_fc_decomposition(inputs, outputs, attrs):
     """X = relu(X W + Bias) for each W and Bias in turn"""
     source, made = inputs["X"], []
     between = outputs.get("ReluOut") or [
@@ -126,7 +126,7 @@ def repeated_fc_stages(inputs, outputs, attrs):
     for w, bias, out in zip(inputs["W"], inputs["Bias"], [*between, *outputs["Out"]], strict=True):
         layer = {"Input": source, "W": [w], "Bias": [bias]}
         settings = {"in_num_col_dims": 1, "padding_weights": False, "activation_type": "relu"}
-        made += fc_stages(layer, {"Out": [out]}, settings)
+        made += fc_decomposition(layer, {"Out": [out]}, settings)
         source = [out]
     return made
 
@@ -152,8 +152,8 @@ conv2d_fusion = operator(
 )(None)
 
 
-@conv2d_fusion.stages
-def conv2d_fusion_stages(inputs, outputs, attrs):
+@conv2d_fusion.decomposition
+def conv2d_fusion_decomposition(inputs, outputs, attrs):
     """Output = activation(convolution of Input + Bias + ResidualData)"""
     residual, activation = inputs.get("ResidualData"), attrs["activation"]
     return in_line(
@@ -189,8 +189,8 @@ fused_elementwise = operator(
 )(None)
 
 
-@fused_elementwise.stages
-def fused_elementwise_stages(inputs, outputs, attrs):
+@fused_elementwise.decomposition
+def fused_elementwise_decomposition(inputs, outputs, attrs):
     """Out = f(g(X, Y)) or f(X, g(Y)), for the functions f and g that `functor_list` names."""
     outer, inner = attrs["functor_list"]
     between = outputs.get("IntermediateOut") or [outputs["Out"][0].derived("1")]

@@ -103,8 +103,8 @@ def second_gradient_of_product(grad, x="X", y="Y", out="Out"):
     read = f"{x}, {y}, {out}@GRAD"
     second = grad.gradient(read, of=f"{x}@GRAD, {y}@GRAD", gives=read)(None)
 
-    @second.stages
-    def stages(inputs, outputs, attrs):
+    @second.decomposition
+    def decomposed(inputs, outputs, attrs):
         ddx, ddy, dout = inputs.get("DD" + x), inputs.get("DD" + y), inputs["D" + out]
         dx, dy, ddout = (outputs.get(slot) for slot in ("D" + x, "D" + y, "DD" + out))
         factors = [pair for pair in ((ddx, inputs[y]), (inputs[x], ddy)) if all(pair)]

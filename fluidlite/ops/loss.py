@@ -153,10 +153,10 @@ def cross_entropy_grad(ctx, x, label, dy, dx):
     else:
         index = label.reshape(*x.shape[:-1], 1)
         match = xp.take_along_axis(x, xp.where(index == ctx.attrs["ignore_index"], 0, index), -1)
-        spread(ctx, index, match, dy, dx)
+        scatter_slope(ctx, index, match, dy, dx)
 
 
-def spread(ctx, index, match, dy, dx):
+def scatter_slope(ctx, index, match, dy, dx):
     """dX = -dY / X in the place of the label, 0 in all others."""
     xp = ctx.xp
     counted = index != ctx.attrs["ignore_index"]
@@ -192,7 +192,7 @@ def cross_entropy2(ctx, x, label, y, x_shape, match):
     infer=lambda attrs, label, match, x_shape, dy: Spec(x_shape.shape[:-1], dy.dtype),
 )
 def cross_entropy_grad2(ctx, label, match, x_shape, dy, dx):
-    spread(ctx, label.reshape(*dx.shape[:-1], 1), match, dy, dx)
+    scatter_slope(ctx, label.reshape(*dx.shape[:-1], 1), match, dy, dx)
 
 
 def infer_softmax_with_cross_entropy(attrs, logits, label):

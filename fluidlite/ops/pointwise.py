@@ -269,9 +269,9 @@ class _Structure:
         """The function that computes the outputs of arrays that broadcast to a shape."""
         if not self._sums:
             return self._first.bind(arrays, self._scratch, ctx, arrays)
-        if ctx.form in SUMS_OF:
+        if ctx.variant in SUMS_OF:
             given = {name: arrays[place] for name, place in self.places.items()}
-            sums = [SUMS_OF[ctx.form](ctx, terms, given, shape) for terms in self._summed.values()]
+            sums = [SUMS_OF[ctx.variant](ctx, terms, given, shape) for terms in self._summed.values()]
             if None not in sums:
                 return in_sequence([*sums, self._others and self._others.bind(arrays, self._scratch, ctx, arrays)])
         targets, arrays = arrays, list(arrays)

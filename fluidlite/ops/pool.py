@@ -26,7 +26,7 @@ from .arrays.geometry import (
     tap_range,
 )
 from .arrays.strides import in_sequence, scratch_like
-from .arrays.windows import adaptive_bounds, averaging, first_maxima, multiply, spread_maxima
+from .arrays.windows import adaptive_bounds, averaging, first_maxima, multiply, scatter_maxima
 
 # So many elements of all arrays that one gradient needs stay in the cache.
 _CHUNK = 1 << 15
@@ -222,7 +222,7 @@ class _Planes:
         """The part of a result that has a meaning, as (H', C, W', N)."""
         return flat.reshape(self.shape)[: self.g.outputs[0], :, : self.g.outputs[1]]
 
-    def spread(self, output):
+    def widened(self, output):
         """`output` (N, C, H', W') as wide as planes, zero in the surplus, and the steps that make it so."""
         output = output.transpose(STORED)
         if output.shape == self.shape and output.flags.c_contiguous:
@@ -316,9 +316,9 @@ def _overlapping_gradient(ctx, g, image, result, dresult, dimage):
     if is_max:
         values, read = planes.read(-xp.inf)
         wide, combined = planes.combine(xp.maximum, values)
-        maximum, spread = planes.spread(result)
-        dmaximum, dspread = planes.spread(dresult)
-        steps += read + combined + spread + dspread
+        maximum, widened = planes.widened(result)
+        dmaximum, dwidened = planes.widened(dresult)
+        steps += read + combined + widened + dwidened
         taps, targets = slices(wide, planes.rows, down), slices(dwide, planes.rows, down)
         steps += _first_maximum(ctx, taps, maximum, dmaximum, targets)
         for a in range(planes.planes[0]):
@@ -328,8 +328,8 @@ def _overlapping_gradient(ctx, g, image, result, dresult, dimage):
         counts = g.counts(xp, image.dtype, ctx.attrs["exclusive"])
         share = scratch_like(ctx, dresult)
         steps.append(partial(xp.divide, dresult, counts, out=share))
-        flat, spread = planes.spread(share)
-        steps += spread
+        flat, widened = planes.widened(share)
+        steps += widened
         for target in slices(dwide, planes.rows, down):
             steps.append(partial(xp.add, target, flat[: len(target)], out=target))
         for a in range(planes.planes[0]):
@@ -418,7 +418,7 @@ def pool2d_grad(ctx, x, out, dout, dx):
             return multiply(ctx, rows.T, columns.T, dresult, dimage)
         values, places = ctx.scratch(result.shape, result.dtype), ctx.scratch(result.shape, np.int64)
         find = first_maxima(ctx, g.bounds, image, values, places)
-        return in_sequence([find, spread_maxima(ctx, places, dresult, dimage)])
+        return in_sequence([find, scatter_maxima(ctx, places, dresult, dimage)])
     if not g.is_simple():
         return in_sequence(_overlapping_gradient(ctx, g, *arrays))
     # Where windows leave no gaps, each image element gets its one value without being cleared.
@@ -500,4 +500,4 @@ def max_pool2d_with_index(ctx, x, out, mask):
 
 @max_pool2d_with_index.gradient("Mask", shapes="X", kernel=BOUND)
 def max_pool2d_with_index_grad(ctx, mask, x, dout, dx):
-    return spread_maxima(ctx, mask, dout, dx)
+    return scatter_maxima(ctx, mask, dout, dx)

@@ -243,8 +243,8 @@ def meshgrid(ctx, xs, outs):
     steps = []
     for number, (x, out) in enumerate(zip(xs, outs, strict=True)):
         if out is not None:
-            spread = x.reshape([-1 if axis == number else 1 for axis in range(out.ndim)])
-            steps.append(partial(ctx.xp.copyto, out, spread))
+            laid = x.reshape([-1 if axis == number else 1 for axis in range(out.ndim)])
+            steps.append(partial(ctx.xp.copyto, out, laid))
     return in_sequence(steps)
 
 

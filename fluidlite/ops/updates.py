@@ -4,7 +4,7 @@
 
 A rule runs over one parameter, or over the tensors of many, laid one behind the other (`fluidlite.engine.plan.flat`).
 What it computes of the numbers that each parameter has of its own (`packed`), such as a rate, it then computes once for
-each of them, and spreads over their elements where they differ.
+each of them, and is repeated over their elements where they differ.
 """
 
 from operator import is_
@@ -125,7 +125,7 @@ class _Joined:
         def step():
             nonlocal unlike
             find()
-            rates = [ctx.spread(one) for one in of_members]
+            rates = [ctx.broadcast(one) for one in of_members]
             if all(one.size == 1 for one in rates):
                 alike()
                 return

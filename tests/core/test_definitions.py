@@ -11,7 +11,7 @@ import fluidlite.fluid  # noqa: F401 - which declares all others
 from fluidlite.core import operators
 from fluidlite.core.attributes import LIBRARIES, Attribute, ignored, later, only, typed
 from fluidlite.core.errors import DefinitionError, EnforceNotMet
-from fluidlite.core.operators import describe, form, operator
+from fluidlite.core.operators import describe, operator, variant
 from fluidlite.core.spec import Spec
 from fluidlite.core.traits import (
     BOUND,
@@ -354,9 +354,9 @@ def test_a_kernel_that_cannot_be_called(kernel, groups):
 def test_kernels_for_devices():
     definition = operator("several", "X", "Out")(copy)
     with pytest.raises(DefinitionError, match="the operator 'several'.*must take 3 arguments.*'cuda'"):
-        definition.form("cuda")(lambda ctx, x: None)
-    definition.form("cuda")(copy)
-    with pytest.raises(DefinitionError, match="the operator 'several'.*has a form for 'cuda' already"):
-        definition.form("cuda")(copy)
+        definition.variant("cuda")(lambda ctx, x: None)
+    definition.variant("cuda")(copy)
+    with pytest.raises(DefinitionError, match="the operator 'several'.*has a variant for 'cuda' already"):
+        definition.variant("cuda")(copy)
     with pytest.raises(EnforceNotMet, match="no operator 'unheard_of'"):
-        form("cuda", "unheard_of")(copy)
+        variant("cuda", "unheard_of")(copy)

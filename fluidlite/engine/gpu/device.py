@@ -19,7 +19,7 @@ from ..memory import OutOfMemory
 from ..plan.task import Task
 from .cublas import Products
 from .graphs import Replay
-from .transfers import Checks, Fetches, Flaws, Staging, pinned
+from .transfers import Checks, ErrorFlag, Fetches, Staging, pinned
 
 # Parts of plans that are gone for which the device is waited for when another plan is made.
 _MOST_RETIRED = 32
@@ -34,11 +34,11 @@ class Gpu:
         lock: held while anything is asked of the stream, for what another thread did there while a plan is recorded
             would become part of its graph.
         tf32 (bool): whether products of float32 matrices may round their factors to 10 bits.
-        flaws: the bad values that kernels have met.
+        error_flag: the bad values that kernels have met.
         retired (list): what the device may still need until it is waited for, though nobody else does.
     """
 
-    form = "cuda"
+    variant = "cuda"
     doubles = False
     in_pieces = False
     alignment = 512
@@ -49,7 +49,7 @@ class Gpu:
         self.number = number
         self.tf32 = tf32
         self.lock = threading.RLock()
-        self.flaws = Flaws(self)
+        self.error_flag = ErrorFlag(self)
         self.retired = []
         self._device = cupy.cuda.Device(number)
         self._modules = {}
@@ -147,8 +147,8 @@ class Gpu:
         with self.active():
             found = array.get()
             self.settle()
-            if self.flaws.flaw is not None:
-                self.flaws.judge(self.flaws.flaw.get())
+            if self.error_flag.array is not None:
+                self.error_flag.judge(self.error_flag.array.get())
         return found
 
     def own(self, value):
@@ -192,7 +192,7 @@ class Gpu:
         return Staging(self, specs)
 
     def checks(self):
-        return Checks(self.flaws)
+        return Checks(self.error_flag)
 
     def replay(self, phases, memory):
         return Replay(self, Task.joined([task for tasks in phases for task in tasks]), memory.extra)
@@ -201,7 +201,7 @@ class Gpu:
         return array
 
     def fetches(self, arrays):
-        return Fetches(self, arrays, self.flaws.flaw)
+        return Fetches(self, arrays, self.error_flag.array)
 
     def function(self, code, name, defines=()):
         """A kernel of some CUDA C source.

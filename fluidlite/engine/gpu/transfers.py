@@ -86,11 +86,11 @@ def _part(buffer, place, spec):
     return buffer[place : place + size].view(spec.dtype).reshape(spec.shape)
 
 
-class Flaws:
+class ErrorFlag:
     """The first bad value that any kernel on a device has met, until it is told.
 
     Attributes:
-        flaw: on the device, two int64: the number of the check that failed (0 for none), and the bad value; None
+        array: on the device, two int64: the number of the check that failed (0 for none), and the bad value; None
             before there are checks.
     """
 
@@ -99,12 +99,12 @@ class Flaws:
         self._messages = {}  # number of a check -> what to say (with "{value}" for the value), and the operator
         self._old = OrderedDict()  # the same of plans that are gone, as texts
         self._numbers = itertools.count(1)
-        self.flaw = None
+        self.array = None
 
     def add(self, message, op):
         """A new check; returns its number."""
-        if self.flaw is None:
-            self.flaw = self._device.xp.zeros(2, np.int64)
+        if self.array is None:
+            self.array = self._device.xp.zeros(2, np.int64)
         number = next(self._numbers)
         self._messages[number] = message, op
         return number
@@ -117,13 +117,13 @@ class Flaws:
         while len(self._old) > _OLD_CHECKS:
             self._old.popitem(last=False)
 
-    def judge(self, flaw):
-        """Raise EnforceNotMet if the contents of `flaw`, on the host, tell of a bad value."""
-        number, value = map(int, flaw)
+    def judge(self, contents):
+        """Raise EnforceNotMet if the contents of the array, on the host, tell of a bad value."""
+        number, value = map(int, contents)
         if not number:
             return
         with self._device.active():
-            self.flaw.fill(0)
+            self.array.fill(0)
         if number in self._messages:
             message, op = self._messages[number]
             description = op.describe()
@@ -137,25 +137,25 @@ class Checks:
     """The checks of one plan.
 
     Args:
-        flaws: the device's Flaws.
+        error_flag: the device's ErrorFlag.
     """
 
-    def __init__(self, flaws):
-        self._flaws = flaws
+    def __init__(self, error_flag):
+        self._error_flag = error_flag
         self._numbers = []
 
     @property
-    def flaw(self):
-        """Where kernels note a bad value (see Flaws); None in a plan without checks."""
-        return self._flaws.flaw if self._numbers else None
+    def error_flag(self):
+        """Where kernels note a bad value (see ErrorFlag); None in a plan without checks."""
+        return self._error_flag.array if self._numbers else None
 
     def add(self, message, op):
         """A new check; returns its number."""
-        self._numbers.append(self._flaws.add(message, op))
+        self._numbers.append(self._error_flag.add(message, op))
         return self._numbers[-1]
 
     def __del__(self):
-        self._flaws.forget(self._numbers)
+        self._error_flag.forget(self._numbers)
 
 
 class Fetches:
@@ -164,16 +164,16 @@ class Fetches:
     Args:
         device: the Gpu.
         arrays: what is fetched.
-        flaw: the device's array of the first bad value, or None.
+        error_flag: the device's array of the first bad value, or None.
     Attributes:
         steps: what is to be called behind all other steps.
     """
 
-    def __init__(self, device, arrays, flaw):
+    def __init__(self, device, arrays, error_flag):
         self._device = device
         self._arrays = arrays
         self._small = {}  # number of the array -> its copy on the host
-        sources = dict(enumerate(arrays)) | ({} if flaw is None else {"flaw": flaw})
+        sources = dict(enumerate(arrays)) | ({} if error_flag is None else {"error_flag": error_flag})
         sources = {key: array for key, array in sources.items() if _is_small(array)}
         self._buffer = pinned(device.cupy, len(sources) * _SMALL) if sources else None
         self.steps = []
@@ -198,8 +198,8 @@ class Fetches:
                 return [self._device.cupy.array(array, order="C") for array in self._arrays]
             found = [None if n in self._small else array.get() for n, array in enumerate(self._arrays)]
             self._device.settle()
-        if "flaw" in self._small:
-            self._device.flaws.judge(self._small["flaw"])
+        if "error_flag" in self._small:
+            self._device.error_flag.judge(self._small["error_flag"])
         return [self._small[n].copy() if array is None else array for n, array in enumerate(found)]
 
 

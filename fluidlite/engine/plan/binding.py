@@ -371,8 +371,8 @@ class Binder:
     def call(self, step, context, arguments):
         """What to give to `Task.add`: the function that runs the step's kernel, its operator, whether it is alone."""
         definition = step.definition
-        form = definition.forms.get(self.device.form)
-        function = form and form(context, *arguments)
+        variant = definition.variants.get(self.device.variant)
+        function = variant and variant(context, *arguments)
         if function:
             return function, step.op, False
         if definition.bind:
@@ -460,8 +460,8 @@ class Binder:
         for slot in definition.outputs:
             source = definition.inplace[slot.name]
             arguments.append(None if source in kept else arrays[source])
-        form = definition.forms.get(self.device.form)
-        return form and form(context, *arguments) or definition.kernel(context, *arguments)
+        variant = definition.variants.get(self.device.variant)
+        return variant and variant(context, *arguments) or definition.kernel(context, *arguments)
 
     def fetch(self, value):
         """A function that returns a Value as an array of the caller's own."""

@@ -32,7 +32,7 @@ class Context:
     Attributes:
         xp: the array module (NumPy or CuPy) of every array that the kernel gets.
         attrs: the operator's attributes, defaults filled in.
-        form: under which name operators have kernels of their own for the device ("cuda"); None on the CPU.
+        variant: under which name operators have kernels of their own for the device ("cuda"); None on the CPU.
         counts: how many elements of `flat` slots belong to each of the operators that run as one; None for one alone.
         first, rows, batch: the kernel's arrays hold the rows [first, first + rows) of a batch of `batch` rows; without
             shards, or where nothing has rows, (0, 1, 1).
@@ -40,7 +40,7 @@ class Context:
 
     __slots__ = (
         "xp",
-        "form",
+        "variant",
         "attrs",
         "first",
         "rows",
@@ -55,7 +55,7 @@ class Context:
     )
 
     def __init__(self, setting, attrs, pool=None, index=0, part=(0, 1, 1), op=None):
-        self.xp, self.form = setting.device.xp, setting.device.form
+        self.xp, self.variant = setting.device.xp, setting.device.variant
         self.attrs = attrs
         self.first, self.rows, self.batch = part
         self.counts = None
@@ -75,7 +75,7 @@ class Context:
         """How many there are in the whole batch, when there are `count` in the kernel's rows."""
         return count * self.batch // self.rows
 
-    def spread(self, numbers):
+    def broadcast(self, numbers):
         """`numbers`, one for each of the operators that run as one, as an array that broadcasts over `flat` slots."""
         if len(numbers) == 1:
             return numbers
@@ -142,12 +142,12 @@ class Context:
         return self._setting.device.null
 
     @property
-    def flaw(self):
+    def error_flag(self):
         """On a GPU: two int64, the first of which is not 0 once a check has failed; None in a plan without checks.
 
         What keeps values from one run to the next leaves them as they are then: the error comes with the next fetch.
         """
-        return self._setting.checks.flaw
+        return self._setting.checks.error_flag
 
     def check(self, message):
         """On a GPU: announce a check of values, whose failure is told when something is fetched.
@@ -159,4 +159,4 @@ class Context:
             is 0, and the value into the second.
         """
         number = self._setting.checks.add(message, self._op)
-        return self._setting.checks.flaw, number
+        return self._setting.checks.error_flag, number

@@ -92,10 +92,10 @@ def prune(steps, wanted):
 
 
 def decompose(steps, usage):
-    """Operators that declare stages become them."""
+    """Operators that declare a decomposition become them."""
     result = []
     for step in steps:
-        make = step.definition.make_stages
+        make = step.definition.decompose
         if make is None:
             result.append(step)
         else:

@@ -157,7 +157,7 @@ class _Tiles:
         return steps
 
 
-def _spread(total, limit):
+def _split(total, limit):
     """Ranges (first, count) of about equal size, at most `limit`, that cover `total`."""
     number = -(-total // max(1, limit))
     bounds = [total * index // number for index in range(number + 1)]
@@ -167,8 +167,8 @@ def _spread(total, limit):
 def _blocks(down, across, limit):
     """Rectangles ((first, count), (first, count)) of at most about `limit` tiles that cover down x across tiles."""
     if limit >= across:
-        return [(rows, (0, across)) for rows in _spread(down, limit // across)]
-    return [((row, 1), columns) for row in range(down) for columns in _spread(across, limit)]
+        return [(rows, (0, across)) for rows in _split(down, limit // across)]
+    return [((row, 1), columns) for row in range(down) for columns in _split(across, limit)]
 
 
 def _product(xp, matrix, source, target):
@@ -275,7 +275,7 @@ class _Convolution:
         per_tile = area * groups * self.batch * item * max(self.channels, self.filters)
         blocks = _blocks(*self.tiles, max(1, (_CACHED if cached else _TILES) // per_tile))
         limit = self.filters if cached else _STREAMED * self.filters // filter_bytes
-        parts = _spread(self.filters, limit)
+        parts = _split(self.filters, limit)
         most = max(rows[1] * columns[1] for rows, columns in blocks) * self.batch
         width = max(count for _, count in parts)
         inside = groups * self.channels * most
@@ -411,7 +411,7 @@ def _filter_gradient(ctx, n, g, x, dout, dw):
     per_tile = area * groups * batch * item * max(g.group_channels, g.group_filters)
     blocks = _blocks(*tiles, max(1, 2 * _CACHED // per_tile) if cached else math.prod(tiles))
     limit = g.group_filters if cached else _STREAMED * g.group_filters // filter_bytes
-    parts = _spread(g.group_filters, limit)
+    parts = _split(g.group_filters, limit)
     most = max(rows[1] * columns[1] for rows, columns in blocks) * batch
     width = max(count for _, count in parts)
     inside = area * groups * g.group_channels * most

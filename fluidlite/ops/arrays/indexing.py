@@ -31,13 +31,13 @@ def refusal(ctx, values, message, tell=None):
         return refuse
     if values.size == 0:
         return lambda wrong: None
-    flaw, number = ctx.check(message)
+    error_flag, number = ctx.check(message)
 
     def note(wrong):
         first = xp.argmax(wrong)
-        new = xp.logical_and(wrong.any(), flaw[0] == 0)
-        xp.copyto(flaw[1], xp.take(values, first), where=new)
-        xp.copyto(flaw[0], number, where=new)
+        new = xp.logical_and(wrong.any(), error_flag[0] == 0)
+        xp.copyto(error_flag[1], xp.take(values, first), where=new)
+        xp.copyto(error_flag[0], number, where=new)
 
     return note
 

@@ -6,7 +6,7 @@ import math
 from ...core.numpy_program import in_sequence
 
 # Kind of device -> `sum_into` for it, which may return None.
-SUM_FORMS = {}
+SUM_VARIANTS = {}
 
 # Up to this many terms a sum is a product with a vector of ones, which BLAS does several times faster than
 # `sum`; beyond it, the pairwise summation of `sum` is worth its time.
@@ -34,8 +34,8 @@ def sum_into(ctx, source, target):
     summed = [n != m for n, m in zip(source.shape, target.shape, strict=True)]
     if not any(summed):
         return functools.partial(xp.copyto, target, source)
-    if ctx.form in SUM_FORMS:
-        run = SUM_FORMS[ctx.form](ctx, source, target)
+    if ctx.variant in SUM_VARIANTS:
+        run = SUM_VARIANTS[ctx.variant](ctx, source, target)
         if run is not None:
             return run
     order = memory_order(source)

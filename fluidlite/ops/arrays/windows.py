@@ -91,7 +91,7 @@ def first_maxima(ctx, bounds, image, result, places):
     return step
 
 
-def spread_maxima(ctx, places, dresult, dimage):
+def scatter_maxima(ctx, places, dresult, dimage):
     """A function that adds each gradient of `dresult` to the element of `dimage` that `places` names."""
     xp = ctx.xp
     n, c, height, width = dimage.shape

@@ -1,4 +1,4 @@
-"""CUDA C: importing this package declares the forms of operators for GPUs, which the first GPU does."""
+"""CUDA C: importing this package declares the variants of operators for GPUs, which the first GPU does."""
 
 from . import (
     batch_norm,

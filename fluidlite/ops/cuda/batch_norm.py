@@ -22,7 +22,7 @@ def _rows(ctx, x, code, elements, numbers_of_channels, writes, name, parts, **ot
     return work_on_rows(ctx, name, code, x.shape, axes, elements, rows, writes=writes, parts=parts, **others)
 
 
-@batch_norm.measure.form("cuda")
+@batch_norm.measure.variant("cuda")
 def measure(ctx, x, means, squares, counts):
     code = f"""
     {MEASURE}
@@ -39,7 +39,7 @@ def measure(ctx, x, means, squares, counts):
     )
 
 
-@batch_norm.moving_statistics.form("cuda")
+@batch_norm.moving_statistics.variant("cuda")
 def moving_statistics(ctx, mean, variance, mean_out, variance_out, saved_mean, saved_inverse):
     code = """
     const T mean = MEAN, variance = VARIANCE;
@@ -102,7 +102,7 @@ def measure_and_follow(measure, statistics, specs):
     return [("@batch_norm_statistics", {"X": measure.inputs["X"], **inputs}, statistics.outputs, statistics.attrs)]
 
 
-@statistics.form("cuda")
+@statistics.variant("cuda")
 def statistics_cuda(ctx, x, mean, variance, momentum, mean_out, variance_out, saved_mean, saved_inverse):
     factor = "FACTOR" if momentum is None else "FACTOR[0]"
     code = f"""
@@ -134,7 +134,7 @@ def statistics_cuda(ctx, x, mean, variance, momentum, mean_out, variance_out, sa
     return _rows(ctx, x, code, {"X": x}, rows, writes, name, parts, arrays=arrays, numbers=numbers)
 
 
-@batch_norm.normalize.form("cuda")
+@batch_norm.normalize.variant("cuda")
 def normalize(ctx, x, scale, bias, mean, inverse, y):
     code = """
     const T factor = SCALE * INVERSE, mean = MEAN, bias = BIAS;
@@ -144,7 +144,7 @@ def normalize(ctx, x, scale, bias, mean, inverse, y):
     return _rows(ctx, x, code, {"Y": y, "X": x}, rows, "Y", "batch_norm_normalize", -1)
 
 
-@batch_norm.batch_norm_sums.form("cuda")
+@batch_norm.batch_norm_sums.variant("cuda")
 def batch_norm_sums(ctx, x, dy, mean, inverse, dscale, dbias):
     code = """
     Two sums = {T(0), T(0)};
@@ -161,7 +161,7 @@ def batch_norm_sums(ctx, x, dy, mean, inverse, dscale, dbias):
     return _rows(ctx, x, code, elements, rows, "D_SCALE D_BIAS", "batch_norm_sums", 2 * x.itemsize)
 
 
-@batch_norm.batch_norm_slope.form("cuda")
+@batch_norm.batch_norm_slope.variant("cuda")
 def batch_norm_slope(ctx, x, dy, mean, inverse, scale, dscale, dbias, dx):
     elements = {"D_X": dx, "D_Y": dy}
     rows = {"SCALE": scale, "INVERSE": inverse}

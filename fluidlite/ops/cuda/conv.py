@@ -4,7 +4,7 @@ Algorithms make the step for one of three things, `forward`, `input_gradient` an
 images without gaps.  `applies` says whether they take certain images, and `cycles` about how long they need.
 """
 
-from ...core.operators import form
+from ...core.operators import variant
 from ..arrays.geometry import ConvGeometry, as_nchw
 from ..arrays.strides import in_sequence, sum_into
 from . import conv_cudnn
@@ -75,7 +75,7 @@ def choose(ctx, g, direction, *images):
     return best, isinstance(best, Direct) or cycles[best] < _SMALL_WORK
 
 
-@form("cuda", "conv2d", "depthwise_conv2d")
+@variant("cuda", "conv2d", "depthwise_conv2d")
 def conv2d(ctx, x, w, bias, out):
     if not applies(w, bias, images=(x, out)):
         return None
@@ -83,7 +83,7 @@ def conv2d(ctx, x, w, bias, out):
     return forward(ctx, g, as_nchw(x, ctx.attrs), w, bias, as_nchw(out, ctx.attrs))
 
 
-@form("cuda", "conv2d_grad", "depthwise_conv2d_grad")
+@variant("cuda", "conv2d_grad", "depthwise_conv2d_grad")
 def conv2d_grad(ctx, x, w, bias, dout, dx, dw, dbias):
     if not applies(w, dw, dbias, images=(x, dout, dx)):
         return None

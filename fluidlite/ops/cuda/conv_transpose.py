@@ -1,13 +1,13 @@
 """Transposed convolution as CUDA C."""
 
-from ...core.operators import form
+from ...core.operators import variant
 from ..arrays.geometry import as_nchw
 from ..arrays.strides import in_sequence
 from ..conv_transpose import geometry_of
 from . import conv
 
 
-@form("cuda", "conv2d_transpose", "depthwise_conv2d_transpose")
+@variant("cuda", "conv2d_transpose", "depthwise_conv2d_transpose")
 def conv_transpose(ctx, x, w, bias, out):
     if not conv.applies(w, bias, images=(x, out)):
         return None
@@ -15,7 +15,7 @@ def conv_transpose(ctx, x, w, bias, out):
     return conv.input_gradient(ctx, g, w, as_nchw(x, ctx.attrs), bias, as_nchw(out, ctx.attrs))
 
 
-@form("cuda", "conv2d_transpose_grad", "depthwise_conv2d_transpose_grad")
+@variant("cuda", "conv2d_transpose_grad", "depthwise_conv2d_transpose_grad")
 def conv_transpose_grad(ctx, x, w, bias, dout, dx, dw, dbias):
     if not conv.applies(w, dw, dbias, images=(x, dout, dx)):
         return None

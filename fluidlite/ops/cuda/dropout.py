@@ -58,7 +58,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) dropout(
 """
 
 
-@dropout.form("cuda")
+@dropout.variant("cuda")
 def dropout_cuda(ctx, x, seed, out, mask):
     attrs = ctx.attrs
     limit = round((1 - attrs["dropout_prob"]) * LEVELS) - 1

@@ -4,30 +4,30 @@ from functools import partial
 
 import numpy as np
 
-from ...core.operators import form
+from ...core.operators import variant
 from ..arrays.strides import in_sequence
 from .launch import blocks_for, launch, type_name
 from .rows import work_on_rows
 
 
-@form("cuda", "lookup_table", "lookup_table_v2")
+@variant("cuda", "lookup_table", "lookup_table_v2")
 def lookup(ctx, w, ids, out):
     if not (w.flags.c_contiguous and ids.flags.c_contiguous and out.flags.c_contiguous):
         return None
     code = """
     const long long id = ID;
     const bool is_there = id >= 0 && id < HEIGHT;
-    if (row.is_first && !is_there) note_flaw(FLAW, CHECK, id);
+    if (row.is_first && !is_there) note_error(ERROR_FLAG, CHECK, id);
     EACH(OUT = is_there && id != PADDING ? TABLE[id * columns + column] : T(0))
     """
     height, width = w.shape
-    flaw, number = ctx.check(f"id {{value}} does not lie in [0, {height})")
+    error_flag, number = ctx.check(f"id {{value}} does not lie in [0, {height})")
     ids = ids.reshape(-1, 1)
     numbers = {"HEIGHT": height, "PADDING": int(ctx.attrs["padding_idx"]), "CHECK": number}
-    arrays = {"TABLE": w, "FLAW": flaw}
+    arrays = {"TABLE": w, "ERROR_FLAG": error_flag}
     elements, rows = {"OUT": out.reshape(-1, width)}, {"ID": ids}
     return work_on_rows(
-        ctx, "lookup", code, (len(ids), width), (1,), elements, rows, arrays, numbers, writes="OUT FLAW"
+        ctx, "lookup", code, (len(ids), width), (1,), elements, rows, arrays, numbers, writes="OUT ERROR_FLAG"
     )
 
 
@@ -71,7 +71,7 @@ _MANY = 1 << 16
 _THREADS = 128
 
 
-@form("cuda", "lookup_table_grad", "lookup_table_v2_grad")
+@variant("cuda", "lookup_table_grad", "lookup_table_v2_grad")
 def lookup_grad(ctx, ids, w, dout, dw):
     height, width = dw.shape
     types = {"ID": ids.dtype, "T": dw.dtype}

@@ -9,8 +9,8 @@ from ..arrays.strides import in_sequence
 from .rows import MEASURE, work_on_rows
 
 
-def normalize(ctx, name, shape, axes, x, scale, bias, y, mean, spread, saves_inverse):
-    """y = (x - mean) / sqrt(variance + epsilon) * scale + bias; `spread` is the variance, or one over that root."""
+def normalize(ctx, name, shape, axes, x, scale, bias, y, mean, variance, saves_inverse):
+    """y = (x - mean) / sqrt(variance + epsilon) * scale + bias; `variance` is the variance, or one over that root."""
     factor = "" if scale is None else " * SCALE"
     shift = "" if bias is None else " + BIAS"
     code = f"""
@@ -20,12 +20,12 @@ def normalize(ctx, name, shape, axes, x, scale, bias, y, mean, spread, saves_inv
     EACH(Y = (X - mean) * inverse{factor}{shift})
     if (row.is_first) {{
         MEAN = mean;
-        SPREAD = {"inverse" if saves_inverse else "variance"};
+        VARIANCE = {"inverse" if saves_inverse else "variance"};
     }}
     """
     elements = _given({"X": x, "Y": y, "SCALE": scale, "BIAS": bias})
-    rows, numbers = {"MEAN": mean, "SPREAD": spread}, {"EPSILON": float(ctx.attrs["epsilon"])}
-    return work_on_rows(ctx, name, code, shape, axes, elements, rows, (), numbers, "Y MEAN SPREAD")
+    rows, numbers = {"MEAN": mean, "VARIANCE": variance}, {"EPSILON": float(ctx.attrs["epsilon"])}
+    return work_on_rows(ctx, name, code, shape, axes, elements, rows, (), numbers, "Y MEAN VARIANCE")
 
 
 def gradients(ctx, name, shape, axes, others, normalized, inverse, elements, rows, scale, dy, dx, dscale, dbias):
@@ -94,7 +94,7 @@ def _reshaped(shape, *arrays):
     return [None if array is None else array.reshape(shape) for array in arrays]
 
 
-@layer_norm.layer_norm.form("cuda")
+@layer_norm.layer_norm.variant("cuda")
 def layer_norm_cuda(ctx, x, scale, bias, y, mean, variance):
     start = ctx.attrs["begin_norm_axis"]
     scale, bias = _reshaped(x.shape[start:], scale, bias)
@@ -103,7 +103,7 @@ def layer_norm_cuda(ctx, x, scale, bias, y, mean, variance):
     return normalize(ctx, "layer_norm", x.shape, axes, x, scale, bias, y, mean, variance, False)
 
 
-@layer_norm.layer_norm_grad.form("cuda")
+@layer_norm.layer_norm_grad.variant("cuda")
 def layer_norm_grad(ctx, x, scale, mean, variance, bias, dy, dx, dscale, dbias):
     start = ctx.attrs["begin_norm_axis"]
     scale, dscale, dbias = _reshaped((*[1] * start, *x.shape[start:]), scale, dscale, dbias)
@@ -130,7 +130,7 @@ def _of_channels(groups, *vectors):
     return [None if vector is None else groups.of_channels(vector) for vector in vectors]
 
 
-@group_norm.group_norm.form("cuda")
+@group_norm.group_norm.variant("cuda")
 def group_norm_cuda(ctx, x, scale, bias, y, mean, variance):
     groups = group_norm.Groups(ctx, x, ctx.attrs["groups"])
     scale, bias = _of_channels(groups, scale, bias)
@@ -138,7 +138,7 @@ def group_norm_cuda(ctx, x, scale, bias, y, mean, variance):
     return normalize(ctx, "group_norm", x.shape, groups.axes, x, scale, bias, y, mean, variance, False)
 
 
-@group_norm.group_norm_grad.form("cuda")
+@group_norm.group_norm_grad.variant("cuda")
 def group_norm_grad(ctx, y, scale, bias, variance, dy, dx, dscale, dbias):
     groups = group_norm.Groups(ctx, y, ctx.attrs["groups"])
     scale, bias, dscale, dbias = _of_channels(groups, scale, bias, dscale, dbias)
@@ -165,7 +165,7 @@ def group_norm_grad(ctx, y, scale, bias, variance, dy, dx, dscale, dbias):
     )
 
 
-@group_norm.instance_norm.form("cuda")
+@group_norm.instance_norm.variant("cuda")
 def instance_norm(ctx, x, scale, bias, y, mean, inverse):
     groups = group_norm.Groups(ctx, x)
     scale, bias = _of_channels(groups, scale, bias)
@@ -173,7 +173,7 @@ def instance_norm(ctx, x, scale, bias, y, mean, inverse):
     return normalize(ctx, "instance_norm", x.shape, groups.axes, x, scale, bias, y, mean, inverse, True)
 
 
-@group_norm.instance_norm_grad.form("cuda")
+@group_norm.instance_norm_grad.variant("cuda")
 def instance_norm_grad(ctx, x, scale, mean, inverse, dy, dx, dscale, dbias):
     groups = group_norm.Groups(ctx, x)
     scale, dscale, dbias = _of_channels(groups, scale, dscale, dbias)

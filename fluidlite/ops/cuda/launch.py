@@ -1,4 +1,4 @@
-"""CUDA C kernels beside an operator's general kernel: `@definition.form("cuda")`.
+"""CUDA C kernels beside an operator's general kernel: `@definition.variant("cuda")`.
 
 The source of a family's kernels is a string in the family's file, beside the general kernels that they are tested
 against.  It is compiled by NVRTC, which has no standard headers; macros stand for what depends on data types.

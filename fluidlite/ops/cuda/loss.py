@@ -23,12 +23,12 @@ def checked_label(ctx, classes):
         (code, arrays, numbers): after the code `counts` says whether the label names a class; other labels than
         ignore_index are noted.
     """
-    flaw, number = ctx.check(loss.rule_of_labels(ctx, classes) + "got the label {value}")
+    error_flag, number = ctx.check(loss.rule_of_labels(ctx, classes) + "got the label {value}")
     code = """
     const bool counts = LABEL != IGNORED && LABEL >= 0 && LABEL < CLASSES;
-    if (row.is_first && !counts && LABEL != IGNORED) note_flaw(FLAW, CHECK, LABEL);
+    if (row.is_first && !counts && LABEL != IGNORED) note_error(ERROR_FLAG, CHECK, LABEL);
     """
-    return code, {"FLAW": flaw}, {"CHECK": number, **_numbers_of_labels(ctx, classes)}
+    return code, {"ERROR_FLAG": error_flag}, {"CHECK": number, **_numbers_of_labels(ctx, classes)}
 
 
 def _numbers_of_labels(ctx, classes):
@@ -51,11 +51,11 @@ def hard_cross_entropy(ctx, x, label, y, match):
         rows["MATCH"] = _column(x, match)
         code += "if (row.is_first) MATCH = match;"
     axes = (x.ndim - 1,)
-    name, writes = "cross_entropy", "Y MATCH FLAW"
-    return work_on_rows(ctx, name, code, x.shape, axes, {"X": x}, rows, arrays, numbers, writes, lanes=1)
+    name, writes = "cross_entropy", "Y MATCH ERROR_FLAG"
+    return work_on_rows(ctx, name, code, x.shape, axes, {"X": x}, rows, arrays, numbers, writes, per_row=1)
 
 
-@loss.cross_entropy.form("cuda")
+@loss.cross_entropy.variant("cuda")
 def cross_entropy(ctx, x, label, y):
     if not ctx.attrs["soft_label"]:
         return hard_cross_entropy(ctx, x, label, y, None)
@@ -69,12 +69,12 @@ def cross_entropy(ctx, x, label, y):
     return work_on_rows(ctx, "cross_entropy", code, x.shape, (x.ndim - 1,), elements, rows, writes="Y")
 
 
-@loss.cross_entropy2.form("cuda")
+@loss.cross_entropy2.variant("cuda")
 def cross_entropy2(ctx, x, label, y, x_shape, match):
     return hard_cross_entropy(ctx, x, label, y, match)
 
 
-@loss.cross_entropy_grad.form("cuda")
+@loss.cross_entropy_grad.variant("cuda")
 def cross_entropy_grad(ctx, x, label, dy, dx):
     rows, elements = {"D_Y": _column(x, dy)}, {"D_X": dx, "X": x}
     if ctx.attrs["soft_label"]:
@@ -87,7 +87,7 @@ def cross_entropy_grad(ctx, x, label, dy, dx):
     return work_on_rows(ctx, "cross_entropy_grad", code, x.shape, axes, elements, rows, (), numbers, "D_X")
 
 
-@loss.cross_entropy_grad2.form("cuda")
+@loss.cross_entropy_grad2.variant("cuda")
 def cross_entropy_grad2(ctx, label, match, x_shape, dy, dx):
     code = "EACH(D_X = column == LABEL && LABEL != IGNORED ? -D_Y / MATCH : T(0))"
     rows = {"LABEL": _column(dx, label), "MATCH": _column(dx, match), "D_Y": _column(dx, dy)}
@@ -95,7 +95,7 @@ def cross_entropy_grad2(ctx, label, match, x_shape, dy, dx):
     return work_on_rows(ctx, "cross_entropy_grad", code, dx.shape, axes, {"D_X": dx}, rows, (), numbers, "D_X")
 
 
-@loss.softmax_with_cross_entropy.form("cuda")
+@loss.softmax_with_cross_entropy.variant("cuda")
 def softmax_with_cross_entropy(ctx, logits, label, softmax, loss):
     axis = axis_of(ctx.attrs, logits)
     elements, rows, arrays, numbers = {"LOGITS": logits, "SOFTMAX": softmax}, {"LOSS": loss}, {}, {}
@@ -124,11 +124,11 @@ def softmax_with_cross_entropy(ctx, logits, label, softmax, loss):
         if (row.is_first) LOSS = counts ? log(total) - (LOGITS_AT(LABEL) - largest) : T(0);
         """
     code += "EACH(SOFTMAX = exp(LOGITS - largest) / total)"
-    name, writes = "softmax_with_cross_entropy", "SOFTMAX LOSS FLAW"
+    name, writes = "softmax_with_cross_entropy", "SOFTMAX LOSS ERROR_FLAG"
     return work_on_rows(ctx, name, code, logits.shape, (axis,), elements, rows, arrays, numbers, writes)
 
 
-@loss.softmax_with_cross_entropy_grad.form("cuda")
+@loss.softmax_with_cross_entropy_grad.variant("cuda")
 def softmax_with_cross_entropy_grad(ctx, label, softmax, dloss, dlogits):
     axis = ctx.attrs["axis"] % softmax.ndim
     elements, rows, numbers = {"D_LOGITS": dlogits, "SOFTMAX": softmax}, {"D_LOSS": dloss}, {}
@@ -180,7 +180,7 @@ def mean_of_cross_entropy(cross_entropy, mean, specs):
     return [("@mean_cross_entropy", cross_entropy.inputs, {**kept, "Out": mean.outputs["Out"]}, attrs)]
 
 
-@mean_cross_entropy.form("cuda")
+@mean_cross_entropy.variant("cuda")
 def mean_cross_entropy_cuda(ctx, x, label, x_shape, match, out):
     check, arrays, numbers = checked_label(ctx, x.shape[-1])
     code = f"""
@@ -200,8 +200,8 @@ def mean_cross_entropy_cuda(ctx, x, label, x_shape, match, out):
         {"LABEL": _column(x, label), "MATCH": _column(x, match)},
         {**arrays, "OUT": out},
         {**numbers, "ROWS": float(match.size)},
-        "MATCH OUT FLAW",
-        lanes=1,
+        "MATCH OUT ERROR_FLAG",
+        per_row=1,
         in_all=x.itemsize,
     )
 
@@ -229,7 +229,7 @@ def softmax_and_loss(softmax, loss, specs):
     return [("@softmax_mean_cross_entropy", inputs, {"Softmax": softmax.outputs["Out"], **loss.outputs}, attrs)]
 
 
-@softmax_mean_cross_entropy.form("cuda")
+@softmax_mean_cross_entropy.variant("cuda")
 def softmax_mean_cross_entropy_cuda(ctx, x, label, probabilities, x_shape, match, out):
     check, arrays, numbers = checked_label(ctx, x.shape[-1])
     code = f"""
@@ -251,7 +251,7 @@ def softmax_mean_cross_entropy_cuda(ctx, x, label, probabilities, x_shape, match
         {"LABEL": _column(x, label), "MATCH": _column(x, match)},
         {**arrays, "OUT": out},
         {**numbers, "ROWS": float(match.size)},
-        "SOFTMAX MATCH OUT FLAW",
+        "SOFTMAX MATCH OUT ERROR_FLAG",
         in_all=x.itemsize,
     )
 
@@ -279,7 +279,7 @@ def mean_of_softmax_with_cross_entropy(loss, mean, specs):
     return [("@mean_softmax_with_cross_entropy", loss.inputs, outputs, loss.attrs)]
 
 
-@mean_softmax_with_cross_entropy.form("cuda")
+@mean_softmax_with_cross_entropy.variant("cuda")
 def mean_softmax_with_cross_entropy_cuda(ctx, x, label, probabilities, out):
     axis = axis_of(ctx.attrs, x)
     check, arrays, numbers = checked_label(ctx, x.shape[axis])
@@ -300,6 +300,6 @@ def mean_softmax_with_cross_entropy_cuda(ctx, x, label, probabilities, out):
         {"LABEL": label},
         {**arrays, "OUT": out},
         {**numbers, "ROWS": float(x.size // x.shape[axis])},
-        "SOFTMAX OUT FLAW",
+        "SOFTMAX OUT ERROR_FLAG",
         in_all=x.itemsize,
     )

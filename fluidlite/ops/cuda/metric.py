@@ -14,7 +14,7 @@ from .reduce import best
 from .rows import work_on_rows
 
 
-@accuracy.form("cuda")
+@accuracy.variant("cuda")
 def accuracy_cuda(ctx, out, indices, label, ratio, correct, total):
     code = """
     int hits = 0;
@@ -81,7 +81,7 @@ def count_hits(top_k, accuracy, specs):
     return [("@top_k_accuracy", inputs, accuracy.outputs, {"k": top_k.attrs["k"]})]
 
 
-@top_k_accuracy.form("cuda")
+@top_k_accuracy.variant("cuda")
 def top_k_accuracy_cuda(ctx, x, label, ratio, correct, total):
     code = """
     const bool is_class = LABEL >= 0 && LABEL < columns;

@@ -79,10 +79,10 @@ def update(rule, ctx, *arrays):
     if width is None:
         return None
     kernel = _Kernel(model.dtype, read)
-    if ctx.flaw is not None and in_place:
+    if ctx.error_flag is not None and in_place:
         # A step that has met a bad value is not learnt from.
-        kernel.parameter("const long long *flaw", ctx.flaw)
-        kernel.add("CONSTANTS", "if (flaw[0] != 0) return;")
+        kernel.parameter("const long long *error_flag", ctx.error_flag)
+        kernel.add("CONSTANTS", "if (error_flag[0] != 0) return;")
     if packed.intersection(read):
         kernel.find_member(ctx, counts)
     for name in read:
@@ -212,4 +212,4 @@ def _summed(ctx, outputs, given, model):
 
 
 for _rule in RULES:
-    _rule.definition.form("cuda")(partial(update, _rule))
+    _rule.definition.variant("cuda")(partial(update, _rule))

@@ -367,7 +367,7 @@ def _bound(definition, ctx, arguments):
     return definition.kernel(ctx, *arguments) if definition.bind else partial(definition.kernel, ctx, *arguments)
 
 
-def formula_form(definition):
+def formula_variant(definition):
     """The kernel for GPUs of an operator with a formula; what the formula does not give is left to the general one."""
 
     def kernel(ctx, *arguments):
@@ -453,7 +453,7 @@ def _unread(spec):
     return np.broadcast_to(np.zeros((), spec.dtype), spec.shape)
 
 
-@pointwise.form("cuda")
+@pointwise.variant("cuda")
 def pointwise_cuda(ctx, xs, outs):
     attrs = ctx.attrs
     return launch_program(ctx, attrs["members"], xs, attrs["laid"], outs, attrs["results"], attrs["shape"])
@@ -462,4 +462,4 @@ def pointwise_cuda(ctx, xs, outs):
 for _type in operators.types():
     _definition = operators.find(_type)
     if _definition.formula is not None:
-        _definition.forms.setdefault("cuda", formula_form(_definition))
+        _definition.variants.setdefault("cuda", formula_variant(_definition))

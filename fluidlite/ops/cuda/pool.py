@@ -100,7 +100,7 @@ extern "C" __global__ void __launch_bounds__(256) pool(
     int xn, int xc, int xh, int xw, int on, int oc, int oh, int ow,
     int window_h, int window_w, int stride_h, int stride_w, int top, int left)
 {
-    for (int i = (blockIdx.x * 256 + threadIdx.x) / LANES; i < count; i += gridDim.x * 256 / LANES) {
+    for (int i = (blockIdx.x * 256 + threadIdx.x) / PER_ELEMENT; i < count; i += gridDim.x * 256 / PER_ELEMENT) {
         const Place at = place_of(i, channels, channels_magic, channels_shift, out_height, height_magic, height_shift,
                                   out_width, width_magic, width_shift);
         const int h0 = begin(at.h, height, window_h, stride_h, top), h1 = end(at.h, height, window_h, stride_h, top);
@@ -109,11 +109,11 @@ extern "C" __global__ void __launch_bounds__(256) pool(
         const int rows = h1 - h0, columns = w1 - w0;
         T value = MAX ? -(T)__int_as_float(0x7f800000) : 0;  // minus infinity
         int place = INDEX ? 0x7fffffff : 0;
-#if LANES == 1
+#if PER_ELEMENT == 1
         for (int h = h0; h < h1; ++h)
             for (int w = w0; w < w1; ++w) {
 #else
-        for (int number = threadIdx.x % LANES; number < rows * columns; number += LANES) {
+        for (int number = threadIdx.x % PER_ELEMENT; number < rows * columns; number += PER_ELEMENT) {
             {
                 const int h = h0 + number / columns, w = w0 + number % columns;
 #endif
@@ -124,9 +124,9 @@ extern "C" __global__ void __launch_bounds__(256) pool(
                     place = h * width + w;
                 }
             }
-#if LANES > 1
+#if PER_ELEMENT > 1
         }
-        for (int shift = LANES / 2; shift; shift >>= 1) {
+        for (int shift = PER_ELEMENT / 2; shift; shift >>= 1) {
             const T other = __shfl_down_sync(0xffffffffu, value, shift);
             const int other_place = __shfl_down_sync(0xffffffffu, place, shift);
             if (!MAX) value += other;
@@ -135,7 +135,7 @@ extern "C" __global__ void __launch_bounds__(256) pool(
                 place = other_place;
             }
         }
-        if (threadIdx.x % LANES) continue;
+        if (threadIdx.x % PER_ELEMENT) continue;
 #endif
         const int to = at.n * on + at.c * oc + at.h * oh + at.w * ow;
         result[to] = MAX ? value : value / (T)(EXCLUSIVE ? rows * columns : window_h * window_w);
@@ -207,12 +207,12 @@ def pool(ctx, g, image, result, kind, mask=None):
         return None
     _, channels, *outputs = result.shape
     area = image.shape[2] * image.shape[3] // (outputs[0] * outputs[1]) if g.bounds else g.window[0] * g.window[1]
-    lanes = 32 if area >= _SHARED else 1
+    per_element = 32 if area >= _SHARED else 1
     return launch(
         ctx,
         _CODE,
         "pool",
-        blocks_for(result.size * lanes),
+        blocks_for(result.size * per_element),
         THREADS,
         dense(image),
         dense(result),
@@ -223,7 +223,7 @@ def pool(ctx, g, image, result, kind, mask=None):
         *strides_of(image),
         *strides_of(result),
         *_windows(g),
-        **_macros(result, g, kind, mask, lanes),
+        **_macros(result, g, kind, mask, per_element),
     )
 
 
@@ -272,7 +272,7 @@ def _windows(g):
     return ints(*g.window, *g.strides, g.pads[0][0], g.pads[1][0])
 
 
-def _macros(array, g, kind, mask, lanes):
+def _macros(array, g, kind, mask, per_element):
     channels_last = array.strides[1] < array.strides[3] and array.shape[1] > 1
     return {
         "T": array.dtype,
@@ -281,28 +281,28 @@ def _macros(array, g, kind, mask, lanes):
         "MAX": kind == "max",
         "EXCLUSIVE": kind == "mean",
         "INDEX": mask is not None,
-        "LANES": lanes,
+        "PER_ELEMENT": per_element,
     }
 
 
-@pool2d.form("cuda")
+@pool2d.variant("cuda")
 def pool_windows(ctx, x, out):
     image, result = as_nchw(x, ctx.attrs), as_nchw(out, ctx.attrs)
     return pool(ctx, Geometry(ctx.attrs, x.shape), image, result, kind_of(ctx.attrs))
 
 
-@pool2d_grad.form("cuda")
+@pool2d_grad.variant("cuda")
 def pool_windows_gradient(ctx, x, out, dout, dx):
     arrays = [as_nchw(array, ctx.attrs) for array in (x, out, dout, dx)]
     return pool_gradient(ctx, Geometry(ctx.attrs, x.shape), *arrays, kind_of(ctx.attrs))
 
 
-@max_pool2d_with_index.form("cuda")
+@max_pool2d_with_index.variant("cuda")
 def pool_with_index(ctx, x, out, mask):
     return pool(ctx, geometry_with_index(ctx.attrs, x.shape), x, out, "max", mask)
 
 
-@max_pool2d_with_index_grad.form("cuda")
+@max_pool2d_with_index_grad.variant("cuda")
 def pool_with_index_gradient(ctx, mask, x, dout, dx):
     g = geometry_with_index(ctx.attrs, x.shape)
     return pool_gradient(ctx, g, None, None, dout, dx, "max", mask)

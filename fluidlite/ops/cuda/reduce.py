@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ...core.operators import form
+from ...core.operators import variant
 from .. import reduce
 from ..arrays.strides import in_sequence
 from .rows import put_together, work_on_rows
@@ -20,7 +20,7 @@ def reduction(type, term, together, none, result="found", of=None):
         of: the data type of the terms; None for that of Out.
     """
 
-    @form("cuda", type)
+    @variant("cuda", type)
     def kernel(ctx, x, out):
         axes, aligned = reduce.aligned(ctx, x, out)
         return put_together(ctx, x, aligned, type, term, together, none, result, of)
@@ -33,7 +33,7 @@ reduction("reduce_all", "X", "Smaller", "1", of=np.int32)
 reduction("reduce_any", "X", "Larger", "0", of=np.int32)
 
 
-@reduce.reduce_mean.form("cuda")
+@reduce.reduce_mean.variant("cuda")
 def reduce_mean(ctx, x, out):
     if x.dtype.kind != "f":
         return None
@@ -42,7 +42,7 @@ def reduce_mean(ctx, x, out):
     return put_together(ctx, x, aligned, "reduce_mean", result="found / COUNT", COUNT=float(count))
 
 
-@reduce.mean.form("cuda")
+@reduce.mean.variant("cuda")
 def mean(ctx, x, out):
     count = ctx.in_batch(x.size)
     return put_together(ctx, x, out.reshape((1,) * x.ndim), "mean", result="found / COUNT", COUNT=float(count))
@@ -51,7 +51,7 @@ def mean(ctx, x, out):
 def whole_reduction(type, term, together="Plus", none="0", result="found", of=None):
     """Declare that an operator puts the terms of all elements together."""
 
-    @form("cuda", type)
+    @variant("cuda", type)
     def kernel(ctx, x, out):
         if x.dtype.kind != "f":
             return None
@@ -65,7 +65,7 @@ whole_reduction("isinf", "X - X != X - X && X == X", "Larger", "0", of=np.int32)
 whole_reduction("isfinite", "X - X == X - X", "Smaller", "1", of=np.int32)
 
 
-@reduce.p_norm.form("cuda")
+@reduce.p_norm.variant("cuda")
 def p_norm(ctx, x, out):
     order, axis = ctx.attrs["porder"], ctx.attrs["axis"] % x.ndim
     if x.dtype.kind != "f":
@@ -82,7 +82,7 @@ def p_norm(ctx, x, out):
     return put_together(ctx, x, out, "p_norm", power, result=root, ORDER=float(order))
 
 
-@reduce.norm.form("cuda")
+@reduce.norm.variant("cuda")
 def norm(ctx, x, norm, out):
     code = """
     T total = 0;
@@ -96,7 +96,7 @@ def norm(ctx, x, norm, out):
     return work_on_rows(ctx, "norm", code, x.shape, axes, elements, {"NORM": norm}, numbers=numbers, writes="OUT NORM")
 
 
-@reduce.norm_grad.form("cuda")
+@reduce.norm_grad.variant("cuda")
 def norm_grad(ctx, x, norm, dout, dx):
     code = """
     T projection = 0;
@@ -109,7 +109,7 @@ def norm_grad(ctx, x, norm, dout, dx):
     return work_on_rows(ctx, "norm_grad", code, x.shape, axes, elements, {"NORM": norm}, writes="D_X")
 
 
-@reduce.cos_sim.form("cuda")
+@reduce.cos_sim.variant("cuda")
 def cos_sim(ctx, x, y, out, x_norm, y_norm):
     code = """
     T products[3] = {0, 0, 0};
@@ -129,7 +129,7 @@ def cos_sim(ctx, x, y, out, x_norm, y_norm):
     return work_on_rows(ctx, "cos_sim", code, x.shape, axes, {"X": x, "Y": y}, rows, (), numbers, "OUT X_NORM Y_NORM")
 
 
-@reduce.cos_sim_grad.form("cuda")
+@reduce.cos_sim_grad.variant("cuda")
 def cos_sim_grad(ctx, x, y, x_norm, y_norm, out, dout, dx, dy):
     x_norm, y_norm, out, dout = (reduce.column_of(x, column) for column in (x_norm, y_norm, out, dout))
 
@@ -189,7 +189,7 @@ def best(largest):
 
 
 def argument(type, largest):
-    @form("cuda", type)
+    @variant("cuda", type)
     def kernel(ctx, x, out):
         axis = ctx.attrs["axis"] % x.ndim
         code = """

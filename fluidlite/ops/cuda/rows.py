@@ -1,19 +1,19 @@
 """CUDA C kernels that work on rows: reductions, softmax and losses over classes, normalizations.
 
-A row is all elements of an array that are reduced to one number, along whatever dimensions that is; the threads that
-work on one are its lanes.  A kernel's text says what is done with one row.  What it can use:
+A row is all elements of an array that are reduced to one number, along whatever dimensions that is; several
+threads may work on one.  A kernel's text says what is done with one row.  What it can use:
 
     X               the current element of the array that was passed as elements={"X": ...}; an output is assigned to
     X_AT(j)         the element number j of the row
     MEAN            the row's number in an array passed as rows={"MEAN": ...}
     EACH(...)       statements for each element of the row; `column` is its number
-    row.over(v, f)  the values v of all lanes put together by f, the same for each
+    row.over(v, f)  the values v of all threads of the row put together by f, the same for each
     row.complete(v, f, none)
                     likewise, where several blocks share a row: false for all of them but the last, which goes on with
                     everything; `none` changes nothing
     row.complete_all(v, f, none)
                     the values of all rows put together: false for all blocks but the last
-    row.is_first    whether this is the lane that writes the row's numbers
+    row.is_first    whether this is the thread that writes the row's numbers
 
 The sums of a row are always put together in the same order.
 """
@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..arrays.strides import SUM_FORMS
+from ..arrays.strides import SUM_VARIANTS
 from .launch import launch, type_name
 
 LAST_BLOCK = r"""
@@ -67,8 +67,8 @@ __device__ inline Moments moments(T count, T shift, T sum, T squares) {
     return {count, shift + sum / count, squares < T(0) ? T(0) : squares};
 }
 
-__device__ inline void note_flaw(long long *flaw, long long number, long long value) {
-    if (atomicCAS((unsigned long long *)flaw, 0ULL, (unsigned long long)number) == 0ULL) flaw[1] = value;
+__device__ inline void note_error(long long *error_flag, long long number, long long value) {
+    if (atomicCAS((unsigned long long *)error_flag, 0ULL, (unsigned long long)number) == 0ULL) error_flag[1] = value;
 }
 
 // What the lane at a distance within the warp holds.
@@ -81,7 +81,7 @@ template <class V> __device__ V across(V value, int distance) {
     return value;
 }
 
-// Where lanes of several warps leave what the others take.
+// Where threads of several warps leave what the others take.
 __device__ inline void *common_memory() {
     __shared__ double memory[3 * THREADS];
     return memory;
@@ -125,7 +125,7 @@ template <class V> __device__ V published(const int *parts, I place) {
     + LAST_BLOCK
     + r"""
 struct Row {
-    int lane, lanes;  // lanes of a row lie `step` threads apart
+    int thread, threads;  // those of a row lie `step` threads apart
     int step;
     I number, rows;
     bool is_active, is_first;
@@ -133,7 +133,7 @@ struct Row {
     unsigned *done;
 
     template <class V, class F> __device__ V over(V value, F together) const {
-        return over_threads(value, together, lanes * step, step);
+        return over_threads(value, together, threads * step, step);
     }
 
     template <class V, class F> __device__ bool complete(V &value, F together, V none) const {
@@ -142,7 +142,7 @@ struct Row {
         if (is_first) publish(parts, blockIdx.y * rows + number, value);
         if (!is_last_block(done + blockIdx.x, gridDim.y)) return false;
         value = none;
-        for (int part = lane; part < (int)gridDim.y; part += lanes)
+        for (int part = thread; part < (int)gridDim.y; part += threads)
             value = together(value, published<V>(parts, part * rows + number));
         value = over(value, together);
         return true;
@@ -164,7 +164,7 @@ struct Row {
 """
 )
 
-# Makes the Moments that a lane has `found` of the elements X, each of which is read once.
+# Makes the Moments that a thread has `found` of the elements X, each of which is read once.
 MEASURE = """
     T shift = 0, sum = 0, squares = 0;
     I count = 0;
@@ -175,7 +175,7 @@ MEASURE = """
 _KERNEL = r"""
 #define EACH(...) { \
     I outer = first / inner, place = first - outer * inner; \
-    _Pragma("unroll 4") for (I column = first; column < last; column += row.lanes) { \
+    _Pragma("unroll 4") for (I column = first; column < last; column += row.threads) { \
         OFFSETS \
         __VA_ARGS__; \
         outer += outer_step; \
@@ -187,21 +187,21 @@ extern "C" __global__ void __launch_bounds__(THREADS) NAME(PARAMETERS)
     Row row;
     const int t = threadIdx.x;
     // Neighbouring threads work on neighbouring elements, of one row or of several.
-    row.lanes = 1 << lanes_shift;
+    row.threads = 1 << per_row_shift;
     row.step = rows_together ? 1 << rows_shift : 1;
-    row.lane = rows_together ? t >> rows_shift : t & (row.lanes - 1);
-    const int nth = rows_together ? t & ((1 << rows_shift) - 1) : t >> lanes_shift;
+    row.thread = rows_together ? t >> rows_shift : t & (row.threads - 1);
+    const int nth = rows_together ? t & ((1 << rows_shift) - 1) : t >> per_row_shift;
     const I number = ((I)blockIdx.x << rows_shift) + nth;
     row.is_active = number < rows;
-    row.is_first = row.is_active && row.lane == 0;
+    row.is_first = row.is_active && row.thread == 0;
     row.number = row.is_active ? number : rows - 1;
     row.rows = rows;
     row.parts = PARTS;
     row.done = DONE;
     const I kept_outer = row.number / kept_inner, kept_place = row.number - kept_outer * kept_inner;
-    const I first = blockIdx.y * share + row.lane;
+    const I first = blockIdx.y * share + row.thread;
     const I end = share * (blockIdx.y + 1), last = !row.is_active ? first : end < columns ? end : columns;
-    const I outer_step = row.lanes / inner, place_step = row.lanes - outer_step * inner;
+    const I outer_step = row.threads / inner, place_step = row.threads - outer_step * inner;
     BASES
     CODE
 }
@@ -210,7 +210,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) NAME(PARAMETERS)
 # Threads of a block, and where rows are so long, and so few, that more are of use.
 _THREADS, _MANY = 256, 1024
 _LONG = 4096
-# Blocks that keep a card busy, into how many a kernel is cut, and for how many elements of a lane that is worth it.
+# Blocks that keep a card busy, into how many a kernel is cut, and for how many elements of a thread that is worth it.
 _BUSY, _CUT, _WORTH = 1024, 4096, 8
 _MOST_PARTS = 1024
 # Positions up to here fit into 32 bits, with room for the last step over the end.
@@ -228,7 +228,7 @@ def work_on_rows(
     arrays=(),
     numbers=(),
     writes="",
-    lanes=None,
+    per_row=None,
     parts=0,
     in_all=0,
     type=None,
@@ -249,7 +249,7 @@ def work_on_rows(
         arrays: name -> array of which the code gets the address.
         numbers: name -> number; one of Python's that is a float becomes a T.
         writes (str): names of the arrays that the code assigns to.
-        lanes (int): threads for each row; None for as many as are of use.
+        per_row (int): threads for each row; None for as many as are of use.
         parts (int): bytes of what `row.complete` puts together, in code where several blocks may share a row; -1 where
             they may, and put nothing together.
         in_all (int): bytes of what `row.complete_all` puts together.
@@ -268,7 +268,7 @@ def work_on_rows(
     if layout is None:
         return None
     count, columns = (dims[0][0] * dims[1][0] for dims in layout)
-    grid = _grid(count, columns, *(_step(dims) for dims in layout), lanes, parts)
+    grid = _grid(count, columns, *(_step(dims) for dims in layout), per_row, parts)
     writes = writes.split()
     text = _Text(writes, _overlap(ctx.xp, everything, writes), _integer(count, columns, layout))
     for key, array in everything.items():
@@ -281,7 +281,7 @@ def work_on_rows(
     sizes = {"rows": count, "kept_inner": kept_inner, "columns": columns, "inner": inner, "share": grid.share}
     for key, value in sizes.items():
         text.number(key, text.integer(value))
-    for key in ("lanes_shift", "rows_shift", "rows_together"):
+    for key in ("per_row_shift", "rows_shift", "rows_together"):
         text.number(key, np.int32(getattr(grid, key)))
     size = grid.shares * count * parts if grid.shares > 1 else grid.blocks * in_all
     if size > 0 and max(grid.shares, grid.blocks) > 1:
@@ -351,7 +351,7 @@ class _Grid(NamedTuple):
 
     Attributes:
         threads: of a block.
-        blocks: beside each other, each of which has 2^rows_shift rows with 2^lanes_shift lanes for each.
+        blocks: beside each other, each of which has 2^rows_shift rows with 2^per_row_shift threads for each.
         shares: so many blocks share each row.
         share: how many elements of a row a block takes.
         rows_together: whether neighbouring threads work on neighbouring rows, and not on one.
@@ -361,27 +361,27 @@ class _Grid(NamedTuple):
     blocks: int
     shares: int
     share: int
-    lanes_shift: int
+    per_row_shift: int
     rows_shift: int
     rows_together: bool
 
 
-def _grid(count, columns, across, along, lanes, parts):
+def _grid(count, columns, across, along, per_row, parts):
     together = across < along
-    threads = _MANY if columns >= _LONG and count < _BUSY // 2 and not parts and lanes is None else _THREADS
-    if lanes is None:
+    threads = _MANY if columns >= _LONG and count < _BUSY // 2 and not parts and per_row is None else _THREADS
+    if per_row is None:
         # Few where there are many rows, as many as are of use where there are not.
         most = min(threads // min(32, _power(count)) if together else threads, _power(columns))
         few = _power(-(-columns // (64 if together else 4)))
         busy = _power(-(-_BUSY * threads // count))
-        lanes = min(most, max(few, busy))
-    in_block = threads // lanes
+        per_row = min(most, max(few, busy))
+    in_block = threads // per_row
     blocks = -(-count // in_block)
     shares = 1
     if parts and blocks < _BUSY:
-        shares = max(1, min(_CUT // blocks, columns // (lanes * _WORTH), _MOST_PARTS))
+        shares = max(1, min(_CUT // blocks, columns // (per_row * _WORTH), _MOST_PARTS))
     share = -(-columns // shares)
-    return _Grid(threads, blocks, -(-columns // share), share, _log2(lanes), _log2(in_block), together)
+    return _Grid(threads, blocks, -(-columns // share), share, _log2(per_row), _log2(in_block), together)
 
 
 def _power(number):
@@ -511,7 +511,7 @@ def put_together(ctx, source, target, name, term="X", together="Plus", none="0",
     )
 
 
-SUM_FORMS["cuda"] = partial(put_together, name="sum_into")
+SUM_VARIANTS["cuda"] = partial(put_together, name="sum_into")
 
 
 def _extreme(dtype, sign):

@@ -15,14 +15,14 @@ total = row.over(total, Plus());
 """
 
 
-@softmax.form("cuda")
+@softmax.variant("cuda")
 def softmax_cuda(ctx, x, out):
     code = EXPONENTIALS + "EACH(OUT = exp(X - largest) / total)"
     axes = (axis_of(ctx.attrs, x),)
     return work_on_rows(ctx, "softmax", code, x.shape, axes, {"X": x, "OUT": out}, writes="OUT")
 
 
-@softmax_grad.form("cuda")
+@softmax_grad.variant("cuda")
 def softmax_grad_cuda(ctx, out, dout, dx):
     code = """
     T total = 0;

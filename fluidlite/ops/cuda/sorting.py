@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from ...core.operators import form
+from ...core.operators import variant
 from ..sorting import FEW
 from .reduce import best
 from .rows import work_on_rows
 
 
-@form("cuda", "top_k", "top_k_v2")
+@variant("cuda", "top_k", "top_k_v2")
 def top_k(ctx, x, k_tensor, out, indices):
     axis = ctx.attrs.get("axis", -1) % x.ndim
     k = out.shape[axis]
@@ -41,7 +41,7 @@ def top_k(ctx, x, k_tensor, out, indices):
     )
 
 
-@form("cuda", "top_k_grad", "top_k_v2_grad")
+@variant("cuda", "top_k_grad", "top_k_v2_grad")
 def top_k_grad(ctx, indices, x, dout, dx):
     axis = ctx.attrs.get("axis", -1) % dx.ndim
     k = dout.shape[axis]

@@ -30,7 +30,7 @@ def with_own_kernels():
     met = Counter()
     for name, (structure, _) in RECORDED.items():
         types = {op["type"] for op in structure["main"]["ops"] if operators.known(op["type"])}
-        types = [type for type in types if "cuda" in operators.find(type).forms]
+        types = [type for type in types if "cuda" in operators.find(type).variants]
         if any(met[type] < _ENOUGH for type in types):
             met.update(types)
             yield name

@@ -23,7 +23,7 @@ def form(type, attrs, *arrays):
     ctx = Context(Setting(device), {**definition.attrs, **attrs}, FreshMemory(device.xp))
     placed = list(map(on_gpu, arrays))
     with device.active(), launches(device) as launched:
-        step = definition.forms["cuda"](ctx, *placed)
+        step = definition.variants["cuda"](ctx, *placed)
         assert step is not None
         step()
     assert len(launched) == 1

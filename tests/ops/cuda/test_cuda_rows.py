@@ -240,7 +240,7 @@ def test_the_variance_of_numbers_far_from_0():
     made = [on_gpu(np.zeros(3, "float32")) for _ in range(4)]
     ctx = context(device, {**definition.attrs, "momentum": 0.0})
     with device.active():
-        definition.forms["cuda"](ctx, given, made[0], made[1], None, *made)()
+        definition.variants["cuda"](ctx, given, made[0], made[1], None, *made)()
     wide = x.astype("float64")
     np.testing.assert_allclose(made[0].get(), wide.mean(axis=(0, 2, 3)), rtol=1e-6)
     np.testing.assert_allclose(made[1].get(), wide.var(axis=(0, 2, 3)), rtol=1e-5)

@@ -51,7 +51,7 @@ def test_sources(dtype, architecture):
         before = len(device.sources)
         definition = operators.find(type)
         made = [None if one is None else one.copy() for one in outputs]
-        definition.forms["cuda"](context(device, {**definition.all_attrs(), **attrs}), *inputs, *made)
+        definition.variants["cuda"](context(device, {**definition.all_attrs(), **attrs}), *inputs, *made)
         assert len(device.sources) > before, type
     for source in device.sources:
         assert ".entry" in compiled(source, architecture)

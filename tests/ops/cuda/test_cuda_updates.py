@@ -58,7 +58,7 @@ def test_each_parameter_of_a_group_has_powers_of_its_own(dtype):
     size = sum(counts)
     adam = operators.find("adam")
     results = []
-    for device, kernel, placed in ((CPU, adam.kernel, np.copy), (gpu(), adam.forms["cuda"], on_gpu)):
+    for device, kernel, placed in ((CPU, adam.kernel, np.copy), (gpu(), adam.variants["cuda"], on_gpu)):
         param, grad, first = (placed(arrays_like(size, dtype, seed)) for seed in range(3))
         second, rate = placed(positive(size, dtype)), placed(np.array([0.1], dtype))
         powers = [placed(np.linspace(low, 0.99, params).astype(dtype)) for low in (0.2, 0.5)]
