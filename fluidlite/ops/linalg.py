@@ -8,7 +8,7 @@ import numpy as np
 from ..core.attributes import MKLDNN, ignored, only
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
-from ..core.spec import Spec
+from ..core.spec import EMPTY, Spec
 from ..core.traits import BOUND, About, Batch, Memory
 from .arrays.strides import in_sequence, is_matrix, matrix_of, scratch_like, sum_into
 from .pointwise import by_formula
@@ -99,26 +99,25 @@ def second_gradient_of_product(grad, x="X", y="Y", out="Out"):
         grad: the OperatorDef of the gradient.
         x, y, out: slots of the product.
     """
-    product = grad.gradient_of.type
+    product, slope = grad.gradient_of.type, grad.type
     read = f"{x}, {y}, {out}@GRAD"
-    second = grad.gradient(read, of=f"{x}@GRAD, {y}@GRAD", gives=read)(None)
+    definition = grad.gradient(read, of=f"{x}@GRAD, {y}@GRAD", gives=read)(None)
 
-    @second.decomposition
+    @definition.decomposition
     def decomposed(inputs, outputs, attrs):
-        ddx, ddy, dout = inputs.get("DD" + x), inputs.get("DD" + y), inputs["D" + out]
-        dx, dy, ddout = (outputs.get(slot) for slot in ("D" + x, "D" + y, "DD" + out))
-        factors = [pair for pair in ((ddx, inputs[y]), (inputs[x], ddy)) if all(pair)]
-        terms = [[ddout[0].derived(str(number))] for number in range(len(factors))] if ddout else []
-        made = [
-            (product, {x: first, y: second}, {out: term}, attrs)
-            for (first, second), term in zip(factors, terms, strict=False)
-        ]
-        if terms:
-            made.append(("sum", {"X": [name for term in terms for name in term]}, {"Out": ddout}, {}))
-        for target, slot, first, second in ((dx, x, inputs[x], ddy), (dy, y, ddx, inputs[y])):
-            if target and first and second:
-                read = {x: first, y: second, out + "@GRAD": dout}
-                made.append((grad.type, read, {slot + "@GRAD": target}, attrs))
+        there = {slot: names for slot, names in {**inputs, **outputs}.items() if names and names[0] is not EMPTY}
+        ddx, ddy, dx, dy = (there.get(slot) for slot in ("DD" + x, "DD" + y, "D" + x, "D" + y))
+        dout, ddout = inputs["D" + out], there.get("DD" + out)
+        made = []
+        if ddout:
+            factors = [pair for pair in ((ddx, inputs[y]), (inputs[x], ddy)) if all(pair)]
+            terms = [ddout[0].derived(str(number)) for number in range(len(factors))]
+            for (a, b), term in zip(factors, terms, strict=True):
+                made.append((product, {x: a, y: b}, {out: [term]}, attrs))
+            made.append(("sum", {"X": terms}, {"Out": ddout}, {}))
+        for target, slot, a, b in ((dx, x, inputs[x], ddy), (dy, y, ddx, inputs[y])):
+            if target and a and b:
+                made.append((slope, {x: a, y: b, out + "@GRAD": dout}, {slot + "@GRAD": target}, attrs))
             elif target:
                 made.append(("fill_zeros_like", {"X": inputs[slot]}, {"Out": target}, {}))
         return made

@@ -156,3 +156,22 @@ def test_a_gradient_penalty_is_paddles():
     penalties, operators = train(fluid)
     assert operators == recorded["operators"]
     np.testing.assert_allclose(penalties, recorded["penalties"], rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("given", ["DDX", "DDY"])
+def test_what_a_saved_program_leaves_out_of_the_second_gradient_of_a_product(given):
+    x, y, dout = normal(3, 2), normal(2, 4), normal(3, 4)
+    slope = {"DDX": x, "DDY": y}[given] + 1
+    feed = {"x": x, "y": y, "dout": dout, "slope": slope}
+    with fluid.program_guard(fluid.Program(), fluid.Program()):
+        block = fluid.default_main_program().global_block()
+        for name, array in feed.items():
+            fluid.data(name, list(array.shape), "float64")
+        empty = {"DDX": ["@EMPTY@"], "DDY": ["@EMPTY@"]}
+        outs = {slot: [block.create_var(name=slot, dtype="float64")] for slot in ("DX", "DY", "DDOut")}
+        block.append_op("mul_grad_grad", {"X": "x", "Y": "y", "DOut": "dout", **empty, given: "slope"}, outs)
+        dx, dy, ddout = fluid.Executor().run(feed=feed, fetch_list=["DX", "DY", "DDOut"])
+    zeros = {"DDX": np.zeros_like(x), "DDY": np.zeros_like(y), given: slope}
+    np.testing.assert_allclose(ddout, zeros["DDX"] @ y + x @ zeros["DDY"])
+    np.testing.assert_allclose(dx, dout @ zeros["DDY"].T)
+    np.testing.assert_allclose(dy, zeros["DDX"].T @ dout)
