@@ -102,6 +102,8 @@ def misfit(parameter, argument):
         return f"is an array of {argument.dtype}, the kernel's pointer is to {number_type(kind, size)}"
     if kind == "p":
         return None if isinstance(argument, np.uintp) else f"is {argument!r}, but the parameter a pointer"
+    if type(argument) is int and kind in "iu":
+        return None  # CuPy passes 8 bytes, of which the parameter takes the first: its own functions rely on that
     dtype = np.array(argument).dtype  # as CuPy passes it
     return None if dtype == number_type(kind, size) else f"is of {dtype}, the parameter of {number_type(kind, size)}"
 
