@@ -1,4 +1,4 @@
-"""Images of another size: interpolation between pixels, and padding."""
+"""Images of another size: interpolation between pixels."""
 
 import numpy as np
 

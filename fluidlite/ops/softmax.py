@@ -1,4 +1,4 @@
-"""Softmax and dropout: the layers between a network's features and its loss."""
+"""Softmax: scores become probabilities."""
 
 from ..core.attributes import LIBRARIES
 from ..core.operators import describe, one_for_each, operator

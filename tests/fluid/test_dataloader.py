@@ -132,15 +132,16 @@ def test_at_most_capacity_batches_are_made_ahead(variables):
 
 
 def test_batches_are_made_while_the_consumer_works(variables):
-    def slow():
-        for batch in batches(5):
-            time.sleep(0.05)
+    made = []
+
+    def generator():
+        for i, batch in enumerate(batches(5)):
+            made.append(i)
             yield batch
 
-    start = time.perf_counter()
-    for _ in loader(variables).set_batch_generator(slow, places=fluid.CPUPlace())():
-        time.sleep(0.05)
-    assert time.perf_counter() - start < 0.45  # one after the other it takes 0.5
+    for taken, _ in enumerate(loader(variables).set_batch_generator(generator, places=fluid.CPUPlace())()):
+        # While this batch is worked on, the next one comes into being.
+        assert wait_until(lambda taken=taken: len(made) > min(taken + 1, 4))
 
 
 def test_an_exception_of_the_generator_reaches_the_consumer(variables):
