@@ -14,7 +14,7 @@ __device__ inline Sums operator+(Sums x, Sums y) {
     return x;
 }
 """
-# So many sums one launch finds at most: there is no room for more where lanes of a row exchange them.
+# So many sums one launch finds at most: there is no room for more where threads of a row exchange them.
 _MOST = 3
 
 

@@ -28,7 +28,7 @@ def sources():
         for values in itertools.product([0, 1], repeat=len(POOLING)):
             yield (
                 pool._CODE,
-                {"T": name, "LANES": 32 if values[0] else 1, **dict(zip(POOLING, values, strict=True))},
+                {"T": name, "PER_ELEMENT": 32 if values[0] else 1, **dict(zip(POOLING, values, strict=True))},
             )
 
 
