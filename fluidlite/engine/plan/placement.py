@@ -185,7 +185,10 @@ class Placement:
             (bytes, the number of the step at that time)
         """
         changes = [0] * (self.schedule.steps + 2)
-        for size, start, end, _ in self._lives(lane):
+        specs, whole = lane.specs, self.specs
+        for value, start, end, count in self.schedule.lives[lane is not self.whole]:
+            spec = specs.get(value) or whole[value]
+            size = spec.size * spec.dtype.itemsize * count
             changes[start] += size
             changes[end + 1] -= size
         sizes = list(accumulate(changes))
@@ -194,15 +197,12 @@ class Placement:
 
     def largest(self, lane, number, count=4):
         """The names of the largest Values of a lane at the time of a step."""
-        lives = [life for life in self._lives(lane) if life[1] <= number <= life[2]]
-        return [value.name for *_, value in nlargest(count, lives, key=lambda life: life[0])]
-
-    def _lives(self, lane):
-        """(bytes, the first and the last step that need it, Value) for all that a lane places in its pool."""
-        specs, whole = lane.specs, self.specs
-        for value, start, end, count in self.schedule.lives[lane is not self.whole]:
-            spec = specs.get(value) or whole[value]
-            yield spec.size * spec.dtype.itemsize * count, start, end, value
+        lives = self.schedule.lives[lane is not self.whole]
+        there = [value for value, start, end, _ in lives if start <= number <= end]
+        specs = {value: lane.specs.get(value) or self.specs[value] for value in there}
+        return [
+            value.name for value in nlargest(count, there, key=lambda one: specs[one].size * specs[one].dtype.itemsize)
+        ]
 
     def allocate(self, lane, value, spec, number):
         """Give a Value a place of its own until its last use."""

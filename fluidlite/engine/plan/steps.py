@@ -1,5 +1,6 @@
 """The operators of a block as the steps of a plan."""
 
+from functools import cached_property
 from itertools import count
 from weakref import WeakValueDictionary
 
@@ -40,11 +41,6 @@ class Step:
             over, or None).
     """
 
-    __slots__ = (
-        "op", "index", "definition", "attrs", "inputs", "outputs", "reads", "writes", "_kind", "_arguments",
-        "_targets", "_places", "_signature",
-    )  # fmt: skip
-
     def __init__(self, op, index, definition, attrs, inputs, outputs):
         self.op = op
         self.index = index
@@ -54,32 +50,52 @@ class Step:
         self.outputs = outputs
         self.reads = values(inputs)
         self.writes = values(outputs)
-        self._kind = self._arguments = self._targets = self._places = self._signature = None
 
-    @property
+    @cached_property
     def arguments(self):
-        if self._arguments is None:
-            self._arguments = found = []
-            for slot in self.definition.inputs:
-                values = self.inputs.get(slot.name, ())
-                is_plain = len(values) == 1 and not slot.many and slot.name not in self.definition.shape_only
-                found.append((slot, values[0] if is_plain and values[0] is not EMPTY else None, values))
-        return self._arguments
+        found = []
+        for slot in self.definition.inputs:
+            read = self.inputs.get(slot.name, ())
+            is_plain = len(read) == 1 and not slot.many and slot.name not in self.definition.shape_only
+            found.append((slot, read[0] if is_plain and read[0] is not EMPTY else None, read))
+        return found
 
-    @property
+    @cached_property
     def targets(self):
-        if self._targets is None:
-            self._targets = found = []
-            for slot, values in self.outputs.items():
-                sources = self.inputs.get(self.definition.inplace.get(slot), ())
-                found += zip(values, [*sources, *[None] * len(values)], strict=False)
-        return self._targets
+        found = []
+        for slot, made in self.outputs.items():
+            sources = self.inputs.get(self.definition.inplace.get(slot), ())
+            found += zip(made, [*sources, *[None] * len(made)], strict=False)
+        return found
+
+    @cached_property
+    def _order(self):
+        """Which of the `targets` each output slot of the definition holds; None if they come as the slots do."""
+        places = _places(self.definition.outputs, self.outputs)
+        return None if places == list(range(len(self.targets))) else places
 
     def by_slot(self, arrays):
         """What the kernel gets for its output slots: arrays of all `targets`, arranged as the definition has them."""
-        if self._places is None:
-            self._places = _places(self.definition.outputs, self.outputs)
-        return _picked(arrays, self._places)
+        return arrays if self._order is None else _picked(arrays, self._order)
+
+    @cached_property
+    def _signature(self):
+        """What inference goes by: which of the read Values each input slot holds, what is written, slots of the read.
+
+        Raises:
+            EnforceNotMet: an attribute is not supported, or an input is missing.
+        """
+        definition = self.definition
+        there = {slot: [one for one in ones if one is not EMPTY] for slot, ones in self.inputs.items()}
+        operators.refuse(definition, self.attrs, there)
+        numbers = {slot.name: number for number, slot in enumerate(definition.outputs)}
+        made = [
+            (numbers[slot], position)
+            for slot, ones in self.outputs.items()
+            for position, one in enumerate(ones)
+            if one is not EMPTY
+        ]
+        return _places(definition.inputs, there), made, [slot for slot, ones in there.items() for _ in ones]
 
     def infer(self, given, has_lods=False):
         """What it makes of inputs of given Specs (in the order of `reads`): a Spec or None for each of its `writes`.
@@ -90,20 +106,6 @@ class Step:
             EnforceNotMet: they do not fit; the message does not name the operator.
         """
         definition = self.definition
-        if self._signature is None:
-            there = {slot: [one for one in ones if one is not EMPTY] for slot, ones in self.inputs.items()}
-            operators.refuse(definition, self.attrs, there)
-            numbers = {slot.name: number for number, slot in enumerate(definition.outputs)}
-            self._signature = (
-                _places(definition.inputs, there),
-                [
-                    (numbers[slot], position)
-                    for slot, values in self.outputs.items()
-                    for position, value in enumerate(values)
-                    if value is not EMPTY
-                ],
-                [slot for slot, ones in there.items() for _ in ones],
-            )
         places, targets, slots = self._signature
         if any(spec.value is not None for spec in given):
             pairs = zip(given, slots, strict=True)
@@ -118,18 +120,16 @@ class Step:
         found = operators.inferred(definition, self.attrs, _picked(given, places))
         return [operators.spec_at(found[number], position) for number, position in targets]
 
-    @property
+    @cached_property
     def kind(self):
         """The same object for steps whose operators, attributes and occupied slots are equal: they infer the same."""
-        if self._kind is None:
-            attrs = [(name, value) for name, value in self.attrs.items() if name not in COMMON_ATTRS]
-            slots = [
-                (slot, [value is EMPTY for value in values])
-                for found in (self.inputs, self.outputs)
-                for slot, values in found.items()
-            ]
-            self._kind = _kinds.setdefault(repr((self.definition.type, attrs, slots)), _Kind())
-        return self._kind
+        attrs = [(name, value) for name, value in self.attrs.items() if name not in COMMON_ATTRS]
+        slots = [
+            (slot, [value is EMPTY for value in values])
+            for found in (self.inputs, self.outputs)
+            for slot, values in found.items()
+        ]
+        return _kinds.setdefault(repr((self.definition.type, attrs, slots)), _Kind())
 
     def like(self, type, inputs, outputs, attrs):
         """Another step in the place of this one, of operator `type`."""
