@@ -193,13 +193,13 @@ class Executor:
                 levels, kept = plan.levels(lods)
             if kept:
                 plan.keep(kept)
-        empty = [name for name, array in zip(fetches, results, strict=True) if array is None or array.size == 0]
         if not return_numpy:
-            if empty:
-                raise EnforceNotMet(
-                    f"the fetched variable {empty[0]!r} has no elements, or no operator has written it, so that it is "
-                    "no LoDTensor; with return_numpy=True you get None"
-                )
+            for name, array in zip(fetches, results, strict=True):
+                if array is None or not array.size:
+                    raise EnforceNotMet(
+                        f"the fetched variable {name!r} has no elements, or no operator has written it, so that it is "
+                        "no LoDTensor; with return_numpy=True you get None"
+                    )
             return [LoDTensor(*result) for result in zip(results, levels or [()] * len(results), strict=True)]
         if levels is not None:
             name, lod = next((name, lod) for name, lod in zip(fetches, levels, strict=True) if lod)
@@ -207,28 +207,27 @@ class Executor:
                 f"the fetched variable {name!r} has the LoD {lod!r:.80}, which a NumPy array cannot keep; "
                 "with return_numpy=False you get LoDTensors"
             )
-        if empty:
-            results = [None if name in empty else array for name, array in zip(fetches, results, strict=True)]
         if not return_merged:
-            return [None if array is None else array[np.newaxis] for array in results]
-        return [array if array is None or not array.ndim else array.view(FetchedArray) for array in results]
+            return [array[np.newaxis] if array is not None and array.size else None for array in results]
+        return [_fetched(array) for array in results]
 
     def _plan(self, program, block, scope, arrays, has_lods, fetches, use_prune, settings):
         # The ids are not used again while the settings of a plan hold what they are of.
         asked = (id(program), program.version, id(scope), scope.generation, fetches, use_prune, settings)
         shapes = tuple([(name, array.shape, array.dtype) for name, array in arrays.items()])
-
-        def make():
-            ranks = tuple([(name, len(array.shape), array.dtype) for name, array in arrays.items()])
-            feeds = {name: _feed_spec(block.vars[name], array) for name, array in arrays.items()}
-            settings_of = partial(self._settings, program, block, scope, feeds, fetches, use_prune, settings)
-            return Plan(self._lowered.get((asked, ranks), settings_of), feeds.values(), known=Known(lods=has_lods))
-
+        key = asked, shapes, has_lods
+        plan = self._plans.get(key)
+        if plan is not None:
+            return plan
         # What prepares plans is imported when the first one is.
         from ..engine.plan.inference import Known
         from ..engine.plan.plan import Plan
 
-        return self._plans.get((asked, shapes, has_lods), make)
+        ranks = tuple([(name, len(array.shape), array.dtype) for name, array in arrays.items()])
+        feeds = {name: _feed_spec(block.vars[name], array) for name, array in arrays.items()}
+        settings_of = partial(self._settings, program, block, scope, feeds, fetches, use_prune, settings)
+        lowered = self._lowered.get((asked, ranks), settings_of)
+        return self._plans.get(key, partial(Plan, lowered, feeds.values(), known=Known(lods=has_lods)))
 
     def _settings(self, program, block, scope, feeds, fetches, use_prune, settings):
         for item in fetches:
@@ -263,6 +262,13 @@ class Executor:
         raise RuntimeError("fluidlite has no file-based datasets; feed batches to Executor.run instead")
 
     train_from_dataset = infer_from_dataset
+
+
+def _fetched(array):
+    """What a user gets for an array, which may be None."""
+    if array is None or not array.size:
+        return None
+    return array.view(FetchedArray) if array.ndim else array
 
 
 def _fetch_names(fetch_list):

@@ -14,15 +14,15 @@ class Cache:
         self._most = most
         self._entries = OrderedDict()
 
-    def get(self, key, make):
-        """The entry of a key; `make()` makes it where there is none."""
+    def get(self, key, make=None):
+        """The entry of a key; where there is none, `make()` makes it, or it is None."""
         entry = self._entries.get(key)
-        if entry is None:
+        if entry is not None:
+            self._entries.move_to_end(key)
+        elif make is not None:
             entry = self._entries[key] = make()
             if len(self._entries) > self._most:
                 self._entries.popitem(last=False)
-        else:
-            self._entries.move_to_end(key)
         return entry
 
     def __len__(self):

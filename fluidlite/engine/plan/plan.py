@@ -315,7 +315,9 @@ class Plan:
             bound.feeds.put(feeds, self.scope.step)
             try:
                 self._replay()
-                arrays, _, draws = self._segments.run(self, bound.results, partial(self._lod_of, lods))
+                arrays, draws = bound.results, self.random
+                if self.cut is not None:
+                    arrays, _, draws = self._segments.run(self, arrays, partial(self._lod_of, lods))
             finally:
                 bound.feeds.clear()
                 if bound.writes:
