@@ -40,6 +40,17 @@ def test_a_fresh_process_finds(statement):
     run(statement)
 
 
+def test_operators_are_imported_by_whoever_first_asks_for_one():
+    script = "import sys, threading, fluidlite.fluid as fluid; from fluidlite.core import operators\n"
+    script += "assert 'fluidlite.ops' not in sys.modules; found = []\n"
+    script += "ask = lambda: found.append(operators.find('relu').type)\n"
+    script += "threads = [threading.Thread(target=ask) for _ in range(8)]\n"
+    script += "for thread in threads: thread.start()\n"
+    script += "for thread in threads: thread.join()\n"
+    script += "print(len(found), fluid.layers.relu(fluid.data('x', [None, 2])).shape)"
+    assert run(script).strip() == "8 (-1, 2)"
+
+
 def test_beside_a_clone(tmp_path):
     """A clone's folder has the package's name, and is none: what was installed is found nevertheless."""
     (tmp_path / "fluidlite" / "fluidlite").mkdir(parents=True)

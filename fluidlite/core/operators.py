@@ -460,17 +460,39 @@ def attr_type(type, name, value):
     Returns:
         str: INT, LONG, FLOAT, STRING, BOOLEAN or BLOCK, or one of them with an S behind it, for a list
     """
-    if type in _registry:
-        return _registry[type].attr_type(name, value)
+    if known(type):
+        return find(type).attr_type(name, value)
     return COMMON_TYPES.get(name) or type_of(value)
 
 
 _registry = {}
 _described = {}  # type that fluidlite lacks -> About
+_load = None  # declares all operators, if that is not done yet
+
+
+def load_with(load):
+    """Set what declares all operators (a function): to import them takes longer than all else, and can wait.
+
+    It is called when somebody first asks for an operator, and until `all_are_declared`.
+    """
+    global _load
+    _load = load
+
+
+def all_are_declared():
+    global _load
+    _load = None
+
+
+def _declared():
+    """Type -> OperatorDef, of all operators; who asks while another thread declares them waits for its imports."""
+    if _load is not None:
+        _load()
+    return _registry
 
 
 def _register(definition, given):
-    if definition.type in _registry:
+    if definition.type in _declared():
         raise _wrong(definition.type, "there is one already")
     if definition.type in _described:
         raise _wrong(definition.type, "it was described as one that fluidlite lacks")
@@ -528,13 +550,13 @@ def describe(*types, about):
 
 def about(type):
     """What tools tell readers of an operator, which need not be one that fluidlite has (About)."""
-    definition = _registry.get(type)
+    definition = _declared().get(type)
     return _described.get(type, _GROUPS["about"]) if definition is None else definition.about
 
 
 def main_output(type):
     """The slot of an operator's main output; None for an operator without one, or that fluidlite lacks."""
-    definition = _registry.get(type)
+    definition = _declared().get(type)
     if definition is None or not definition.outputs:
         return None
     first = next((slot for slot in definition.outputs if slot.differentiable), definition.outputs[0])
@@ -543,13 +565,13 @@ def main_output(type):
 
 def is_left_out(type):
     """Whether plans leave operators of a type out (see `OperatorDef.is_left_out`)."""
-    return type in _registry and _registry[type].is_left_out
+    return known(type) and find(type).is_left_out
 
 
 def find(type):
     """The OperatorDef of `type`; raises EnforceNotMet when there is none."""
     try:
-        return _registry[type]
+        return _registry[type] if type in _registry else _declared()[type]
     except KeyError:
         raise EnforceNotMet(f"fluidlite has no operator {type!r}") from None
 
@@ -567,12 +589,12 @@ def variant(device, *types):
 
 def known(type):
     """Whether there is an operator `type`."""
-    return type in _registry
+    return type in _registry or type in _declared()
 
 
 def types():
     """The types of all operators (list of str)."""
-    return list(_registry)
+    return list(_declared())
 
 
 def refuse(definition, attrs, inputs):

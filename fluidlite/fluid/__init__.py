@@ -16,7 +16,7 @@ For example:
 import os
 from typing import TYPE_CHECKING
 
-from .. import ops as _ops  # noqa: F401  (it declares the operators)
+from ..core import operators as _operators
 from ..lazy import Later, on_demand
 from . import compiler, core, executor, framework, initializer, layers, param_attr, unique_name
 from .compiler import BuildStrategy, CompiledProgram, ExecutionStrategy
@@ -38,6 +38,12 @@ from .layers.math_op_patch import monkey_patch_variable
 from .lod_tensor import create_lod_tensor, create_random_int_lodtensor
 from .param_attr import ParamAttr
 
+
+def _declare_operators():
+    from .. import ops  # noqa: F401
+
+
+_operators.load_with(_declare_operators)
 monkey_patch_variable()
 
 framework.serialization = Later("fluidlite.fluid.serialize")

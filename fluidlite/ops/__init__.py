@@ -1,5 +1,6 @@
 """The operators: importing this package declares all of them."""
 
+from ..core.operators import all_are_declared
 from . import (
     activation,
     arithmetic,
@@ -65,3 +66,5 @@ __all__ = [
     "softmax",
     "sorting",
 ]
+
+all_are_declared()
