@@ -9,6 +9,7 @@ operators run once, on whole tensors; where they need rows, the pieces are joine
 """
 
 from collections import Counter
+from functools import cached_property
 
 from ...core.errors import EnforceNotMet
 from ...core.operators import operator
@@ -142,11 +143,33 @@ class Cut:
             self._whole[part] = self._whole[value]
         for value, joined in self.joined.items():
             self._whole[joined] = self._whole[value]
-        if any(self._whole[value].shape[:1] != (self._batch,) for value in self._fed):
+        whole, one = self._whole, inference.one
+        if any(whole[value].size and whole[value].shape[:1] != (self._batch,) for value in self._of_batch):
             return None
         self.specs = self._fed_specs(counts)
-        fits = all(self._infer(step, slots) for step, slots in self.of_rows.items())
-        return self.specs if fits else None
+        # What an operator makes of rows has been inferred once: of another number of them it makes the same.
+        for count, specs in self.specs.items():
+            for value, is_rows in self._made:
+                specs[value] = one(_with_rows(whole[value], count)) if is_rows else whole[value]
+        return self.specs
+
+    @cached_property
+    def _of_batch(self):
+        """The Values that have a row for each of the batch, as far as anything is run in shards."""
+        read = [value for step, slots in self.of_rows.items() for slot in slots for value in step.inputs.get(slot, ())]
+        made = [value for value, is_rows in self._made if is_rows]
+        return [value for value in dict.fromkeys([*self._fed, *read, *made]) if value is not EMPTY]
+
+    @cached_property
+    def _made(self):
+        """What is made in shards: (Value, whether it has rows)."""
+        return [
+            (value, slot in slots)
+            for step, slots in self.of_rows.items()
+            for slot, values in step.outputs.items()
+            for value in values
+            if value is not EMPTY
+        ]
 
     def wanted(self, values):
         """Make the fetched `values` available; those in `rows` are left in their pieces."""

@@ -1,5 +1,7 @@
 """Products of a small matrix with long ones, in the sizes that BLAS multiplies fastest."""
 
+from functools import lru_cache
+
 # OpenBLAS multiplies without packing up to this many multiplications: twice as fast where a matrix has few rows.
 _UNPACKED = 1_000_000
 
@@ -9,6 +11,7 @@ def is_unpacked(size, columns):
     return size * columns <= _UNPACKED
 
 
+@lru_cache(maxsize=4096)
 def unpacked_parts(size, columns, least=1):
     """Into how many parts to split the columns of B in a product A @ B, where A has `size` elements.
 
