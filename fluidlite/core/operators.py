@@ -97,7 +97,7 @@ class OperatorDef:
             self.supported, self.types = gradient_of.supported, gradient_of.types
         self.infer = infer
         self.formula = formula
-        self.bind = kernel.bind
+        self.bind = kernel.bind or formula is not None
         self.random = kernel.random
         self.constant = kernel.constant
         self.shape_only = words(kernel.shape_only)

@@ -38,7 +38,7 @@ class Kernel(Group):
             ...
             return step
 
-    bind: the kernel is called once per plan and returns the function to replay.
+    bind: the kernel is called once per plan and returns the function to replay; so is every formula.
     random: the operator draws random numbers.
     constant: while a plan is prepared, the kernel may be called to find out small outputs, if the inputs are known.
     shape_only: input slots of which only the shape is used.
@@ -120,7 +120,7 @@ class Update(Group):
 class Algebra(Group):
     """What plans may conclude from the mathematics of the operator.
 
-        by_formula(operator("exp", "X", "Out", formula=exp, kernel=BOUND, algebra=Algebra(monotone=True)))
+        by_formula(operator("exp", "X", "Out", formula=exp, algebra=Algebra(monotone=True)))
 
     monotone: each element of Out rises with that of X, so the operator commutes with choosing the largest: True, or
         `monotone(attrs, specs)` (slot -> Spec) that says whether that is so for all elements of an image alike.

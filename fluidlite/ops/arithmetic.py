@@ -35,7 +35,7 @@ scale = by_formula(
         outputs="Out",
         attributes={"scale": 1.0, "bias": 0.0, "bias_after_scale": True},
         formula=scaled,
-        kernel=Kernel(bind=True, constant=True),
+        kernel=Kernel(constant=True),
         memory=Memory(elementwise=True, inplace={"Out": "X"}, pointwise=True),
         about=About(details=_details_of_scale),
     )
@@ -62,7 +62,6 @@ minus = by_formula(
         outputs="Out",
         infer=infer_minus,
         formula=lambda X, Y: X - Y,
-        kernel=BOUND,
         memory=ELEMENTWISE,
     )
 )
@@ -100,7 +99,6 @@ sum = by_formula(
         attributes=MKLDNN,
         infer=infer_sum,
         formula=lambda X: reduce(add, X),
-        kernel=BOUND,
         memory=Memory(elementwise=True, inplace={"Out": "X"}, pointwise=True),
         about=About("sum"),
     )
@@ -128,7 +126,6 @@ by_formula(
         attributes={"step": 1.0},
         infer=infer_increment,
         formula=lambda X, step, specs: X + (step if specs["X"][0].dtype.kind == "f" else int(step)),
-        kernel=BOUND,
         memory=Memory(inplace={"Out": "X"}),
     )
 )

@@ -252,7 +252,6 @@ normalize = by_formula(
         outputs="Y",
         attributes=_ATTRS,
         formula=normalized,
-        kernel=BOUND,
         memory=Memory(image="X Y"),
         batch=Batch(rows="X Y"),
         algebra=Algebra(broadcasts=_channels_broadcast),

@@ -204,7 +204,6 @@ affine_channel = by_formula(
         attributes={"data_layout": only("AnyLayout", "NCHW", "NHWC")},
         infer=infer_affine_channel,
         formula=lambda X, Scale, Bias: X * Scale + Bias,
-        kernel=BOUND,
         memory=Memory(elementwise=True, inplace={"Out": "X"}),
         batch=Batch(rows="X Out"),
         algebra=_BY_CHANNEL,
@@ -214,7 +213,6 @@ by_formula(
     affine_channel.gradient(
         "X, Scale",
         infer=lambda attrs, x, scale, dout: (dout, scale, scale),
-        kernel=BOUND,
         memory=ELEMENTWISE,
         algebra=_BY_CHANNEL,
     )

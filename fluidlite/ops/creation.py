@@ -31,7 +31,7 @@ by_formula(
         attributes={"shape": typed([], "LONGS"), "dtype": 5, "value": 0.0, "str_value": "", "force_cpu": False},
         infer=lambda attrs, value, *shapes: infer_given_shape(attrs, *shapes),
         formula=lambda ValueTensor, attrs, specs: number_of(attrs, specs) if ValueTensor is None else ValueTensor,
-        kernel=Kernel(bind=True, constant=True, shape_from="ShapeTensor ShapeTensorList"),
+        kernel=Kernel(constant=True, shape_from="ShapeTensor ShapeTensorList"),
         lod=Lod(of="none"),
     )
 )
@@ -78,7 +78,7 @@ by_formula(
         attributes=BATCH_SIZE_LIKE | {"value": 0.0, "str_value": "", "force_cpu": False},
         infer=infer_batch_size_like,
         formula=number_of,
-        kernel=Kernel(bind=True, shape_only="Input"),
+        kernel=Kernel(shape_only="Input"),
         lod=Lod(of="none", counts="Input"),
     )
 )
@@ -88,7 +88,7 @@ by_formula(
         inputs="X!",
         outputs="Out!",
         formula=lambda: 0,
-        kernel=Kernel(bind=True, shape_only="X"),
+        kernel=Kernel(shape_only="X"),
         memory=ELEMENTWISE,
         about=About(flops=none),
     )
@@ -107,7 +107,7 @@ by_formula(
         attributes={"value": 0.0, "dtype": -1},
         infer=infer_any_like,
         formula=lambda value, specs: specs["Out"][0].dtype.type(value),
-        kernel=Kernel(bind=True, shape_only="X"),
+        kernel=Kernel(shape_only="X"),
     )
 )
 

@@ -8,7 +8,7 @@ import numpy as np
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
-from ..core.traits import BOUND, ELEMENTWISE, About, Kernel, Lod
+from ..core.traits import ELEMENTWISE, About, Kernel, Lod
 from .pointwise import by_formula
 
 # A block of the generator is four words of 64 bits, or sixteen draws of so many levels.
@@ -104,4 +104,4 @@ def slope_of_dropout(dOut, Mask, attrs, specs):
     return dOut * inference_factor if attrs["is_test"] else dOut * (Mask != 0) * factor
 
 
-by_formula(dropout.gradient("Mask", formula=slope_of_dropout, kernel=BOUND, memory=ELEMENTWISE))
+by_formula(dropout.gradient("Mask", formula=slope_of_dropout, memory=ELEMENTWISE))

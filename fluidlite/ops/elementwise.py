@@ -11,7 +11,7 @@ from ..core.attributes import MKLDNN, only
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
-from ..core.traits import BOUND, ELEMENTWISE, POINTWISE, About, Algebra, Batch, Kernel, Memory
+from ..core.traits import ELEMENTWISE, POINTWISE, About, Algebra, Batch, Kernel, Memory
 from .pointwise import by_formula
 
 
@@ -87,7 +87,7 @@ def pair(type, formula, infer=infer_result, *, attributes, in_place=False, monot
             attributes={"axis": -1} | attributes,
             infer=infer,
             formula=formula,
-            kernel=Kernel(bind=True, constant=True),
+            kernel=Kernel(constant=True),
             memory=POINTWISE | Memory(inplace={"Out": "X"}) if in_place else POINTWISE,
             batch=Batch(rows=rows_of_pair),
             algebra=Algebra(monotone=monotone, broadcasts=broadcasts_of_pair),
@@ -100,7 +100,7 @@ def slopes(definition, reads="", formula=None, over_dout=False, **more):
     """The gradient of an operator of two tensors, or of such a gradient."""
     memory = ELEMENTWISE | Memory(inplace={"X@GRAD": "Out@GRAD"}) if over_dout else ELEMENTWISE
     algebra = Algebra(broadcasts=broadcasts_of_pair)
-    return by_formula(definition.gradient(reads, formula=formula, kernel=BOUND, memory=memory, algebra=algebra, **more))
+    return by_formula(definition.gradient(reads, formula=formula, memory=memory, algebra=algebra, **more))
 
 
 def adds_to_channels(attrs, specs):
@@ -167,7 +167,6 @@ for _type, _inputs, _formula in (
             outputs="Out",
             infer=infer_logical,
             formula=_formula,
-            kernel=BOUND,
             memory=Memory(elementwise=True, inplace={"Out": "X"}),
         )
     )

@@ -324,7 +324,7 @@ def dot(ctx, x, y, out):
     return in_sequence([partial(ctx.xp.multiply, x, y, out=whole), sum_into(ctx, whole, out)])
 
 
-by_formula(dot.gradient("X, Y", formula=lambda X, Y, dOut: {"dX": dOut * Y, "dY": dOut * X}, kernel=BOUND))
+by_formula(dot.gradient("X, Y", formula=lambda X, Y, dOut: {"dX": dOut * Y, "dY": dOut * X}))
 
 
 def infer_bilinear(attrs, x, y, w, bias):

@@ -331,10 +331,9 @@ sigmoid_cross_entropy_with_logits = by_formula(
         attributes={"ignore_index": -100, "normalize": False},
         infer=alike("X", "Label"),
         formula=logits_loss,
-        kernel=BOUND,
     )
 )
-by_formula(sigmoid_cross_entropy_with_logits.gradient("X, Label", kernel=BOUND))
+by_formula(sigmoid_cross_entropy_with_logits.gradient("X, Label"))
 
 
 def infer_log_loss(attrs, predicted, labels):
@@ -361,11 +360,10 @@ log_loss = by_formula(
         attributes={"epsilon": 1e-4},
         infer=infer_log_loss,
         formula=log_loss_of,
-        kernel=BOUND,
         batch=Batch(rows="Predicted Labels Loss"),
     )
 )
-by_formula(log_loss.gradient("Predicted, Labels", formula=slope_of_log_loss, kernel=BOUND))
+by_formula(log_loss.gradient("Predicted, Labels", formula=slope_of_log_loss))
 
 
 def huber(X, Y, delta):
@@ -387,7 +385,6 @@ huber_loss = by_formula(
         attributes={"delta": 1.0},
         infer=lambda attrs, x, y: (alike("X", "Y")(attrs, x, y),) * 2,
         formula=huber,
-        kernel=BOUND,
         batch=Batch(rows="X Y Residual Out"),
         lod=Lod(of={"Residual": "none"}),
     )
@@ -397,7 +394,6 @@ by_formula(
         "Residual",
         infer=lambda attrs, residual, dout: (residual, residual),
         formula=slopes_of_huber,
-        kernel=BOUND,
     )
 )
 
@@ -438,7 +434,6 @@ smooth_l1_loss = by_formula(
         attributes={"sigma": 1.0},
         infer=infer_smooth_l1,
         formula=smooth_l1,
-        kernel=BOUND,
         batch=Batch(rows="X Y InsideWeight OutsideWeight Diff Out"),
         algebra=one_for_each_row("Out", "X"),
         lod=Lod(of="none"),
@@ -449,7 +444,6 @@ by_formula(
         "Diff, InsideWeight, OutsideWeight",
         infer=lambda attrs, diff, inside, outside, dout: (diff, diff),
         formula=slopes_of_smooth_l1,
-        kernel=BOUND,
         algebra=one_for_each_row("dOut", "Diff"),
     )
 )
@@ -475,7 +469,6 @@ label_smooth = by_formula(
         attributes={"epsilon": 0.0},
         infer=infer_label_smooth,
         formula=smoothed,
-        kernel=BOUND,
         memory=Memory(inplace={"Out": "X"}),
         algebra=Algebra(broadcasts=lambda attrs, shapes: {"PriorDist": shapes["X"][-1:]}),
     )
@@ -483,7 +476,6 @@ label_smooth = by_formula(
 by_formula(
     label_smooth.gradient(
         formula=lambda dOut, epsilon: dOut * (1 - epsilon),
-        kernel=BOUND,
         memory=Memory(inplace={"X@GRAD": "Out@GRAD"}),
     )
 )
@@ -516,11 +508,10 @@ kldiv_loss = by_formula(
         attributes={"reduction": "mean"},
         infer=infer_kldiv,
         formula=kldiv,
-        kernel=BOUND,
         lod=Lod(of="none"),
     )
 )
-by_formula(kldiv_loss.gradient("Target", shapes="X", formula=slope_of_kldiv, kernel=BOUND))
+by_formula(kldiv_loss.gradient("Target", shapes="X", formula=slope_of_kldiv))
 
 
 def margin_rank(X1, X2, Label, margin):
@@ -541,7 +532,6 @@ margin_rank_loss = by_formula(
         attributes={"margin": 0.0},
         infer=lambda attrs, x1, x2, label: (alike("X1", "X2", "Label")(attrs, x1, x2, label),) * 2,
         formula=margin_rank,
-        kernel=BOUND,
         lod=Lod(of="none"),
     )
 )
@@ -550,7 +540,6 @@ by_formula(
         "Label, Activated",
         infer=lambda attrs, label, activated, dout: (dout, dout),
         formula=slopes_of_margin_rank,
-        kernel=BOUND,
     )
 )
 
@@ -561,8 +550,7 @@ rank_loss = by_formula(
         outputs="Out",
         infer=alike("Label", "Left", "Right"),
         formula=lambda Label, Left, Right: f.softplus(Left - Right) - (Left - Right) * Label,
-        kernel=BOUND,
         lod=Lod(of="none"),
     )
 )
-by_formula(rank_loss.gradient("Label, Left, Right", kernel=BOUND))
+by_formula(rank_loss.gradient("Label, Left, Right"))

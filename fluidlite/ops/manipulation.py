@@ -799,7 +799,7 @@ cast = by_formula(
         attributes={"in_dtype": -1, "out_dtype": -1},
         infer=infer_cast,
         formula=lambda X: X,
-        kernel=Kernel(bind=True, constant=True),
+        kernel=Kernel(constant=True),
         memory=ELEMENTWISE,
         about=About(flops=none),
     )
@@ -818,7 +818,6 @@ assign = by_formula(
         inputs="X",
         outputs="Out",
         formula=lambda X: X,
-        kernel=BOUND,
         memory=Memory(elementwise=True, inplace={"Out": "X"}),
         about=About(flops=none),
     )

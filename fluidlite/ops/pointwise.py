@@ -1,8 +1,8 @@
 """Operators whose mathematics is one formula: from it come the NumPy kernel, the C text, and the gradients.
 
-    square = by_formula(operator("square", "X", "Out", formula=lambda X: X * X, kernel=BOUND, memory=POINTWISE))
-    square_grad = by_formula(square.gradient("X", kernel=BOUND, memory=POINTWISE))
-    by_formula(square_grad.gradient("X, Out@GRAD", kernel=BOUND, memory=POINTWISE))
+    square = by_formula(operator("square", "X", "Out", formula=lambda X: X * X, memory=POINTWISE))
+    square_grad = by_formula(square.gradient("X", memory=POINTWISE))
+    by_formula(square_grad.gradient("X, Out@GRAD", memory=POINTWISE))
 
 A formula is a function of symbols (see `fluidlite.core.formula`).  Its parameters are called after slots (dOut for
 Out@GRAD) and attributes; `attrs` gets all attributes, `specs` the Specs of all tensors (name -> list), and `in_batch`
@@ -22,7 +22,7 @@ from ..core.formula import PRIMITIVES, Expression, names_of, number, parameters,
 from ..core.numpy_program import TAKE_NAMES, broadcast, class_in, in_sequence, program
 from ..core.operators import operator
 from ..core.spec import GRAD, Spec, formula_name
-from ..core.traits import BOUND, POINTWISE, Memory
+from ..core.traits import POINTWISE, Memory
 from .arrays.strides import scratch_like, sum_into
 
 # Kind of device -> a function that finds sums there in one pass (`fluidlite.ops.cuda.sums.sums_of`).
@@ -161,10 +161,8 @@ class Formula:
                     specs.setdefault(name, []).append(Spec(array.shape, array.dtype))
                     places[own], shapes[own], dtypes[own] = place, array.shape, array.dtype
                 place += 1
-        outputs = {name for name in self._names[count:] if name in places}
         found = self.traced(ctx.attrs, specs, (ctx.rows, ctx.batch))
-        expressions = {name: found[name] for name in outputs}
-        expressions = {name: expressions[name] for name in self._names[count:] if name in expressions}
+        expressions = {name: found[name] for name in self._names[count:] if name in places}
         used = [*dict.fromkeys(names_of(*expressions.values())), *expressions]
         laid = {name: shapes[name] for name in used}
         if definition.broadcasts is not None:
@@ -408,11 +406,11 @@ def pointwise(type, formula, reads, slope=None, inputs="X", differentiable=True,
         OperatorDef
     """
     memory = Memory(elementwise=True, pointwise=inputs == "X", inplace={"Out": "X"})
-    definition = by_formula(operator(type, inputs, "Out", formula=formula, kernel=BOUND, memory=memory, **groups))
+    definition = by_formula(operator(type, inputs, "Out", formula=formula, memory=memory, **groups))
     if differentiable:
         over = POINTWISE | Memory(inplace={"X" + GRAD: "Out" + GRAD})
-        slope = by_formula(definition.gradient(reads, formula=slope, kernel=BOUND, memory=over))
+        slope = by_formula(definition.gradient(reads, formula=slope, memory=over))
         if second is not None:
             read, given = second
-            by_formula(slope.gradient(read, gives=given, kernel=BOUND, memory=POINTWISE))
+            by_formula(slope.gradient(read, gives=given, memory=POINTWISE))
     return definition

@@ -10,7 +10,7 @@ from ..core.attributes import later
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
-from ..core.traits import BOUND, Algebra, Lod, Memory
+from ..core.traits import Algebra, Lod, Memory
 from .pointwise import by_formula
 
 
@@ -144,7 +144,6 @@ by_formula(
         outputs="Out!",
         attributes={"max_range": 127.0},
         formula=lambda X, Scale, max_range: X * (Scale / max_range),
-        kernel=BOUND,
     )
 )
 
@@ -173,7 +172,6 @@ by_formula(
         attributes={"quant_bits": [8], "quant_axis": later(0)},
         infer=infer_channel_wise,
         formula=times_scales,
-        kernel=BOUND,
         algebra=Algebra(broadcasts=channel_wise_shapes),
     )
 )

@@ -84,7 +84,7 @@ def broadcasts_reduced(attrs, shapes):
     return {"Out": kept, "dOut": kept}
 
 
-_GRADIENT = {"kernel": BOUND, "algebra": Algebra(broadcasts=broadcasts_reduced)}
+_GRADIENT = {"algebra": Algebra(broadcasts=broadcasts_reduced)}
 
 
 @reduction("reduce_sum", rows=rows_or_sums, sums="Out")
@@ -206,7 +206,7 @@ def slope_of_whole_mean(dOut, specs, in_batch):
     return dOut / in_batch(specs["X"][0].size)
 
 
-by_formula(mean.gradient(shapes="X", formula=slope_of_whole_mean, kernel=BOUND, memory=ELEMENTWISE))
+by_formula(mean.gradient(shapes="X", formula=slope_of_whole_mean, memory=ELEMENTWISE))
 
 
 def in_one_sum(ctx, x, compute, out):
@@ -220,7 +220,7 @@ def squared_l2_norm(ctx, x, out):
     return in_one_sum(ctx, x, partial(ctx.xp.multiply, x, x), out)
 
 
-by_formula(squared_l2_norm.gradient("X", formula=lambda X, dOut: X * (dOut * 2), kernel=BOUND))
+by_formula(squared_l2_norm.gradient("X", formula=lambda X, dOut: X * (dOut * 2)))
 
 
 @operator("l1_norm", inputs="X", outputs="Out", infer=one_number, kernel=BOUND, lod=Lod(of="none"))
@@ -228,7 +228,7 @@ def l1_norm(ctx, x, out):
     return in_one_sum(ctx, x, partial(ctx.xp.absolute, x), out)
 
 
-by_formula(l1_norm.gradient("X", formula=lambda X, dOut: dOut * f.sign(X), kernel=BOUND))
+by_formula(l1_norm.gradient("X", formula=lambda X, dOut: dOut * f.sign(X)))
 
 
 def infer_norm(attrs, x):

@@ -37,7 +37,6 @@ where = by_formula(
         outputs="Out",
         infer=infer_where,
         formula=lambda Condition, X, Y: f.where(Condition, X, Y),
-        kernel=BOUND,
         memory=ELEMENTWISE,
         lod=Lod(of="X"),
     )
@@ -48,7 +47,7 @@ def slopes_of_where(Condition, dOut):
     return {"dX": dOut * Condition, "dY": dOut * ~Condition}
 
 
-by_formula(where.gradient("Condition", shapes="X, Y", formula=slopes_of_where, kernel=BOUND, memory=ELEMENTWISE))
+by_formula(where.gradient("Condition", shapes="X, Y", formula=slopes_of_where, memory=ELEMENTWISE))
 
 
 # Of how many tensors rows can be put together: a gradient is not told the number.
