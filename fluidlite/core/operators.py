@@ -105,6 +105,8 @@ class OperatorDef:
         self.chooses = words(kernel.chooses)
         self.region = kernel.region
         self.dynamic = kernel.dynamic
+        self.extends = kernel.extends
+        self.for_arrays = kernel.for_arrays
         self.inplace = memory.inplace
         self.view = memory.view
         self.image = words(memory.image)

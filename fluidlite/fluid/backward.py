@@ -12,7 +12,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from ..core import operators
-from ..core.dtypes import numpy_dtype
+from ..core.dtypes import VarType, numpy_dtype
 from ..core.errors import EnforceNotMet
 from ..core.regions import Region
 from ..core.spec import EMPTY, GRAD
@@ -215,9 +215,14 @@ class _Tape:
         if given is not None:
             self.given[value] = given
         self.known.add(value)
-        self.writers[value] = 1
+        # To the gradient of a tensor array others are added where it is.
+        self.writers[value] = 0 if self.inner and self.holds_array(name) else 1
         self.parts[value] = [self.grad_name(value)]
         return self.grad_name(value)
+
+    def holds_array(self, name):
+        variable = self.forward._find_var_recursive(name)
+        return variable is not None and variable.holds_array
 
     def grad_name(self, value):
         """The gradient's name: `x@GRAD`, or another if an earlier pass used that."""
@@ -364,7 +369,8 @@ class _Tape:
 
         Plans keep the values that the gradients of blocks need.
         """
-        if self.inner or operators.find(visit.op.type).region:
+        definition = operators.find(visit.op.type)
+        if self.inner or definition.region or definition.extends or definition.for_arrays:
             return
         shape_only = operators.find(type).shape_only
         for slot, name in ((slot, name) for slot, names in inputs.items() for name in names if slot not in shape_only):
@@ -383,7 +389,9 @@ class _Tape:
     def whole(self, value):
         """The name of the gradient that an operator is about to read: the sum of its parts, or zeros."""
         parts = self.parts.get(value)
-        if parts is None:
+        if parts is None and self.holds_array(value[0]):
+            self.declare(self.grad_name(value))  # nothing in it
+        elif parts is None:
             self.append("fill_zeros_like", {"X": [value[0]]}, {"Out": [self.grad_name(value)]}, {})
         elif len(parts) > 1:
             self.given.pop(value, None)  # not to be written to
@@ -398,16 +406,15 @@ class _Tape:
             name = value[0]
             part = f"{self.grad_name((name, None))}@RENAME@block{self.forward.idx}@{self.renamed[name]}"
             self.renamed[name] += 1
-        self.parts.setdefault(value, []).append(part)
+        parts = self.parts.setdefault(value, [])
+        if part not in parts:
+            parts.append(part)
         return part
 
     def append(self, type, inputs, outputs, attrs, forward=None):
         for names in outputs.values():
             for name in names:
-                if name != EMPTY and not self.has_var(name):
-                    like = self.forward._find_var_recursive(self.context.get(name, ""))
-                    described = {} if like is None else {"shape": like._shape, "dtype": like._dtype}
-                    self.block.create_var(name=name, **described)
+                self.declare(name)
         attrs = dict(attrs)
         # Which gradients are those of Parameters is said where they leave the blocks.
         pairs = []
@@ -424,8 +431,23 @@ class _Tape:
         for callback in self.callbacks:
             callback(block=self.block, context=self.context)
 
+    def declare(self, name):
+        """See to it that there is a variable for what an operator writes."""
+        if name == EMPTY or self.has_var(name):
+            return
+        like = self.forward._find_var_recursive(self.context.get(name.partition("@RENAME")[0], ""))
+        described = {}
+        if like is not None and (name in self.context or like.holds_array):
+            described = {"shape": like._shape, "dtype": like._dtype, "type": _kind(like)}
+        self.block.create_var(name=name, **described)
+
     def has_var(self, name):
         return self.block._find_var_recursive(name) is not None if self.inner else self.block.has_var(name)
+
+
+def _kind(variable):
+    """Of what type the gradient of a variable is."""
+    return VarType.LOD_TENSOR_ARRAY if variable.holds_array else VarType.LOD_TENSOR
 
 
 def _without_role(attrs):
@@ -468,7 +490,8 @@ def _path(block, targets, sources=None):
         region = _region(definition)
         kept = () if region is None else op.outputs.get(region.results, ())
         reads = {name: written[name] for name in (*op.input_arg_names, *kept)}
-        differentiable = [slot.name for slot in definition.outputs if slot.differentiable]
+        # A tensor array to which something is added stays one value: each element has a gradient of its own.
+        differentiable = [s.name for s in definition.outputs if s.differentiable and s.name != definition.extends]
         written.update({name for slot in differentiable for name in op.outputs.get(slot, ())})
         visits.append(_Visit(op, position, reads, {name: written[name] for name in op.output_arg_names}))
     values = {target: (target, written[target]) for target in targets}

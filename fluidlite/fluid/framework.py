@@ -190,6 +190,11 @@ class Variable:
         return self._spec
 
     @property
+    def holds_array(self):
+        """Whether it holds a list of tensors, each of them as `spec` says."""
+        return self.type == VarType.LOD_TENSOR_ARRAY
+
+    @property
     def grad_name(self):
         """The name of this variable's gradient."""
         return grad_var_name(self.name)
