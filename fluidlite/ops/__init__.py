@@ -10,6 +10,7 @@ from . import (
     conv,
     conv_transpose,
     creation,
+    crf,
     dropout,
     elementwise,
     embedding,
@@ -27,11 +28,13 @@ from . import (
     pool,
     quantize,
     random,
+    rank_table,
     reduce,
     resize,
     selection,
     softmax,
     sorting,
+    tensor_array,
 )
 
 __all__ = [
@@ -43,6 +46,7 @@ __all__ = [
     "conv",
     "conv_transpose",
     "creation",
+    "crf",
     "dropout",
     "elementwise",
     "embedding",
@@ -60,11 +64,13 @@ __all__ = [
     "pool",
     "quantize",
     "random",
+    "rank_table",
     "reduce",
     "resize",
     "selection",
     "softmax",
     "sorting",
+    "tensor_array",
 ]
 
 all_are_declared()

@@ -99,6 +99,7 @@ sum = by_formula(
         attributes=MKLDNN,
         infer=infer_sum,
         formula=lambda X: reduce(add, X),
+        kernel=Kernel(for_arrays="@sum_of_arrays"),
         memory=Memory(elementwise=True, inplace={"Out": "X"}, pointwise=True),
         about=About("sum"),
     )

@@ -12,7 +12,7 @@ from ..core.operators import operator
 from ..core.spec import GRAD, Spec
 from ..core.tensor_array import Entry, TensorArray
 from ..core.traits import Kernel, Lod
-from .arrays.sequences import lengths_of, ranked
+from .arrays.sequences import lengths_of, ranked, reordered
 
 _DYNAMIC = Kernel(dynamic=True)
 
@@ -132,7 +132,7 @@ def lod_tensor_to_array(ctx, x, table):
         return TensorArray([Entry(rows[end - count : end]) for end, count in zip(ends, counts, strict=True)]).boxed()
     deeper, entries = lod[level + 1 :], []
     for time, count in enumerate(counts):
-        index, inner = taken(starts[:count] + time, deeper)
+        index, inner = reordered(deeper, starts[:count] + time)
         entries.append(Entry(x[ctx.xp.asarray(index)], inner))
     return TensorArray(entries).boxed()
 
@@ -141,18 +141,6 @@ def running(lengths):
     """How many of the sequences, the longest first, have an element at each place."""
     longest = int(lengths[0]) if len(lengths) else 0
     return np.searchsorted(-lengths, -np.arange(1, longest + 1), side="right")
-
-
-def taken(which, lod):
-    """The rows of some sequences of a LoD, and the LoD that they have behind each other."""
-    levels = []
-    for level in lod:
-        offsets = np.asarray(level)
-        lengths = offsets[which + 1] - offsets[which]
-        ends = np.cumsum(lengths)
-        levels.append((0, *ends.tolist()))
-        which = np.repeat(offsets[which] - ends + lengths, lengths) + np.arange(lengths.sum())
-    return which, tuple(levels)
 
 
 lod_tensor_to_array.gradient_program(
@@ -193,7 +181,7 @@ def array_to_lod_tensor(ctx, x, table):
         index[starts[:count] + time] = np.arange(begin, begin + count)
         begin += count
     if inner:
-        index, inner = taken(index, inner)
+        index, inner = reordered(inner, index)
     return Sequences(rows[xp.asarray(index)], (*coarse, ranks, *inner))
 
 
@@ -235,7 +223,7 @@ def shrink_rnn_memory(ctx, x, table, i):
     lod = ctx.lods["X"][0]
     if not lod:
         return x[:count]
-    index, inner = taken(np.arange(count), lod)
+    index, inner = reordered(lod, np.arange(count))
     return Sequences(x[: len(index)], inner)
 
 
@@ -310,7 +298,7 @@ def split_lod_tensor(ctx, x, mask):
     chosen = mask_of(mask, x, lod)
     parts = []
     for which in (np.flatnonzero(chosen), np.flatnonzero(~chosen)):
-        index, inner = taken(which, lod)
+        index, inner = reordered(lod, which)
         parts.append(Sequences(x[ctx.xp.asarray(index)], inner))
     return tuple(parts)
 
@@ -343,7 +331,7 @@ def merge(ctx, x, mask, if_true, if_false):
     place = np.empty(len(chosen), np.int64)
     place[chosen] = np.arange(chosen.sum())
     place[~chosen] = chosen.sum() + np.arange((~chosen).sum())
-    index, inner = taken(place, joined([lod for _, lod in parts]))
+    index, inner = reordered(joined([lod for _, lod in parts]), place)
     return Sequences(rows[xp.asarray(index)], inner)
 
 
