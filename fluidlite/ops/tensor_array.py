@@ -114,14 +114,14 @@ def infer_rows(attrs, x, table):
     lod=Lod(reads="X RankTable", levels=lambda attrs, levels: {"Out": max(levels["X"][0] - 1, 0)}),
 )
 def lod_tensor_to_array(ctx, x, table):
-    """The first elements of all sequences, the longest first, then the second ones of those that have such, and so on."""
-    lod, (ranks, *_) = ctx.lods["X"][0], reversed(ctx.lods["RankTable"][0])
-    level = len(ctx.lods["RankTable"][0]) - 1
+    """The first elements of all sequences, the longest first, then the second ones of those that have them, and so on."""
+    lod, (*coarse, ranks) = ctx.lods["X"][0], ctx.lods["RankTable"][0]
+    level = len(coarse)
     order = ranked((ranks,))
     if len(lod) <= level or len(lod[level]) != len(ranks):
         raise EnforceNotMet(
-            f"X has the LoD {[list(one) for one in lod]!r:.80}, which does not consist of the {len(order)} sequences of "
-            "RankTable"
+            f"X has the LoD {[list(one) for one in lod]!r:.80}: it does not consist of the {len(order)} sequences that "
+            "RankTable has ranked"
         )
     starts, lengths = np.asarray(lod[level])[:-1][order], lengths_of(ranks)[order]
     counts = running(lengths)
@@ -254,7 +254,8 @@ def infer_joined(attrs, x):
     lod=Lod(of="none"),
 )
 def tensor_array_to_tensor(ctx, x):
-    xp, axis, arrays = ctx.xp, ctx.attrs["axis"], [entry.array for entry in written_entries(x, "tensor_array_to_tensor")]
+    xp, axis = ctx.xp, ctx.attrs["axis"]
+    arrays = [entry.array for entry in written_entries(x, "tensor_array_to_tensor")]
     sizes = [1 if ctx.attrs["use_stack"] else array.shape[axis] for array in arrays]
     return (xp.stack if ctx.attrs["use_stack"] else xp.concatenate)(arrays, axis), xp.asarray(sizes, np.int32)
 
@@ -279,7 +280,7 @@ def mask_of(mask, x, lod):
     chosen = np.asarray(mask.get() if hasattr(mask, "get") else mask).astype(bool).reshape(-1)
     count = len(lod[0]) - 1 if lod else len(x)
     if len(chosen) != count:
-        raise EnforceNotMet(f"Mask must have an element for each of the {count} rows or sequences, it has {len(chosen)}")
+        raise EnforceNotMet(f"Mask must have one element for each of {count} rows or sequences, it has {len(chosen)}")
     return chosen
 
 

@@ -1,9 +1,10 @@
 """Segments: where shapes depend on values, a plan ends, its values are read, and another plan goes on.
 
 Two kinds of steps are sources of such shapes.  A *dynamic* one makes arrays of whatever size it finds: its kernel does
-(`Kernel.dynamic`), or a block that it runs (`open_blocks`); several of them run one behind the other.  Of the others, such as a reshape to a shape that was
-computed, the shapes of the outputs are known as soon as the values of some inputs are (`Kernel.shape_from`).  What
-does not wait for a source runs before it, so that few cuts are needed, and what is behind them is small.
+(`Kernel.dynamic`), or a block that it runs (`open_blocks`); several of them run one behind the other.  Of the others,
+such as a reshape to a shape that was computed, the shapes of the outputs are known as soon as the values of some inputs
+are (`Kernel.shape_from`).  What does not wait for a source runs before it, so that few cuts are needed, and what is
+behind them is small.
 
 The plan that goes on is looked up by the shapes that were found: if they were met before, they cost no more.
 """
@@ -167,7 +168,9 @@ def _made(plan, step, given):
     """The (array, LoD) that a dynamic kernel makes, in the order of what the step writes."""
     device, definition, found = plan.memory.device, step.definition, []
     context = Context(Setting(device, plan.seed, plan.scope), step.attrs, index=step.index, op=step.op)
-    context.lods = {slot: [given[value][1] or () for value in step.inputs.get(slot, ())] for slot in definition.lod_reads}
+    context.lods = {
+        slot: [given[value][1] or () for value in step.inputs.get(slot, ())] for slot in definition.lod_reads
+    }
     arguments = [
         argument(slot, [given[value][0] for value in step.inputs.get(slot.name, ()) if value is not EMPTY])
         for slot in definition.inputs

@@ -2,7 +2,9 @@
 
 # ruff: noqa: F403
 from . import (
+    arrays,
     control_flow,
+    dynamic_rnn,
     image,
     io,
     learning_rate_scheduler,
@@ -16,7 +18,9 @@ from . import (
     structured,
     tensor,
 )
+from .arrays import *
 from .control_flow import *
+from .dynamic_rnn import *
 from .image import *
 from .io import *
 from .learning_rate_scheduler import *
@@ -32,7 +36,9 @@ from .tensor import *
 
 __all__ = []
 for _module in (
+    arrays,
     control_flow,
+    dynamic_rnn,
     image,
     io,
     learning_rate_scheduler,

@@ -1,8 +1,8 @@
 """Rows that make up sequences: where each lies, computed from offsets on the host.
 
-`offsets` is one level of a LoD (see `fluidlite.core.lod`): sequence i has the rows [offsets[i], offsets[i + 1]), and may
-have none.  Kernels know the offsets when they are bound, so what follows from them is computed once, with NumPy, and
-carried over by `xp.asarray`.  Indices are np.intp, which `take` reads without a copy.
+`offsets` is one level of a LoD (see `fluidlite.core.lod`): sequence i has the rows [offsets[i], offsets[i + 1]), and
+may have none.  Kernels know the offsets when they are bound, so what follows from them is computed once, with NumPy,
+and carried over by `xp.asarray`.  Indices are np.intp, which `take` reads without a copy.
 """
 
 import numpy as np
