@@ -114,7 +114,7 @@ def infer_rows(attrs, x, table):
     lod=Lod(reads="X RankTable", levels=lambda attrs, levels: {"Out": max(levels["X"][0] - 1, 0)}),
 )
 def lod_tensor_to_array(ctx, x, table):
-    """The first elements of all sequences, the longest first, then the second ones of those that have them, and so on."""
+    """The first elements of all sequences, the longest first, then the second ones, where there are any, and so on."""
     lod, (*coarse, ranks) = ctx.lods["X"][0], ctx.lods["RankTable"][0]
     level = len(coarse)
     order = ranked((ranks,))
@@ -227,12 +227,10 @@ def shrink_rnn_memory(ctx, x, table, i):
     return Sequences(x[: len(index)], inner)
 
 
-@shrink_rnn_memory.gradient("X", kernel=_DYNAMIC, lod=Lod(of="X"))
-def shrink_rnn_memory_grad(ctx, x, dout):
-    dx = ctx.xp.zeros_like(x)
-    if dout is not None:
-        dx[: len(dout)] = dout
-    return dx
+@shrink_rnn_memory.gradient(shapes="X", lod=Lod(of="X"))
+def shrink_rnn_memory_grad(ctx, x, dout, dx):
+    dx[: len(dout)] = dout
+    dx[len(dout) :] = 0
 
 
 def infer_joined(attrs, x):

@@ -166,12 +166,15 @@ class Inference:
     def _inferred(self, step, given):
         if step.definition.region is not None:
             return [self.one(spec) for spec in self._of_region(step, given)]
-        if step.definition.dynamic and any([spec.dtype is OBJECT for spec in given]):
+        is_dynamic = step.definition.dynamic
+        if is_dynamic and any([spec.dtype is OBJECT for spec in given]):
             raise DependsOnValues(step, step.writes[0])
         try:
             made = step.infer(given)
         except EnforceNotMet as error:
             raise EnforceNotMet(f"{error}\n{step.op.describe()}") from None
+        if is_dynamic:
+            raise DependsOnValues(step, step.writes[0])
         if not self._given.keys().isdisjoint(step.writes):
             return [self.one(self._given.get(value, spec)) for value, spec in zip(step.writes, made, strict=True)]
         for number, value in enumerate(step.writes):
@@ -207,6 +210,8 @@ class Inference:
             self.blocks[body], made = body.infer(known, self.blocks[body.forward])
             return [made[value] for value in step.writes]
         before = {value.name: spec for value, spec in known.items()}
+        if not body.is_scalar and any(known[value].size == 0 for value in body.captures):
+            raise DependsOnValues(step, step.writes[0])  # it does not run, and what it would make is not known
         self.blocks[body], found = body.infer(before)
         specs = []
         for value in step.writes:

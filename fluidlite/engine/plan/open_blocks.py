@@ -50,9 +50,15 @@ def _forward(run, plan, body, given):
     results = [value for value in step.outputs[region.results] if not value.persistable]
     before = {value.name: value for value in step.reads}
     written = {name for name in body.results if name in before and before[name] not in plan.missing}
-    (condition,) = (value.name for value in step.inputs[region.condition])
     turns, count = [], len(results)
-    while host(state[condition][0]).item():
+
+    def runs():
+        if body.is_scalar:
+            (condition,) = step.inputs[region.condition]
+            return host(state[condition.name][0]).item()
+        return all(given[value][0].size for value in body.captures)
+
+    while runs():
         found, last = run(plan, body, [state[name] for name in body.names])
         if body.gradients:
             turns.append(Turn([array.copy() for array in found[count:]], dict(last.records), last))

@@ -11,7 +11,7 @@ __all__ = ["create_array", "array_write", "array_read", "array_length", "tensor_
 
 def _check_array(layer, argument, value):
     if not isinstance(value, Variable) or not value.holds_array:
-        raise TypeError(f"{layer}: {argument} must be a tensor array, as create_array makes them, got {described(value)}")
+        raise TypeError(f"{layer}: {argument} must be a tensor array (see create_array), got {described(value)}")
 
 
 def _check_place(layer, value):

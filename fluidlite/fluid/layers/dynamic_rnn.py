@@ -242,7 +242,7 @@ class DynamicRNN:
         self._check_inside("static_input")
         check_variable("DynamicRNN.static_input", "x", x)
         if self._table is None:
-            raise RuntimeError("DynamicRNN: static_input() comes behind step_input(), which says what sequences there are")
+            raise RuntimeError("DynamicRNN: static_input() comes behind step_input(), which has the sequences")
         ranked = self._ranked(x, "dynamic_rnn_static_input_reordered")
         return shrink_memory(ranked, self._place, self._table)
 
@@ -259,8 +259,7 @@ class DynamicRNN:
             init (Variable): what it is at the first place, a row for each sequence; None for a constant.
             shape (list of int): of a row, where init is None.
             value (float): the constant.
-            need_reorder (bool): init has its rows in the order of the sequences, as they are fed, rather than in that of
-                their lengths.
+            need_reorder (bool): init has its rows in the order of the sequences as they are fed, not by their lengths.
             dtype (str): of the constant.
         Returns:
             Variable, which `update_memory` gives its next value.
@@ -276,13 +275,13 @@ class DynamicRNN:
             block.append_op("fill_constant", {}, {"Out": self._first}, attrs)
         if init is None:
             if not self._inputs:
-                raise ValueError("DynamicRNN: memory(shape=...) comes behind step_input(), which says how many rows it has")
+                raise ValueError("DynamicRNN: memory(shape=...) comes behind step_input(), which has the rows")
             init = self._constant(shape, value, dtype)
         elif not isinstance(init, Variable):
             raise TypeError(f"DynamicRNN.memory: init must be a Variable, got {described(init)}")
         elif need_reorder:
             if self._table is None:
-                raise ValueError("DynamicRNN: memory(need_reorder=True) comes behind step_input(), which says the order")
+                raise ValueError("DynamicRNN: memory(need_reorder=True) comes behind step_input(), which has the order")
             init = self._ranked(init, "dynamic_rnn_mem_init_reordered")
         array = self._new(block, "dynamic_rnn_mem_array", type=VarType.LOD_TENSOR_ARRAY, dtype=init.dtype)
         block.append_op("write_to_array", {"X": init, "I": self._first}, {"Out": array})
@@ -293,7 +292,7 @@ class DynamicRNN:
     def _constant(self, shape, value, dtype):
         """Rows of a constant, as many as there are sequences."""
         if not isinstance(shape, (list, tuple)):
-            raise TypeError(f"DynamicRNN.memory: shape must be a list of int, or there must be init, got {described(shape)}")
+            raise TypeError(f"DynamicRNN.memory: without init, shape must be a list of int, got {described(shape)}")
         block = _around()
         init = self._new(block, "mem_init", dtype=dtype)
         first = self._new(block, "in0", dtype=self._inputs[0].dtype)
