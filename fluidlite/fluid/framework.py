@@ -432,7 +432,7 @@ class Operator:
     def infer(self):
         """Check the operator and set the shapes and data types of its outputs."""
         variable_named = self.block._var_recursive
-        find = self.block._find_var_recursive
+        find = self.block._find_described
         inputs = {
             slot: [variable.spec for name in names if (variable := find(name)) is not None]
             for slot, names in self.inputs.items()
@@ -585,6 +585,18 @@ class Block:
         if found is None and self.parent_idx >= 0:
             found = next((block.vars[name] for block in self._blocks_in_sight() if name in block.vars), None)
         return found
+
+    def _find_described(self, name):
+        """The Variable that says what an operator of this Block finds under a name, or None.
+
+        Gradients that a block of a gradient is given, turn by turn, are like the variables that they are the gradients
+        of: around it a Variable of the same name may be stacked, or there may be none.
+        """
+        if self.forward_block_idx >= 0 and name.endswith(GRAD) and name not in self.vars:
+            found = self._find_var_recursive(name.removesuffix(GRAD))
+            if found is not None:
+                return found
+        return self._find_var_recursive(name)
 
     def _var_recursive(self, name):
         found = self._find_var_recursive(name)
@@ -782,7 +794,7 @@ def _check_slots(definition, op):
         return  # which names the gradients of what a block writes, also those that nobody needs
     for name, values in op.inputs.items():
         for value in values:
-            if value != EMPTY and op.block._find_var_recursive(value) is None:
+            if value != EMPTY and op.block._find_described(value) is None:
                 raise EnforceNotMet(f"its input {name!r} names {value!r}, which is no variable of this program")
 
 

@@ -6,7 +6,7 @@ which blocks have run has to be known.
 """
 
 from ...core.errors import EnforceNotMet
-from ...core.regions import Region
+from ...core.regions import Recurrence, Region
 from ...core.spec import EMPTY
 from .steps import blamed
 
@@ -157,7 +157,7 @@ def _pairs(step, of):
 def _makes(step):
     """The results of a step that runs a block that have no value before; the LoD of others stays as it is."""
     region = step.definition.region
-    if not isinstance(region, Region):
+    if not isinstance(region, Region) or isinstance(region, Recurrence):
         return []
     before = {value.name for value in step.reads}
     return [value for value in step.outputs[region.results] if value.name not in before]
