@@ -387,6 +387,6 @@ class RecurrentGradientRun:
             for total, part in self._sums:
                 add(total, part, out=total)
             self._carry()
-        for name, met, whole in self.carried:
+        for _, met, whole in self.carried:
             if whole is not None:
                 copy(whole, met)
