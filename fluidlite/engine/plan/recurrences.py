@@ -12,7 +12,7 @@ import numpy as np
 from ...core import operators
 from ...core.errors import EnforceNotMet
 from ...core.spec import EMPTY, GRAD, Spec
-from .inference import Block, DependsOnValues, Known
+from .inference import NOTHING_KNOWN, Block, DependsOnValues, Known
 from .regions import Body, GradientBody, original_of
 
 # Where an array may begin in a record.
@@ -58,21 +58,21 @@ class RecurrentBody(Body):
         """The Values that are stacked in the record, in order."""
         return [value for value in self.saved if not self.is_slice(value)]
 
-    def infer(self, outside, lods):
+    def infer(self, outside):
         """What there is: (Block, Value that the step writes -> Spec).
+
+        Neither slices nor states have levels of detail.
 
         Args:
             outside: Value -> Spec, of what the step reads.
-            lods (bool): see `Known`.
         """
         turns = turns_of(self.step, {value: outside[value] for value in self.slices.values()})
-        known = {name: outside[value] for name, value in {**self.constants, **self.initial}.items()}
-        for name, value in self.slices.items():
-            spec = outside[value]
-            known[name] = Spec(spec.shape[1:], spec.dtype)
-        given = [Spec(known[name].shape, known[name].dtype) for name in self.names]
+        known = {name: outside[value]._replace(value=None) for name, value in self.constants.items()}
+        known |= {name: Spec(*outside[value][:2]) for name, value in self.initial.items()}
+        known |= {name: Spec(outside[value].shape[1:], outside[value].dtype) for name, value in self.slices.items()}
+        given = [known[name] for name in self.names]
         try:
-            inference = self.settings.infer(given, Known(lods=lods))
+            inference = self.settings.infer(given, NOTHING_KNOWN)
         except DependsOnValues as error:
             raise EnforceNotMet(f"in each of its turns, {error}\n{self.step.op.describe()}") from None
         if self.gradients:
@@ -182,7 +182,7 @@ class RecurrentGradientBody(GradientBody):
         turns_of(self.step, {value: outside[value] for value in self.slices.values()})
         specs = [forward.specs[value] for value in self.values]
         specs += [forward.specs[self.forward.newest[name.removesuffix(GRAD)]] for name in self.inside]
-        given = [Spec(spec.shape, spec.dtype) for spec in specs]
+        given = [spec._replace(value=None) for spec in specs]
         sources = {**self.captured, **self.slices, **self.initial}
         of_states = [(left, value) for left, _, value in self.carried if value is not EMPTY]
         made = {}
