@@ -43,6 +43,10 @@ class Region:
         captured = inputs.get(self.captures, ())
         return [name for name in outputs.get(self.results, ()) if name not in captured]
 
+    def left(self, outputs, attrs):
+        """The names inside of what the block is run for."""
+        return list(outputs.get(self.results, ()))
+
 
 @dataclass(frozen=True)
 class RegionGradient:
@@ -115,7 +119,7 @@ class Recurrence(Region):
         return []
 
     def left(self, outputs, attrs):
-        """The variables inside that a turn leaves behind: the results, and the states for the next turn."""
+        # The states are for the next turn.
         return [*outputs.get(self.results, ()), *attrs[self.after]]
 
     def given(self, inputs, attrs):

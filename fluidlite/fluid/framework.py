@@ -17,7 +17,7 @@ from ..core import operators
 from ..core.attributes import COMMON_ATTRS
 from ..core.dtypes import VarType, dtype_name, numpy_dtype, var_type
 from ..core.errors import EnforceNotMet
-from ..core.regions import RegionGradient
+from ..core.regions import Region, RegionGradient
 from ..core.spec import EMPTY, GRAD, Spec
 from . import unique_name
 
@@ -34,6 +34,8 @@ __all__ = [
 ]
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+# Blocks of `with` statements end in the library's code.
+_NOT_THE_USERS = _PACKAGE, contextlib.__file__
 
 
 class OpRole:
@@ -96,7 +98,7 @@ class UserFrame:
         frame = sys._getframe(1)
         while frame is not None:
             code = frame.f_code
-            if not code.co_filename.startswith(_PACKAGE):
+            if not code.co_filename.startswith(_NOT_THE_USERS):
                 place = code.co_filename, frame.f_lineno, code.co_name
                 found = cls._known.get(place)
                 if found is None:
@@ -729,9 +731,10 @@ class Block:
             if needed.intersection(op.output_arg_names) - feeds:
                 needed.update(op.input_arg_names)
                 kept.append(op)
-                if operators.known(op.type) and operators.find(op.type).region:
+                region = operators.find(op.type).region if operators.known(op.type) else None
+                if isinstance(region, Region):
                     for block in op.sub_blocks:
-                        block._prune(set(op.output_arg_names))
+                        block._prune(set(region.left(op.outputs, op.attrs)))
         self.ops = kept[::-1]
         used = needed.union(*(op.output_arg_names for op in kept))
         self.vars = {name: v for name, v in self.vars.items() if name in used}
