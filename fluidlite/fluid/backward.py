@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ..core import operators
 from ..core.dtypes import VarType, numpy_dtype
 from ..core.errors import EnforceNotMet
-from ..core.regions import Region
+from ..core.regions import Recurrence, Region
 from ..core.spec import EMPTY, GRAD
 from . import unique_name
 from .framework import Operator, OpRole, Parameter, Variable, grad_var_name
@@ -294,7 +294,7 @@ class _Tape:
             if any(outs.values()):
                 self.check_not_overwritten(visit, part.type, part.inputs)
                 parts.append(part._replace(outputs=outs))
-        if region is None:
+        if region is None or isinstance(region, Recurrence):
             made = {name for part in parts for names in part.outputs.values() for name in names}
             sought = [value for value in sought if value[0] + GRAD in made]
         self.known.update(sought)
@@ -320,6 +320,8 @@ class _Tape:
 
     def through_block(self, visit, region, part):
         """`part`, the gradient of an operator that runs a block, with the pass over that block."""
+        if isinstance(region, Recurrence):
+            return self.through_recurrence(visit, region, part)
         results = visit.op.outputs[region.results]
         known = [name for name in results if (name, visit.writes[name]) in self.known]
         while True:
@@ -342,6 +344,26 @@ class _Tape:
             ]
         uncomputed = frozenset(results).difference(known, self.no_grad)
         return part._replace(inputs=inputs, outputs=outputs, attrs=attrs, inside=inside, uncomputed=uncomputed)
+
+    def through_recurrence(self, visit, region, part):
+        """The same for a block that runs once for each slice of its inputs."""
+        op = visit.op
+        block = op.attrs[region.block]
+        # Slices and results have variables of their own inside, under the names that they have around the block.
+        own = {variable.name for variable in block.vars.values() if not variable.stop_gradient}
+        left = region.left(op.outputs, op.attrs)
+        inside = _Tape(block, left, self.no_grad - own, self.callbacks)
+        for name in left:
+            inside.seed(name)
+        inside.describe()
+        outputs = dict(part.outputs)
+        for slot, names in region.given(op.inputs, op.attrs).items():
+            if slot + GRAD in outputs:
+                pairs = zip(names, outputs[slot + GRAD], strict=True)
+                outputs[slot + GRAD] = [grad if (name, 0) in inside.known else EMPTY for name, grad in pairs]
+        results = op.outputs[region.results]
+        uncomputed = frozenset(name for name in results if (name, visit.writes[name]) not in self.known)
+        return part._replace(outputs=outputs, inside=inside, uncomputed=uncomputed)
 
     def block_of(self, part):
         """A new block with the gradient of another one."""

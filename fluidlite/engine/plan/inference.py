@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...core.errors import EnforceNotMet
-from ...core.regions import RegionGradient
+from ...core.regions import Recurrence, RegionGradient
 from ...core.spec import EMPTY, Spec
 from ...core.tensor_array import BOX, OBJECT
 from ..memory import Pool
@@ -208,6 +208,9 @@ class Inference:
             if self.blocks[body.forward] is None:
                 raise DependsOnValues(step, step.writes[0])
             self.blocks[body], made = body.infer(known, self.blocks[body.forward])
+            return [made[value] for value in step.writes]
+        if isinstance(step.definition.region, Recurrence):
+            self.blocks[body], made = body.infer(known)
             return [made[value] for value in step.writes]
         before = {value.name: spec for value, spec in known.items()}
         if not body.is_scalar and any(known[value].size == 0 for value in body.captures):

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from weakref import WeakMethod
 
 from ...core.errors import EnforceNotMet
+from ...core.regions import Recurrence
 from ...core.regions import Region as RunsBlock
 from ...core.tensor_array import is_box
 from ..tensors import changes, lod_changes
@@ -27,6 +28,7 @@ from .binding import bound
 from .cache import Cache
 from .inference import NOTHING_KNOWN, Inference
 from .lowering import Lowering, Region
+from .recurrences import RecurrentBody, RecurrentGradientBody
 from .regions import Body, GradientBody, gradients_of, original_of
 from .schedule import Schedule
 from .segments import Segments
@@ -96,9 +98,11 @@ class Settings:
         key = id(step.op), forward
         if key not in self._bodies:
             if forward is None:
-                self._bodies[key] = Body(self, step, self._gradients.get(id(original_of(step.op)), ()))
+                make = RecurrentBody if isinstance(of, Recurrence) else Body
+                self._bodies[key] = make(self, step, self._gradients.get(id(original_of(step.op)), ()))
             else:
-                self._bodies[key] = GradientBody(self, step, forward)
+                make = RecurrentGradientBody if isinstance(of.of, Recurrence) else GradientBody
+                self._bodies[key] = make(self, step, forward)
         return self._bodies[key]
 
     def infer(self, feeds, known):
@@ -109,6 +113,11 @@ class Settings:
     def outputs(self):
         """The Values that are wanted, in order."""
         return self._lowering.outputs
+
+    @property
+    def steps(self):
+        """The steps as they were read, those that somebody wants."""
+        return self._lowering.steps
 
     def prepared(self, feeds, known=NOTHING_KNOWN):
         """All that there is to know before kernels are bound.
@@ -304,6 +313,15 @@ class Plan:
     def finish(self, arrays):
         """Run what comes behind the cut, if there is one, on what `replay` has returned (see `Segments.run`)."""
         return self._segments.run(self, arrays)
+
+    def replay_again(self):
+        """Run once more, right behind a `replay`: nothing but what the plan itself writes has changed since."""
+        if self._bound.writes:
+            return self.replay()
+        if self.random:
+            self._bound.feeds.put((), self.scope.step)
+        self._bound.replay()
+        return self._bound.results
 
     def _replay(self):
         """Run all steps, those that need not run every time if anything has changed."""

@@ -7,7 +7,7 @@ from weakref import WeakValueDictionary
 from ...core import operators
 from ...core.attributes import COMMON_ATTRS
 from ...core.errors import EnforceNotMet
-from ...core.regions import Region, forward_of
+from ...core.regions import Recurrence, Region, forward_of
 from ...core.spec import EMPTY, GRAD
 from ..memory import OutOfMemory
 from .values import Value, values
@@ -288,6 +288,8 @@ def _inputs_of_region(op, region, value_of, newest, forward, arrays):
 
     The gradient of one gets what the forward step captured, even if it was overwritten since.
     """
+    if isinstance(region, Recurrence):
+        return {slot: [value_of(name) for name in names] for slot, names in op.inputs.items()}
     if isinstance(region, Region):
         before = [
             name
@@ -300,9 +302,15 @@ def _inputs_of_region(op, region, value_of, newest, forward, arrays):
     gradients = [newest[name] for name in op.inputs.get(of.results + GRAD, ()) if name in newest]
     (saves,) = op.inputs[of.saves]
     step = forward.get(saves)
-    captured = [value_of(name) for name in op.inputs[of.captures]] if step is None else step.inputs[of.captures]
-    saved = [value_of(saves)] if step is not None else []
-    return {of.captures: captured, of.results + GRAD: gradients, of.saves: saved}
+    is_recurrence = isinstance(of, Recurrence)
+    read = (of.captures, of.slices, of.initial) if is_recurrence else (of.captures,)
+    if step is None:
+        slots = {slot: [value_of(name) for name in op.inputs.get(slot, ())] for slot in read}
+    else:
+        slots = {slot: step.inputs.get(slot, []) for slot in read}
+    # Of other regions the record is no array.
+    saved = [value_of(saves)] if step is not None or is_recurrence else []
+    return {**slots, of.results + GRAD: gradients, of.saves: saved}
 
 
 def _check_slots(op, definition):

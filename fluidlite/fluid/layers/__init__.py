@@ -15,6 +15,7 @@ from . import (
     metric_op,
     nn,
     ops,
+    static_rnn,
     structured,
     tensor,
 )
@@ -31,6 +32,7 @@ from .math import *
 from .metric_op import *
 from .nn import *
 from .ops import *
+from .static_rnn import *
 from .structured import *
 from .tensor import *
 
@@ -50,6 +52,7 @@ for _module in (
     nn,
     ops,
     structured,
+    static_rnn,
     tensor,
 ):
     __all__ += _module.__all__
