@@ -30,6 +30,9 @@ from . import (
     reduce,
     resize,
     selection,
+    sequence_conv,
+    sequence_layout,
+    sequence_pool,
     softmax,
     sorting,
 )
@@ -63,6 +66,9 @@ __all__ = [
     "reduce",
     "resize",
     "selection",
+    "sequence_conv",
+    "sequence_layout",
+    "sequence_pool",
     "softmax",
     "sorting",
 ]
