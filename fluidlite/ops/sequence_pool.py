@@ -245,7 +245,7 @@ def infer_topk_avg(attrs, x, row, column):
                 f"COLUMN have, got lengths {sizes.tolist()}, {heights.tolist()} and {widths.tolist()}"
             )
         rows, lod = row.shape[0], lods[1]
-    return Spec((rows, channels * len(topks)), x.dtype, lod=lod), Spec((), np.dtype(np.int32), lod=())
+    return Spec((rows, channels * len(topks)), x.dtype, lod=lod), Spec((), x.dtype, lod=())
 
 
 def lines_of(ctx):
@@ -284,6 +284,7 @@ def sequence_topk_avg_pooling(ctx, x, row, column, out, places):
     """Out holds for each row of a matrix, each channel and each k the sum of the k largest elements, over k.
 
     A sequence of X is a matrix of as many rows and columns as the sequences of ROW and COLUMN have, for each channel.
+    Its gradient finds the places again, so that nothing is in `pos`.
     """
     if not x.size:
         out.fill(0)
