@@ -17,6 +17,7 @@ from . import (
     ops,
     static_rnn,
     structured,
+    sequence,
     tensor,
 )
 from .arrays import *
@@ -34,6 +35,7 @@ from .nn import *
 from .ops import *
 from .static_rnn import *
 from .structured import *
+from .sequence import *
 from .tensor import *
 
 __all__ = []
@@ -53,6 +55,7 @@ for _module in (
     ops,
     structured,
     static_rnn,
+    sequence,
     tensor,
 ):
     __all__ += _module.__all__
