@@ -15,9 +15,9 @@ from . import (
     metric_op,
     nn,
     ops,
+    sequence,
     static_rnn,
     structured,
-    sequence,
     tensor,
 )
 from .arrays import *
@@ -33,9 +33,9 @@ from .math import *
 from .metric_op import *
 from .nn import *
 from .ops import *
+from .sequence import *
 from .static_rnn import *
 from .structured import *
-from .sequence import *
 from .tensor import *
 
 __all__ = []
