@@ -174,7 +174,7 @@ class _Tape:
         self.no_grad, self.callbacks = no_grad, callbacks
         # Inside of a block the gradient of x is called x@GRAD, whatever is called so around it.
         self.taken = set() if self.inner else set(block.vars)
-        self.visits, self.targets = _path(forward, targets, sources)
+        self.visits, self.targets = _path(forward, targets, sources, self.inner)
         self.last_write = {name: i for i, op in enumerate(forward.ops) for name in op.output_arg_names}
         self.described = []  # pairs of a visit and the parts of its gradient
         self.grad_names = {}
@@ -277,6 +277,8 @@ class _Tape:
         region = _region(definition)
         if region is not None:
             self.capture_old_values(visit, region)
+        if self.inner and _is_undone(visit.op, self.forward):
+            return [_Part(*part) for part in definition.undone(op.inputs, op.outputs, _without_role(op.attrs))]
         written = [name for slot in definition.outputs if slot.differentiable for name in op.outputs.get(slot.name, ())]
         read = [name for slot in definition.inputs if slot.differentiable for name in op.inputs.get(slot.name, ())]
         sought = [(name, visit.reads[name]) for name in read if self.wants(name)]
@@ -383,7 +385,7 @@ class _Tape:
     def leave(self, name):
         """See to it that the block writes, under its usual name, the gradient of the value that `name` begins with."""
         grad = self.whole((name, 0))
-        if self.targets.get(name) == (name, 0):
+        if self.targets.get(name) == (name, 0) and not self.holds_array(name):
             self.append("assign", {"X": [grad]}, {"Out": [grad]}, {})
 
     def check_not_overwritten(self, visit, type, inputs):
@@ -501,10 +503,10 @@ def _renamed(slots, numbers, name_of):
     }
 
 
-def _path(block, targets, sources=None):
+def _path(block, targets, sources=None, inner=False):
     """The operators that the targets (names) depend on, in order, as visits, and each target's value by name.
 
-    With `sources`, only those that depend on a variable with such a name.
+    With `sources`, only those that depend on a variable with such a name; in an `inner` block, those to undo as well.
     """
     written, visits = Counter(), []
     for position, op in enumerate(block.ops):
@@ -524,7 +526,16 @@ def _path(block, targets, sources=None):
         if not needed.isdisjoint(visit.writes.items()):
             needed.update(visit.reads.items())
             path.append(visit)
+        elif inner and _is_undone(visit.op, block):
+            path.append(visit)
     return path[::-1], values
+
+
+def _is_undone(op, block):
+    """Whether a gradient takes back what an operator has done; what lasts beyond the run stays as it is."""
+    if not operators.find(op.type).undone:
+        return False
+    return not any(block._var_recursive(name).persistable for name in op.output_arg_names)
 
 
 def _behind(visits, sources):

@@ -119,7 +119,7 @@ def infer_increment(attrs, x):
     return x
 
 
-by_formula(
+increment = by_formula(
     operator(
         "increment",
         inputs="X",
@@ -130,6 +130,12 @@ by_formula(
         memory=Memory(inplace={"Out": "X"}),
     )
 )
+
+
+@increment.undone_by
+def decrement(inputs, outputs, attrs):
+    step = attrs.get("step", 1.0)
+    return [("increment", {"X": outputs["Out"]}, {"Out": inputs["X"]}, {**attrs, "step": -step})]
 
 
 def infer_cumsum(attrs, x):
