@@ -13,6 +13,7 @@ _LAYER_NORM = "the real Paddle's static shape of a flattened open batch is -2"
 _INSTANCE_NORM = "the real Paddle's static shape of N * C statistics is -C"
 _MASK = "the real Paddle describes the places of maxima as floats without a shape"
 _ADAPTIVE = "the real Paddle's pool2d looks for adaptive maxima in windows of wrong widths; no layer uses it for that"
+_DISTANCES = "the real Paddle describes distances as int64 (padded, of the shape of Refs), and gives float32 [n, 1]"
 _RESHAPE = "the real Paddle gives a gradient of the shape after the reshaping"
 DIFFERENT = {
     ("values", "batch_norm_in_place"): _IN_PLACE,
@@ -23,6 +24,10 @@ DIFFERENT = {
     ("gradient_structure", "layer_norm_axis_2"): _LAYER_NORM,
     ("gradients", "reshape_inplace"): _RESHAPE,
     ("gradient_structure", "reshape_inplace"): _RESHAPE,
+    **{
+        ("structure", "edit_distance_" + name): _DISTANCES
+        for name in ("normed", "counted", "one", "padded_normed", "padded_counted")
+    },
     ("structure", "expand_as"): "the real Paddle's static shape is [0, 0]",
     ("structure", "uniform_random_from_variables"): "the real Paddle's static shape forgets the sizes it knows",
     ("structure", "topk_variable"): "the real Paddle's static shape claims k = 1",

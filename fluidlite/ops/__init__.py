@@ -11,6 +11,7 @@ from . import (
     conv_transpose,
     creation,
     crf,
+    ctc,
     dropout,
     elementwise,
     embedding,
@@ -32,6 +33,7 @@ from . import (
     reduce,
     resize,
     selection,
+    sequence_metrics,
     softmax,
     sorting,
 )
@@ -46,6 +48,7 @@ __all__ = [
     "conv_transpose",
     "creation",
     "crf",
+    "ctc",
     "dropout",
     "elementwise",
     "embedding",
@@ -67,6 +70,7 @@ __all__ = [
     "reduce",
     "resize",
     "selection",
+    "sequence_metrics",
     "softmax",
     "sorting",
 ]
