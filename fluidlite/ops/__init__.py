@@ -34,6 +34,9 @@ from . import (
     resize,
     selection,
     sequence_metrics,
+    sequence_conv,
+    sequence_layout,
+    sequence_pool,
     softmax,
     sorting,
 )
@@ -71,6 +74,9 @@ __all__ = [
     "resize",
     "selection",
     "sequence_metrics",
+    "sequence_conv",
+    "sequence_layout",
+    "sequence_pool",
     "softmax",
     "sorting",
 ]

@@ -7,6 +7,7 @@ import oracle_cases  # noqa: F401
 import oracle_cases_crf  # noqa: F401
 import oracle_cases_extra  # noqa: F401
 import oracle_cases_operators  # noqa: F401
+import oracle_cases_sequences  # noqa: F401
 import pytest
 from oracle_compare import array_differences, op_differences, var_differences, variables_of
 from oracle_harness import CASES, run_case

@@ -14,6 +14,7 @@ from . import (
     nn,
     ops,
     structured,
+    sequence,
     tensor,
 )
 from .control_flow import *
@@ -28,6 +29,7 @@ from .metric_op import *
 from .nn import *
 from .ops import *
 from .structured import *
+from .sequence import *
 from .tensor import *
 
 __all__ = []
@@ -44,6 +46,7 @@ for _module in (
     nn,
     ops,
     structured,
+    sequence,
     tensor,
 ):
     __all__ += _module.__all__
