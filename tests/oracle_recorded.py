@@ -5,10 +5,10 @@ import oracle_cases_crf  # noqa: F401
 import oracle_cases_extra  # noqa: F401
 import oracle_cases_operators  # noqa: F401
 import oracle_cases_sequences  # noqa: F401
-from oracle_harness import load
+from oracle_harness import CASES, load
 
-RECORDED = {**load("cases"), **load("cases_crf"), **load("cases_extra"), **load("cases_operators")}
-RECORDED = {**load("cases"), **load("cases_extra"), **load("cases_operators"), **load("cases_sequences")}
+FIXTURES = sorted({case.fixture for case in CASES.values()})
+RECORDED = {name: entry for fixture in FIXTURES for name, entry in load(fixture).items()}
 # Where fluidlite differs on purpose: (test, case) -> why.
 _IN_PLACE = "the output is a variable of its own; what happens in place is the plan's business"
 _LAYER_NORM = "the real Paddle's static shape of a flattened open batch is -2"

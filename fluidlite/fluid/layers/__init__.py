@@ -13,8 +13,8 @@ from . import (
     metric_op,
     nn,
     ops,
-    structured,
     sequence,
+    structured,
     tensor,
 )
 from .control_flow import *
@@ -28,8 +28,8 @@ from .math import *
 from .metric_op import *
 from .nn import *
 from .ops import *
-from .structured import *
 from .sequence import *
+from .structured import *
 from .tensor import *
 
 __all__ = []

@@ -92,7 +92,7 @@ def warpctc(input, label, blank=0, norm_by_times=False, input_length=None, label
     Args:
         input (Variable): float32: scores of the classes of each step, before softmax: [rows, classes], with a level of
             detail, or, with lengths, [steps, sequences, classes].
-        label (Variable): int32: what is to be read: [rows, 1], with a level of detail, or, with lengths, 
+        label (Variable): int32: what is to be read: [rows, 1], with a level of detail, or, with lengths,
             [sequences, labels].
         blank (int): the class of a step at which nothing is read.
         norm_by_times (bool): divide the gradient of each sequence, and not its cost, by the number of its steps.
