@@ -5,16 +5,20 @@ import oracle_cases_crf  # noqa: F401
 import oracle_cases_extra  # noqa: F401
 import oracle_cases_operators  # noqa: F401
 import oracle_cases_sequences  # noqa: F401
-from oracle_harness import load
+from oracle_harness import CASES, load
 
 RECORDED = {**load("cases"), **load("cases_crf"), **load("cases_extra"), **load("cases_operators")}
 RECORDED = {**load("cases"), **load("cases_extra"), **load("cases_operators"), **load("cases_sequences")}
+# Other fixtures are no pairs of a .json and a .npz.
+FIXTURES = sorted({case.fixture for case in CASES.values() if case.fixture.startswith("cases")})
+RECORDED = {name: entry for fixture in FIXTURES for name, entry in load(fixture).items()}
 # Where fluidlite differs on purpose: (test, case) -> why.
 _IN_PLACE = "the output is a variable of its own; what happens in place is the plan's business"
 _LAYER_NORM = "the real Paddle's static shape of a flattened open batch is -2"
 _INSTANCE_NORM = "the real Paddle's static shape of N * C statistics is -C"
 _MASK = "the real Paddle describes the places of maxima as floats without a shape"
 _ADAPTIVE = "the real Paddle's pool2d looks for adaptive maxima in windows of wrong widths; no layer uses it for that"
+_DISTANCES = "the real Paddle describes distances as int64 (padded, of the shape of Refs), and gives float32 [n, 1]"
 _PLACES = "the real Paddle describes the places of maxima as floats"
 _PADDED = "the real Paddle's static shape claims that the longest sequence has one row"
 _RESHAPE = "the real Paddle gives a gradient of the shape after the reshaping"
@@ -27,6 +31,10 @@ DIFFERENT = {
     ("gradient_structure", "layer_norm_axis_2"): _LAYER_NORM,
     ("gradients", "reshape_inplace"): _RESHAPE,
     ("gradient_structure", "reshape_inplace"): _RESHAPE,
+    **{
+        ("structure", "edit_distance_" + name): _DISTANCES
+        for name in ("normed", "counted", "one", "padded_normed", "padded_counted")
+    },
     ("structure", "expand_as"): "the real Paddle's static shape is [0, 0]",
     ("structure", "uniform_random_from_variables"): "the real Paddle's static shape forgets the sizes it knows",
     ("structure", "topk_variable"): "the real Paddle's static shape claims k = 1",

@@ -13,7 +13,8 @@ from ..core.operators import operator
 from ..core.spec import Spec
 from ..core.traits import Kernel, Lod
 from .arrays.indexing import take
-from .arrays.sequences import lengths_of, ranked, reordered
+from .arrays.ranks import ranked, reordered
+from .arrays.sequences import lengths_of
 
 _INT64 = np.dtype(np.int64)
 

@@ -17,16 +17,18 @@ class ByStep:
         xp: the array module of the index arrays.
         starts: the first row of each sequence, [sequences].
         lengths: how many rows each has, [sequences].
+        stride: from a row of a sequence to its next one.
     Attributes:
         spans: the stretch of each step, a list of (begin, end).
         rows: [n], which row comes at each place.
+        steps: [n], the number of its step.
         sequences: [n], the number of its sequence.
         before: [n - m], the place of the row before it, of those beyond the first step, which has m.
         order: [m], the numbers of the sequences that are not empty, the longest first.
         last: [m], the place of the last row of each of these.
     """
 
-    def __init__(self, xp, starts, lengths):
+    def __init__(self, xp, starts, lengths, stride=1):
         order = np.argsort(-lengths, kind="stable")
         order = order[: np.count_nonzero(lengths)]
         sizes = lengths[order]
@@ -36,7 +38,9 @@ class ByStep:
         begins = ends - counts
         ranks = ranges(np.zeros_like(counts), counts)
         self.spans = list(zip(begins.tolist(), ends.tolist(), strict=True))
-        self.rows = xp.asarray(starts[order][ranks] + np.repeat(np.arange(steps), counts))
+        numbers = np.repeat(np.arange(steps), counts)
+        self.rows = xp.asarray(starts[order][ranks] + stride * numbers)
+        self.steps = xp.asarray(numbers)
         self.sequences = xp.asarray(order[ranks])
         self.before = xp.asarray(np.repeat(begins[:-1], counts[1:]) + ranks[len(order) :])
         self.order = xp.asarray(order)
@@ -56,14 +60,14 @@ def by_step(ctx, slot, array, lengths=None, steps_first=False):
         steps_first (bool): padded sequences are [steps, sequences, ...], whose rows are numbered in this order, too.
     """
     if lengths is None:
-        offsets = row_offsets(ctx.lods[slot][0])
+        offsets = row_offsets(ctx.lods[slot][0], 0)
         found = ByStep(ctx.xp, offsets[:-1], np.diff(offsets))
         return lambda: found
     count, steps = array.shape[:2][:: -1 if steps_first else 1]
-    starts = np.arange(count) * (1 if steps_first else steps)
+    starts, stride = (np.arange(count), count) if steps_first else (np.arange(count) * steps, 1)
 
     def read():
-        return ByStep(ctx.xp, starts, checked_lengths(lengths, steps, slot))
+        return ByStep(ctx.xp, starts, checked_lengths(lengths, steps, slot), stride)
 
     return read
 
