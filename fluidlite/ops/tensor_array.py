@@ -12,7 +12,8 @@ from ..core.operators import operator
 from ..core.spec import GRAD, Spec
 from ..core.tensor_array import Entry, TensorArray
 from ..core.traits import Kernel, Lod
-from .arrays.sequences import lengths_of, ranked, reordered
+from .arrays.ranks import ranked, reordered
+from .arrays.sequences import lengths_of
 
 _DYNAMIC = Kernel(dynamic=True)
 

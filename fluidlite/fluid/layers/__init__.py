@@ -18,6 +18,7 @@ from . import (
     sequence,
     static_rnn,
     structured,
+    recurrent,
     tensor,
 )
 from .arrays import *
@@ -36,6 +37,7 @@ from .ops import *
 from .sequence import *
 from .static_rnn import *
 from .structured import *
+from .recurrent import *
 from .tensor import *
 
 __all__ = []
@@ -56,6 +58,7 @@ for _module in (
     structured,
     static_rnn,
     sequence,
+    recurrent,
     tensor,
 ):
     __all__ += _module.__all__

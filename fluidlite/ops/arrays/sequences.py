@@ -90,29 +90,6 @@ def padded_places(offsets, longest):
     return ranges(np.arange(len(lengths), dtype=np.intp) * longest, lengths)
 
 
-def ranked(lod, level=0):
-    """The numbers of the sequences of a level, the longest first; of equally long ones the first comes first."""
-    return np.argsort(-lengths_of(lod[level]), kind="stable")
-
-
-def reordered(lod, order):
-    """The rows of sequences of the outermost level in another order.
-
-    Args:
-        lod: of the rows.
-        order: the numbers of the sequences as they are to follow each other.
-    Returns:
-        (index, LoD): [rows], which row comes at each place; and how the rows make up sequences then
-    """
-    index, levels = np.asarray(order, np.intp), []
-    for level in lod:
-        offsets = np.asarray(level, np.intp)
-        lengths = np.diff(offsets)[index]
-        levels.append(offsets_of(lengths))
-        index = ranges(offsets[:-1][index], lengths)
-    return index, tuple(levels)
-
-
 def checked_lod(spec, slot, most=1):
     """The LoD of a Spec that `infer` gets, None while it is not known.
 
