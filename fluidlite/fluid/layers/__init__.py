@@ -13,6 +13,7 @@ from . import (
     metric_op,
     nn,
     ops,
+    selected_rows,
     tensor,
 )
 from .control_flow import *
@@ -26,6 +27,7 @@ from .math import *
 from .metric_op import *
 from .nn import *
 from .ops import *
+from .selected_rows import *
 from .tensor import *
 
 __all__ = []
@@ -41,6 +43,7 @@ for _module in (
     metric_op,
     nn,
     ops,
+    selected_rows,
     tensor,
 ):
     __all__ += _module.__all__
