@@ -153,43 +153,49 @@ def stack_rows(ctx, rows, values, out):
     return _copies(ctx, values, out)
 
 
+_HEIGHT = Spec((1,), np.dtype("int64"))
+
+
+def infer_kept(attrs, table, rows, values):
+    return Spec((_count(rows),), rows[0].dtype), infer_stacked(attrs, rows, values), _HEIGHT
+
+
 @operator(
     "@keep_rows",
-    "Rows*, Values*",
-    "RowsOut, ValuesOut",
-    infer=lambda attrs, rows, values: (
-        Spec((_count(rows),), rows[0].dtype),
-        infer_stacked(attrs, rows, values),
-    ),
-    kernel=BOUND,
+    "Table, Rows*, Values*",
+    "RowsOut, ValuesOut, HeightOut",
+    infer=infer_kept,
+    kernel=Kernel(bind=True, shape_only="Table"),
     lod=_NO_LOD,
 )
-def keep_rows(ctx, rows, values, rows_out, values_out):
+def keep_rows(ctx, table, rows, values, rows_out, values_out, height_out):
     """What a scope holds of selected rows, as they are listed."""
-    steps = _copies(ctx, rows, rows_out), _copies(ctx, values, values_out)
+    copies = _copies(ctx, rows, rows_out), _copies(ctx, values, values_out)
 
     def step():
-        for one in steps:
-            one()
+        for copy in copies:
+            copy()
+        height_out.fill(len(table))
 
     return step
 
 
+def infer_first_kept(attrs, table, rows, values, count):
+    return Spec((-1,), rows[0].dtype), Spec((-1, values[0].shape[-1]), values[0].dtype), _HEIGHT
+
+
 @operator(
     "@keep_first_rows",
-    "Rows*, Values*, Count",
-    "RowsOut, ValuesOut",
-    infer=lambda attrs, rows, values, count: (
-        Spec((-1,), rows[0].dtype),
-        Spec((-1, values[0].shape[-1]), values[0].dtype),
-    ),
+    "Table, Rows*, Values*, Count",
+    "RowsOut, ValuesOut, HeightOut",
+    infer=infer_first_kept,
     kernel=Kernel(dynamic=True),
     lod=_NO_LOD,
 )
-def keep_first_rows(ctx, rows, values, count):
+def keep_first_rows(ctx, table, rows, values, count):
     """What a scope holds of selected rows that were merged."""
     used = int(count[0])
-    return rows[0][:used], values[0][:used]
+    return rows[0][:used], values[0][:used], ctx.xp.full(1, len(table), np.int64)
 
 
 def _copies(ctx, sources, out):

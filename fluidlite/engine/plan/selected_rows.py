@@ -6,11 +6,9 @@ That is done before everything else, so whatever a plan does to its steps, it do
 from ...core import selected_rows
 from ...core.errors import EnforceNotMet
 from ...core.selected_rows import FirstRows, SelectedRows
+from ..scope import PART
 from .steps import BEFORE
 from .values import Value
-
-# Behind the name of a variable: that of the one which holds the numbers of its rows in a scope.
-ROWS = "@ROWS"
 
 
 def lowered(steps, wanted, is_block):
@@ -94,14 +92,7 @@ class _Work:
     def _leave(self, step, value, one):
         """See to it that somebody finds a Value behind the plan."""
         if isinstance(one, SelectedRows) and value.persistable:
-            made = {"RowsOut": [Value(value.name + ROWS, persistable=True)], "ValuesOut": [value]}
-            if one.is_merged:
-                operators, one = one.merged()
-                self.steps += [step.like(*made) for made in operators]
-                count = {"Count": [one.count]}
-                self.steps.append(step.like("@keep_first_rows", {**one.slots, **count}, made, {}))
-            else:
-                self.steps.append(step.like("@keep_rows", one.slots, made, {}))
+            self._keep(step, value, one)
         elif value in self.wanted:
             if isinstance(one, SelectedRows) and not self.is_block:
                 raise EnforceNotMet(
@@ -109,3 +100,14 @@ class _Work:
                     f"fluid.layers.get_tensor_from_selected_rows of it\n{step.op.describe()}"
                 )
             self.as_array(step, value)
+
+    def _keep(self, step, value, rows):
+        """Write selected rows to a persistable variable, and the parts that have names of their own in a scope."""
+        rows_out, height_out = (Value(value.name + PART + part, persistable=True) for part in ("ROWS", "HEIGHT"))
+        outputs = {"RowsOut": [rows_out], "ValuesOut": [value], "HeightOut": [height_out]}
+        type, count = "@keep_rows", {}
+        if rows.is_merged:
+            operators, rows = rows.merged()
+            self.steps += [step.like(*one) for one in operators]
+            type, count = "@keep_first_rows", {"Count": [rows.count]}
+        self.steps.append(step.like(type, {"Table": [rows.table], **rows.slots, **count}, outputs, {}))

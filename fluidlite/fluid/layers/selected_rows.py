@@ -55,6 +55,6 @@ def get_tensor_from_selected_rows(x, name=None):
         raise TypeError(f"get_tensor_from_selected_rows: x must be a Variable, got {x!r}")
     if x.type != VarType.SELECTED_ROWS:
         raise TypeError(
-            f"get_tensor_from_selected_rows: x must be of the type SELECTED_ROWS, but {x.name} is of the type {x.type.name}"
+            f"get_tensor_from_selected_rows: x must be of the type SELECTED_ROWS, but {x.name} is a {x.type.name}"
         )
     return append("get_tensor_from_selected_rows", {"X": x}, name=name)
