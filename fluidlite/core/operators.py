@@ -41,6 +41,7 @@ import math
 from .attributes import COMMON_TYPES, Attribute, type_of
 from .checks import check, check_group, check_kernel
 from .errors import DefinitionError, EnforceNotMet
+from .selected_rows import RowsForm
 from .spec import EMPTY, GRAD, Slot, Spec, parse_slots, words
 from .traits import About, Algebra, Batch, Kernel, Lod, Memory, Update
 
@@ -133,6 +134,7 @@ class OperatorDef:
         # Slot of a gradient -> (slot of the operator that it is the gradient of, whether it holds that one's gradient).
         self.sources = {}
         self.decompose = None
+        self.selected_rows = None  # RowsForm
 
     def _read(self, table):
         """Take in the table of attributes: name -> default, or Attribute."""
@@ -301,6 +303,25 @@ class OperatorDef:
         """
         self.decompose = make
         return make
+
+    def rows_form(self, reads="", makes="", zeros=""):
+        """Declare what the operator runs as where it reads or makes selected rows (see `selected_rows`).
+
+        `lower(inputs, outputs, attrs, held)` gets in `held` the SelectedRows or FirstRows behind each Value that has
+        no array.  It returns (list of operators as in a decomposition, output Value -> what is behind it, if it has no
+        array either).  For FirstRows it may return None: the operator needs the tensor itself.
+
+        Args:
+            reads, zeros: see `RowsForm`.
+            makes: output slots, or a function as in `RowsForm`.
+        """
+
+        def declare(lower):
+            found = makes if callable(makes) else lambda attrs, held: words(makes)
+            self.selected_rows = RowsForm(words(reads), found, lower, words(zeros))
+            return lower
+
+        return declare
 
     @functools.cached_property
     def lod(self):

@@ -13,7 +13,7 @@ from operator import itemgetter
 
 import numpy as np
 
-from ..core import operators
+from ..core import operators, selected_rows
 from ..core.attributes import COMMON_ATTRS
 from ..core.dtypes import VarType, dtype_name, numpy_dtype, var_type
 from ..core.errors import EnforceNotMet
@@ -456,9 +456,23 @@ class Operator:
                 variable = variable_named(name)
                 if not isinstance(variable, Parameter):
                     variable._describe(tuple(spec.shape), var_type(spec.dtype))
+        self._infer_types(definition)
         # Of few gradients the real Paddle says how many levels they have: `Lod.levels` names them.
         if definition.region is None and (definition.gradient_of is None or definition.lod_levels is not None):
             self._infer_lod_levels(definition, inputs, specs)
+
+    def _infer_types(self, definition):
+        """Set which outputs are selected rows."""
+        find = self.block._find_var_recursive
+        held = {
+            slot: [getattr(find(name), "type", None) is VarType.SELECTED_ROWS for name in names]
+            for slot, names in self.inputs.items()
+        }
+        if definition.region is None:
+            for slot in selected_rows.made(definition, self.attrs, held):
+                for name in self.outputs.get(slot, ()):
+                    if name != EMPTY:
+                        self.block._var_recursive(name).type = VarType.SELECTED_ROWS
 
     def _infer_lod_levels(self, definition, inputs, outputs):
         """Set how many levels of detail the outputs have."""

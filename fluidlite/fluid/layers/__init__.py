@@ -19,6 +19,7 @@ from . import (
     static_rnn,
     structured,
     recurrent,
+    selected_rows,
     tensor,
 )
 from .arrays import *
@@ -38,6 +39,7 @@ from .sequence import *
 from .static_rnn import *
 from .structured import *
 from .recurrent import *
+from .selected_rows import *
 from .tensor import *
 
 __all__ = []
@@ -59,6 +61,7 @@ for _module in (
     static_rnn,
     sequence,
     recurrent,
+    selected_rows,
     tensor,
 ):
     __all__ += _module.__all__
