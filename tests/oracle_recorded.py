@@ -1,11 +1,12 @@
 """What was recorded of the oracle cases, and where fluidlite differs on purpose."""
 
 import oracle_cases  # noqa: F401
+import oracle_cases_cells  # noqa: F401
 import oracle_cases_extra  # noqa: F401
 import oracle_cases_operators  # noqa: F401
 from oracle_harness import load
 
-RECORDED = {**load("cases"), **load("cases_extra"), **load("cases_operators")}
+RECORDED = {**load("cases"), **load("cases_cells"), **load("cases_extra"), **load("cases_operators")}
 # Where fluidlite differs on purpose: (test, case) -> why.
 _IN_PLACE = "the output is a variable of its own; what happens in place is the plan's business"
 _LAYER_NORM = "the real Paddle's static shape of a flattened open batch is -2"

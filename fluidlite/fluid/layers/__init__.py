@@ -2,7 +2,9 @@
 
 # ruff: noqa: F403
 from . import (
+    cells,
     control_flow,
+    decoding,
     image,
     io,
     learning_rate_scheduler,
@@ -16,7 +18,9 @@ from . import (
     static_rnn,
     tensor,
 )
+from .cells import *
 from .control_flow import *
+from .decoding import *
 from .image import *
 from .io import *
 from .learning_rate_scheduler import *
@@ -32,7 +36,9 @@ from .tensor import *
 
 __all__ = []
 for _module in (
+    cells,
     control_flow,
+    decoding,
     image,
     io,
     learning_rate_scheduler,
