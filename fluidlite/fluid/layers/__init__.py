@@ -5,6 +5,9 @@ from . import (
     arrays,
     control_flow,
     dynamic_rnn,
+    cells,
+    control_flow,
+    decoding,
     image,
     io,
     learning_rate_scheduler,
@@ -25,6 +28,9 @@ from . import (
 from .arrays import *
 from .control_flow import *
 from .dynamic_rnn import *
+from .cells import *
+from .control_flow import *
+from .decoding import *
 from .image import *
 from .io import *
 from .learning_rate_scheduler import *
@@ -47,6 +53,9 @@ for _module in (
     arrays,
     control_flow,
     dynamic_rnn,
+    cells,
+    control_flow,
+    decoding,
     image,
     io,
     learning_rate_scheduler,
