@@ -1,8 +1,8 @@
 """What was recorded of the oracle cases, and where fluidlite differs on purpose."""
 
 import oracle_cases  # noqa: F401
-import oracle_cases_crf  # noqa: F401
 import oracle_cases_cells  # noqa: F401
+import oracle_cases_crf  # noqa: F401
 import oracle_cases_extra  # noqa: F401
 import oracle_cases_lstm  # noqa: F401
 import oracle_cases_operators  # noqa: F401

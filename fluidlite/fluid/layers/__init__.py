@@ -3,11 +3,10 @@
 # ruff: noqa: F403
 from . import (
     arrays,
-    control_flow,
-    dynamic_rnn,
     cells,
     control_flow,
     decoding,
+    dynamic_rnn,
     image,
     io,
     learning_rate_scheduler,
@@ -18,19 +17,18 @@ from . import (
     metric_op,
     nn,
     ops,
+    recurrent,
+    selected_rows,
     sequence,
     static_rnn,
     structured,
-    recurrent,
-    selected_rows,
     tensor,
 )
 from .arrays import *
-from .control_flow import *
-from .dynamic_rnn import *
 from .cells import *
 from .control_flow import *
 from .decoding import *
+from .dynamic_rnn import *
 from .image import *
 from .io import *
 from .learning_rate_scheduler import *
@@ -41,11 +39,11 @@ from .math import *
 from .metric_op import *
 from .nn import *
 from .ops import *
+from .recurrent import *
+from .selected_rows import *
 from .sequence import *
 from .static_rnn import *
 from .structured import *
-from .recurrent import *
-from .selected_rows import *
 from .tensor import *
 
 __all__ = []
