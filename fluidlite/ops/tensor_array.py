@@ -47,7 +47,8 @@ def infer_element(attrs, x, i, *like):
 
 
 def same_levels(attrs, levels):
-    return {"Out": levels["X"][0]}
+    # In the block of a gradient that of an array may have no variable yet.
+    return {"Out": levels["X"][0] if levels["X"] else 0}
 
 
 @operator(
