@@ -5,6 +5,7 @@ from . import (
     activation,
     arithmetic,
     batch_norm,
+    beam_search,
     channels,
     control_flow,
     conv,
@@ -39,12 +40,14 @@ from . import (
     sequence_pool,
     softmax,
     sorting,
+    steps,
 )
 
 __all__ = [
     "activation",
     "arithmetic",
     "batch_norm",
+    "beam_search",
     "channels",
     "control_flow",
     "conv",
@@ -79,6 +82,7 @@ __all__ = [
     "sequence_pool",
     "softmax",
     "sorting",
+    "steps",
 ]
 
 all_are_declared()

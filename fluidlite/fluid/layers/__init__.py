@@ -2,6 +2,7 @@
 
 # ruff: noqa: F403
 from . import (
+    beam,
     control_flow,
     image,
     io,
@@ -14,9 +15,11 @@ from . import (
     nn,
     ops,
     sequence,
+    steps,
     structured,
     tensor,
 )
+from .beam import *
 from .control_flow import *
 from .image import *
 from .io import *
@@ -29,11 +32,13 @@ from .metric_op import *
 from .nn import *
 from .ops import *
 from .sequence import *
+from .steps import *
 from .structured import *
 from .tensor import *
 
 __all__ = []
 for _module in (
+    beam,
     control_flow,
     image,
     io,
@@ -45,6 +50,7 @@ for _module in (
     metric_op,
     nn,
     ops,
+    steps,
     structured,
     sequence,
     tensor,

@@ -74,7 +74,7 @@ def by_step(ctx, slot, array, lengths=None, steps_first=False):
 
 def checked_lengths(lengths, longest, slot):
     """Lengths as a vector on the host; raises EnforceNotMet unless they lie between 0 and `longest`."""
-    found = np.asarray(lengths.get() if hasattr(lengths, "get") else lengths).reshape(-1).astype(np.intp)
+    found = on_host(lengths).reshape(-1).astype(np.intp)
     if found.size and not 0 <= found.min() <= found.max() <= longest:
         place = int(np.argmax((found < 0) | (found > longest)))
         raise EnforceNotMet(
@@ -82,3 +82,8 @@ def checked_lengths(lengths, longest, slot):
             f"the steps to which it is padded"
         )
     return found
+
+
+def on_host(array):
+    """The array in the memory of the host; a GPU is waited for."""
+    return array.get() if hasattr(array, "get") else array
