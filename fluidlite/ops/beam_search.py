@@ -98,6 +98,8 @@ def sources_that_go_on(sources, ended, count):
 
 
 def infer_beam_search_decode(attrs, ids, scores):
+    if ids.lod is None:
+        return None, None  # as in Fluid, a Program does not say what comes out
     return Spec((-1,), ids.dtype), Spec((-1,), scores.dtype)
 
 
@@ -108,7 +110,7 @@ def infer_beam_search_decode(attrs, ids, scores):
     attributes={"beam_size": 1, "end_id": 0},
     infer=infer_beam_search_decode,
     kernel=Kernel(dynamic=True),
-    lod=Lod(of="none", levels=lambda attrs, levels: {"SentenceIds": 0, "SentenceScores": 0}),
+    lod=Lod(of="none", reads="Ids", levels=lambda attrs, levels: {"SentenceIds": 0, "SentenceScores": 0}),
     about=About(plain="sentences of a beam search"),
 )
 def beam_search_decode(ctx, ids, scores):
