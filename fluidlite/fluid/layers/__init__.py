@@ -3,7 +3,11 @@
 # ruff: noqa: F403
 from . import (
     beam,
+    arrays,
+    cells,
     control_flow,
+    decoding,
+    dynamic_rnn,
     image,
     io,
     learning_rate_scheduler,
@@ -14,13 +18,23 @@ from . import (
     metric_op,
     nn,
     ops,
+    recurrent,
+    selected_rows,
     sequence,
     steps,
     structured,
     tensor,
 )
 from .beam import *
+    static_rnn,
+    structured,
+    tensor,
+)
+from .arrays import *
+from .cells import *
 from .control_flow import *
+from .decoding import *
+from .dynamic_rnn import *
 from .image import *
 from .io import *
 from .learning_rate_scheduler import *
@@ -31,15 +45,23 @@ from .math import *
 from .metric_op import *
 from .nn import *
 from .ops import *
+from .recurrent import *
+from .selected_rows import *
 from .sequence import *
 from .steps import *
+from .static_rnn import *
 from .structured import *
 from .tensor import *
 
 __all__ = []
 for _module in (
     beam,
+    arrays,
     control_flow,
+    dynamic_rnn,
+    cells,
+    control_flow,
+    decoding,
     image,
     io,
     learning_rate_scheduler,
@@ -52,7 +74,10 @@ for _module in (
     ops,
     steps,
     structured,
+    static_rnn,
     sequence,
+    recurrent,
+    selected_rows,
     tensor,
 ):
     __all__ += _module.__all__
