@@ -449,7 +449,8 @@ class Operator:
                 variable = variable_named(name)
                 if not isinstance(variable, Parameter):
                     variable._describe(tuple(spec.shape), var_type(spec.dtype))
-        if definition.gradient_of is None and definition.region is None:
+        # Of few gradients the real Paddle says how many levels they have: `Lod.levels` names them.
+        if definition.region is None and (definition.gradient_of is None or definition.lod_levels is not None):
             self._infer_lod_levels(definition, inputs, specs)
 
     def _infer_lod_levels(self, definition, inputs, outputs):
@@ -459,12 +460,12 @@ class Operator:
             slot: [variable.lod_level for name in names if (variable := find(name)) is not None]
             for slot, names in self.inputs.items()
         }
-        if not any(any(found) for found in levels.values()):
+        if definition.lod_levels is None and not any(any(found) for found in levels.values()):
             return
         shapes = {
             slot: [spec.shape for spec in specs if spec is not None] for slot, specs in (inputs | outputs).items()
         }
-        sources = definition.lod_sources(self.attrs, shapes)
+        sources = definition.lod_sources(self.attrs, shapes) if definition.gradient_of is None else {}
         if definition.lod_levels is not None:
             counts = definition.lod_levels(self.attrs, levels)
             sources = {**sources, **counts}

@@ -14,6 +14,8 @@ from . import (
     nn,
     ops,
     recurrent,
+    sequence,
+    structured,
     tensor,
 )
 from .control_flow import *
@@ -28,6 +30,8 @@ from .metric_op import *
 from .nn import *
 from .ops import *
 from .recurrent import *
+from .sequence import *
+from .structured import *
 from .tensor import *
 
 __all__ = []
@@ -44,6 +48,8 @@ for _module in (
     nn,
     ops,
     recurrent,
+    structured,
+    sequence,
     tensor,
 ):
     __all__ += _module.__all__

@@ -9,10 +9,21 @@ from ..messages import described
 from .checks import append, check_dtype, check_variable, documented, number, truth
 from .manipulation import cast
 from .math import logical_and, logical_not
+from .rank import lod_rank_table, max_sequence_len, reorder_lod_tensor_by_rank  # noqa: F401
 from .tensor import assign, fill_constant
 from .utils import assert_same_structure, flatten, map_structure
 
-__all__ = ["increment", "less_than", "cond", "while_loop", "While", "case", "switch_case", "Switch"]
+__all__ = [
+    "increment",
+    "less_than",
+    "cond",
+    "while_loop",
+    "While",
+    "case",
+    "switch_case",
+    "Switch",
+    "reorder_lod_tensor_by_rank",
+]
 
 _COMPARISONS = {
     "less_equal": "x <= y",
