@@ -132,7 +132,7 @@ def gru(ctx, x, h0, weight, bias, gates, reset, states, hidden):
     "H0, Weight, Bias, BatchGate, BatchResetHiddenPrev, BatchHidden, Hidden",
     shapes="Input",
     kernel=BOUND,
-    lod=Lod(reads="Hidden"),
+    lod=Lod(reads="Hidden", of={"Input@GRAD": "none"}),
 )
 def gru_grad(ctx, h0, weight, bias, gates, reset, states, hidden, x, dhidden, dx, dh0, dweight, dbias):
     xp, size = ctx.xp, weight.shape[0]

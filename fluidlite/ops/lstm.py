@@ -322,7 +322,7 @@ def lstm(ctx, x, h0, c0, weight, bias, hidden, cell, gates, active):
     "H0, C0, Weight, Bias, Hidden, Cell, BatchGate, BatchCellPreAct",
     shapes="Input",
     kernel=BOUND,
-    lod=Lod(reads="Hidden"),
+    lod=Lod(reads="Hidden", of={"Input@GRAD": "none"}),
 )
 def lstm_grad(ctx, h0, c0, weight, bias, hidden, cell, gates, active, x, dhidden, dx, dh0, dc0, dweight, dbias):
     cells = Cells(ctx, weight, bias, len(x))
@@ -374,14 +374,14 @@ def lstmp(ctx, x, h0, c0, weight, matrix, bias, projection, cell, gates, active,
 
 
 def infer_lstmp_grad(attrs, h0, c0, weight, matrix, bias, projection, cell, gates, active, hidden, dprojection):
-    return Spec(gates.shape, gates.dtype, lod=projection.lod), h0, c0, weight, matrix, bias
+    return Spec(gates.shape, gates.dtype), h0, c0, weight, matrix, bias
 
 
 @lstmp.gradient(
     "H0, C0, Weight, ProjWeight, Bias, Projection, Cell, BatchGate, BatchCellPreAct, BatchHidden",
     infer=infer_lstmp_grad,
     kernel=BOUND,
-    lod=Lod(reads="Projection"),
+    lod=Lod(reads="Projection", of={"Input@GRAD": "none"}),
 )
 def lstmp_grad(
     ctx, h0, c0, weight, matrix, bias, projection, cell, gates, active, hidden, dprojection,
