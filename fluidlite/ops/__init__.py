@@ -5,6 +5,7 @@ from . import (
     activation,
     arithmetic,
     batch_norm,
+    cells,
     channels,
     control_flow,
     conv,
@@ -18,6 +19,7 @@ from . import (
     feeding,
     functions,
     fused,
+    gather_tree,
     group_norm,
     gru,
     layer_norm,
@@ -32,8 +34,10 @@ from . import (
     quantize,
     random,
     rank_table,
+    recurrence,
     reduce,
     resize,
+    selected_rows,
     selection,
     sequence_conv,
     sequence_layout,
@@ -41,12 +45,14 @@ from . import (
     sequence_pool,
     softmax,
     sorting,
+    tensor_array,
 )
 
 __all__ = [
     "activation",
     "arithmetic",
     "batch_norm",
+    "cells",
     "channels",
     "control_flow",
     "conv",
@@ -60,6 +66,7 @@ __all__ = [
     "feeding",
     "functions",
     "fused",
+    "gather_tree",
     "group_norm",
     "gru",
     "layer_norm",
@@ -74,8 +81,10 @@ __all__ = [
     "quantize",
     "random",
     "rank_table",
+    "recurrence",
     "reduce",
     "resize",
+    "selected_rows",
     "selection",
     "sequence_metrics",
     "sequence_conv",
@@ -83,6 +92,7 @@ __all__ = [
     "sequence_pool",
     "softmax",
     "sorting",
+    "tensor_array",
 ]
 
 all_are_declared()
