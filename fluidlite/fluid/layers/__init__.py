@@ -19,6 +19,7 @@ from . import (
     nn,
     ops,
     recurrent,
+    sequence,
     selected_rows,
     sequence,
     steps,
@@ -46,6 +47,7 @@ from .metric_op import *
 from .nn import *
 from .ops import *
 from .recurrent import *
+from .sequence import *
 from .selected_rows import *
 from .sequence import *
 from .steps import *
@@ -73,6 +75,7 @@ for _module in (
     nn,
     ops,
     steps,
+    recurrent,
     structured,
     static_rnn,
     sequence,
