@@ -2,8 +2,8 @@
 
 # ruff: noqa: F403
 from . import (
-    beam,
     arrays,
+    beam,
     cells,
     control_flow,
     decoding,
@@ -19,19 +19,15 @@ from . import (
     nn,
     ops,
     recurrent,
-    sequence,
     selected_rows,
     sequence,
+    static_rnn,
     steps,
     structured,
     tensor,
 )
-from .beam import *
-    static_rnn,
-    structured,
-    tensor,
-)
 from .arrays import *
+from .beam import *
 from .cells import *
 from .control_flow import *
 from .decoding import *
@@ -47,23 +43,21 @@ from .metric_op import *
 from .nn import *
 from .ops import *
 from .recurrent import *
-from .sequence import *
 from .selected_rows import *
 from .sequence import *
-from .steps import *
 from .static_rnn import *
+from .steps import *
 from .structured import *
 from .tensor import *
 
 __all__ = []
 for _module in (
-    beam,
     arrays,
-    control_flow,
-    dynamic_rnn,
+    beam,
     cells,
     control_flow,
     decoding,
+    dynamic_rnn,
     image,
     io,
     learning_rate_scheduler,
@@ -74,13 +68,12 @@ for _module in (
     metric_op,
     nn,
     ops,
-    steps,
-    recurrent,
-    structured,
-    static_rnn,
-    sequence,
     recurrent,
     selected_rows,
+    sequence,
+    static_rnn,
+    steps,
+    structured,
     tensor,
 ):
     __all__ += _module.__all__
