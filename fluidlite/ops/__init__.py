@@ -5,6 +5,7 @@ from . import (
     activation,
     arithmetic,
     batch_norm,
+    beam_search,
     cells,
     channels,
     control_flow,
@@ -45,6 +46,7 @@ from . import (
     sequence_pool,
     softmax,
     sorting,
+    steps,
     tensor_array,
 )
 
@@ -52,6 +54,7 @@ __all__ = [
     "activation",
     "arithmetic",
     "batch_norm",
+    "beam_search",
     "cells",
     "channels",
     "control_flow",
@@ -86,12 +89,13 @@ __all__ = [
     "resize",
     "selected_rows",
     "selection",
-    "sequence_metrics",
     "sequence_conv",
     "sequence_layout",
+    "sequence_metrics",
     "sequence_pool",
     "softmax",
     "sorting",
+    "steps",
     "tensor_array",
 ]
 

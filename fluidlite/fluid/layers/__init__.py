@@ -3,6 +3,7 @@
 # ruff: noqa: F403
 from . import (
     arrays,
+    beam,
     cells,
     control_flow,
     decoding,
@@ -21,10 +22,12 @@ from . import (
     selected_rows,
     sequence,
     static_rnn,
+    steps,
     structured,
     tensor,
 )
 from .arrays import *
+from .beam import *
 from .cells import *
 from .control_flow import *
 from .decoding import *
@@ -43,17 +46,18 @@ from .recurrent import *
 from .selected_rows import *
 from .sequence import *
 from .static_rnn import *
+from .steps import *
 from .structured import *
 from .tensor import *
 
 __all__ = []
 for _module in (
     arrays,
-    control_flow,
-    dynamic_rnn,
+    beam,
     cells,
     control_flow,
     decoding,
+    dynamic_rnn,
     image,
     io,
     learning_rate_scheduler,
@@ -64,11 +68,12 @@ for _module in (
     metric_op,
     nn,
     ops,
-    structured,
-    static_rnn,
-    sequence,
     recurrent,
     selected_rows,
+    sequence,
+    static_rnn,
+    steps,
+    structured,
     tensor,
 ):
     __all__ += _module.__all__
