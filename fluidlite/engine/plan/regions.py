@@ -110,7 +110,9 @@ class Body:
         Args:
             lods (bool): see `Known`.
         """
-        given = [given[name] for name in self.names]
+        # What a turn changes has another value in the next one.
+        changed = self.results if self.step.definition.region.repeats else ()
+        given = [operators.without_value(given[name]) if name in changed else given[name] for name in self.names]
         inference = self.settings.infer(given, Known(lods=lods))
         found = {name: Spec(*inference.specs[self.newest[name]][:2]) for name in self.results}
         return Block(given, inference.specs, inference.blocks), found
