@@ -144,7 +144,7 @@ def _check_algebra(definition):
 
 
 def _check_lod(definition):
-    _check_slots("counts", definition.lod_counts, _names(definition.inputs))
+    _check_slots("reads", definition.lod_reads, _names(definition.inputs))
     if not callable(definition.lod):
         _check_slots("lod", definition.lod, _names(definition.outputs))
         sources = [source for source in definition.lod.values() if source is not None]

@@ -5,6 +5,19 @@ next level, or in the rows, and where the last one ends.  [[0, 2, 5]] are two se
 """
 
 from itertools import accumulate
+from typing import Any, NamedTuple
+
+
+class Sequences(NamedTuple):
+    """What a dynamic kernel returns for an output with a level of detail (see `Kernel.dynamic`)."""
+
+    array: Any
+    lod: Any
+
+
+def frozen(lod):
+    """The LoD as tuples of int."""
+    return tuple([tuple(map(int, level)) for level in lod])
 
 
 def lengths(lod):

@@ -120,7 +120,8 @@ class OperatorDef:
         self.selects = algebra.selects
         self.broadcasts = algebra.broadcasts
         self.lod_of = lod.of
-        self.lod_counts = words(lod.counts)
+        self.lod_reads = words(lod.reads)
+        self.lod_levels = lod.levels
         self.about = about
         self.flops = about.flops or (one_for_each if memory.elementwise else none)
         self.variants = {}
@@ -619,11 +620,18 @@ def spec_at(found, position):
         found = found[position] if position < len(found) else None
     elif position:
         return None
-    return found and without_value(found)
+    return found if found is None or found.value is None else found._replace(value=None)
 
 
-def without_value(spec):
-    return spec if spec.value is None else Spec(spec.shape, spec.dtype)
+def as_read(definition, slot, spec, nothing=None):
+    """What `infer` gets for a variable in an input slot: no more of a Spec than the definition says that it reads.
+
+    Args:
+        nothing: in the place of a level of detail that there is none of.
+    """
+    value = spec.value if slot in definition.shape_from else None
+    lod = (spec.lod or nothing) if slot in definition.lod_reads else None
+    return spec if value is spec.value and lod is spec.lod else Spec(spec.shape, spec.dtype, value, lod)
 
 
 def infer_specs(definition, attrs, inputs):
@@ -635,9 +643,7 @@ def infer_specs(definition, attrs, inputs):
     refuse(definition, attrs, inputs)
     arguments = []
     for slot in definition.inputs:
-        specs = inputs.get(slot.name) or []
-        if slot.name not in definition.shape_from:
-            specs = [without_value(spec) for spec in specs]
+        specs = [as_read(definition, slot.name, spec) for spec in inputs.get(slot.name) or ()]
         arguments.append(list(specs) if slot.many else specs[0] if specs else None)
     return {
         slot.name: [spec_at(found, position) for position in range(len(found) if isinstance(found, list) else 1)]

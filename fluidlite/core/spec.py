@@ -18,12 +18,15 @@ class Spec(NamedTuple):
     """What is known of a variable before the Program runs.
 
     A dimension of -1 is known only when the Program runs.  `value` is the small array that a plan finds in a variable
-    that no feed determines (see `Kernel.constant`), so that it may be the shape of something.
+    that no feed determines (see `Kernel.constant`), so that it may be the shape of something.  `lod` is the level of
+    detail: levels of offsets (`fluidlite.core.lod`), as tuples, or None if it has none (see `Lod` for what inference
+    gets and returns).
     """
 
     shape: tuple
     dtype: np.dtype
     value: np.ndarray | None = None
+    lod: tuple | None = None
 
     @property
     def size(self):

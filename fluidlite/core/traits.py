@@ -137,20 +137,24 @@ class Algebra(Group):
 class Lod(Group):
     """From where the outputs take their level of detail: how their rows make up sequences of different lengths.
 
-        @operator("sequence_expand", "X, Y!", "Out", infer=infer_expanded, lod=Lod(of="Y"))
+        @operator("sequence_softmax", "X", "Out", kernel=BOUND, lod=Lod(reads="X"))
 
     of: the input slot from which all outputs take it; "none" where outputs have none; output slot -> one of these; or
         `of(attrs, shapes)` (slot -> list of shapes) that returns one of these, or else a function that computes the LoD
-        of all outputs, given input slot -> list of LoDs (see `fluidlite.core.lod`); those of inputs that a block would
-        have written that did not run are not in the list.
-    counts: input slots whose sequences, where they have some, count in the place of rows for the shapes of outputs.
+        of all outputs, given input slot -> list of LoDs (see `fluidlite.core.lod`).
+    reads: input slots whose LoD the kernel reads, in `ctx.lods`, and `infer`, in `Spec.lod`: () if a tensor has none,
+        None while a Program is built and nobody knows.  A Spec that `infer` returns may have a `lod`, which then is
+        that of the output; () for none.
+    levels: `levels(attrs, levels)` (input slot -> list of how many levels there are) -> output slot -> how many there
+        are, while a Program is built, where `of` does not say it.
 
     As a rule an output takes it from the input whose memory it may take over, or else from the first one.  The gradient
     of an input takes it from that input if it reads it; otherwise that of the first input from the output's gradient.
     """
 
     of = None
-    counts = ""
+    reads = ""
+    levels = None
 
 
 class About(Group):

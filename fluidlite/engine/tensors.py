@@ -27,6 +27,8 @@ class Changes:
 
 
 changes = Changes()
+# How often the level of detail of any tensor has changed.
+lod_changes = Changes()
 
 _NAMES_IN_C = {
     "float32": "float",
@@ -45,14 +47,15 @@ class LoDTensor:
 
     Attributes:
         array: the NumPy or CuPy array, or None while there is no value.
+        offsets: the level of detail as tuples; `lod()` has it as lists.
     """
 
-    __slots__ = ("array", "_lod", "_place")
+    __slots__ = ("array", "offsets", "_place")
 
     def __init__(self, array=None, lod=None):
         self._place = None  # in which Arena, and where
         self.array = array if array is None else on_gpu(array) if is_on_gpu(array) else np.ascontiguousarray(array)
-        self._lod = [list(level) for level in lod or []]
+        self.offsets = levels.frozen(lod or ())
 
     def set(self, array, place=None):
         """Give the tensor a value: anything NumPy can make an array of a Fluid data type of.
@@ -98,7 +101,7 @@ class LoDTensor:
 
     def lod(self):
         """Sequence boundaries as offsets (list of lists of int)."""
-        return [list(level) for level in self._lod]
+        return [list(level) for level in self.offsets]
 
     def set_lod(self, lod):
         """Set sequence boundaries from offsets, e.g. [[0, 2, 5]].
@@ -113,15 +116,17 @@ class LoDTensor:
                 f"the LoD {lod} does not fit a tensor of shape {self.shape()}: offsets rise from 0 to the number of "
                 "sequences in the next level, those of the last level to the number of rows"
             )
-        self._lod = lod
+        self.keep_lod(lod)
 
     def keep_lod(self, lod):
         """Set sequence boundaries as operators pass them on: they need not fit the rows."""
-        self._lod = lod
+        if self.offsets or lod:
+            self.offsets = levels.frozen(lod)
+            lod_changes.note()
 
     def recursive_sequence_lengths(self):
         """Sequence lengths, e.g. [[2, 3]] for the offsets [[0, 2, 5]]."""
-        return levels.lengths(self._lod)
+        return levels.lengths(self.offsets)
 
     def set_recursive_sequence_lengths(self, recursive_sequence_lengths):
         """Set sequence boundaries from lengths, e.g. [[2, 3]].
@@ -137,11 +142,11 @@ class LoDTensor:
                 f"the sequence lengths {lengths} do not fit a tensor of shape {self.shape()}: those of a level add up "
                 "to the number of sequences in the next level, those of the last level to the number of rows"
             )
-        self._lod = lod
+        self.keep_lod(lod)
 
     def has_valid_recursive_sequence_lengths(self):
         """Whether each level's last offset is the number of pieces in the next level (the rows of the array, last)."""
-        return levels.ends(self._lod, self._rows())
+        return levels.ends(self.offsets, self._rows())
 
     def _rows(self):
         return None if self.array is None else (*self.array.shape, 0)[0]
@@ -153,7 +158,7 @@ class LoDTensor:
         if values.dtype.kind in "bui":
             values = values.astype(np.int64)
         lines = {
-            "lod": "{" + "".join("{" + ", ".join(map(str, level)) + "}" for level in self._lod) + "}",
+            "lod": "{" + "".join("{" + ", ".join(map(str, level)) + "}" for level in self.offsets) + "}",
             "dim": ", ".join(map(str, self.array.shape)),
             "layout": "NCHW",
             "dtype": _NAMES_IN_C.get(self.array.dtype.name, f"{self.array.dtype.name}_t"),
@@ -164,7 +169,7 @@ class LoDTensor:
         return "".join(f"\t{name}: {text}\n" for name, text in lines.items())
 
     def __repr__(self):
-        return f"LoDTensor(shape={self.shape()}, lod={self._lod}, array={self.array!r})"
+        return f"LoDTensor(shape={self.shape()}, lod={self.lod()}, array={self.array!r})"
 
 
 def _levels(numbers, what):

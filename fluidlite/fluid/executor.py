@@ -183,16 +183,9 @@ class Executor:
         with self._lock:
             if self._closed:
                 raise RuntimeError("this Executor is closed; make a new one")
-            plan = self._plan(program, block, scope, arrays, bool(lods), fetches, use_prune, settings)
-            levels = kept = None
-            has_lods = bool(lods) or plan.keeps_lods
-            if has_lods and not plan.lods_depend_on_blocks:
-                levels, kept = plan.levels(lods)
-            results = plan.run(arrays.values(), on_device=not return_numpy, lods=lods)
-            if has_lods and plan.lods_depend_on_blocks:
-                levels, kept = plan.levels(lods)
-            if kept:
-                plan.keep(kept)
+            plan = self._plan(program, block, scope, arrays, lods, fetches, use_prune, settings)
+            results = plan.run(arrays.values(), on_device=not return_numpy)
+            levels = plan.lods
         if not return_numpy:
             for name, array in zip(fetches, results, strict=True):
                 if array is None or not array.size:
@@ -200,34 +193,32 @@ class Executor:
                         f"the fetched variable {name!r} has no elements, or no operator has written it, so that it is "
                         "no LoDTensor; with return_numpy=True you get None"
                     )
-            return [LoDTensor(*result) for result in zip(results, levels or [()] * len(results), strict=True)]
-        if levels is not None:
+            return [LoDTensor(*result) for result in zip(results, levels, strict=True)]
+        if any(levels):
             name, lod = next((name, lod) for name, lod in zip(fetches, levels, strict=True) if lod)
             raise RuntimeError(
-                f"the fetched variable {name!r} has the LoD {lod!r:.80}, which a NumPy array cannot keep; "
-                "with return_numpy=False you get LoDTensors"
+                f"the fetched variable {name!r} has the LoD {[list(level) for level in lod]!r:.80}, which a NumPy "
+                "array cannot keep; with return_numpy=False you get LoDTensors"
             )
         if not return_merged:
             return [array[np.newaxis] if array is not None and array.size else None for array in results]
         return [_fetched(array) for array in results]
 
-    def _plan(self, program, block, scope, arrays, has_lods, fetches, use_prune, settings):
+    def _plan(self, program, block, scope, arrays, lods, fetches, use_prune, settings):
         # The ids are not used again while the settings of a plan hold what they are of.
         asked = (id(program), program.version, id(scope), scope.generation, fetches, use_prune, settings)
-        shapes = tuple([(name, array.shape, array.dtype) for name, array in arrays.items()])
-        key = asked, shapes, has_lods
+        key = asked, tuple([(name, array.shape, array.dtype, lods.get(name)) for name, array in arrays.items()])
         plan = self._plans.get(key)
         if plan is not None:
             return plan
         # What prepares plans is imported when the first one is.
-        from ..engine.plan.inference import Known
         from ..engine.plan.plan import Plan
 
         ranks = tuple([(name, len(array.shape), array.dtype) for name, array in arrays.items()])
-        feeds = {name: _feed_spec(block.vars[name], array) for name, array in arrays.items()}
+        feeds = {name: _feed_spec(block.vars[name], array, lods.get(name)) for name, array in arrays.items()}
         settings_of = partial(self._settings, program, block, scope, feeds, fetches, use_prune, settings)
         lowered = self._lowered.get((asked, ranks), settings_of)
-        return self._plans.get(key, partial(Plan, lowered, feeds.values(), known=Known(lods=has_lods)))
+        return self._plans.get(key, partial(Plan, lowered, feeds.values()))
 
     def _settings(self, program, block, scope, feeds, fetches, use_prune, settings):
         for item in fetches:
@@ -314,13 +305,13 @@ def _fed_arrays(feed, block):
             arrays[name] = value
         else:
             arrays[name] = _as_array(variable, value)
-            if isinstance(value, LoDTensor) and (lod := value.lod()):
+            if isinstance(value, LoDTensor) and value.offsets:
                 if not value.has_valid_recursive_sequence_lengths():
                     raise EnforceNotMet(
-                        f"the tensor fed to {name!r} has the LoD {lod!r:.80}, which does not fit its shape "
+                        f"the tensor fed to {name!r} has the LoD {value.lod()!r:.80}, which does not fit its shape "
                         f"{value.shape()}"
                     )
-                lods[name] = lod
+                lods[name] = value.offsets
     return arrays, lods
 
 
@@ -368,7 +359,7 @@ def _as_array(variable, value):
     return array.astype(wanted).reshape(array.shape or (1,))
 
 
-def _feed_spec(variable, array):
+def _feed_spec(variable, array, lod):
     """What the plan is prepared for; raises ValueError when the array does not fit the variable."""
     wanted = variable.spec
     if not np.can_cast(array.dtype, wanted.dtype, "same_kind") or (
@@ -388,4 +379,4 @@ def _feed_spec(variable, array):
         )
     if 0 in array.shape:
         raise ValueError(f"the array fed to {variable.name!r} is empty: its shape is {list(array.shape)}")
-    return Spec(array.shape, wanted.dtype)
+    return Spec(array.shape, wanted.dtype, None, lod)

@@ -464,8 +464,14 @@ class Operator:
         shapes = {
             slot: [spec.shape for spec in specs if spec is not None] for slot, specs in (inputs | outputs).items()
         }
-        for slot, source in definition.lod_sources(self.attrs, shapes).items():
-            if callable(source):
+        sources = definition.lod_sources(self.attrs, shapes)
+        if definition.lod_levels is not None:
+            counts = definition.lod_levels(self.attrs, levels)
+            sources = {**sources, **counts}
+        for slot, source in sources.items():
+            if isinstance(source, int):
+                level = source
+            elif callable(source):
                 level = len(source({name: [[[0]] * count for count in counts] for name, counts in levels.items()}))
             elif levels.get(source):
                 level = levels[source][0]

@@ -63,7 +63,8 @@ def infer_batch_size_like(attrs, like):
             f"input_dim_idx {source} and output_dim_idx {target} must name a dimension of Input {list(like.shape)} "
             f"and one of shape {shape}"
         )
-    shape[target] = like.shape[source]
+    # Of sequences it is their number that counts.
+    shape[target] = len(like.lod[-1]) - 1 if like.lod and source == 0 else like.shape[source]
     return Spec(tuple(shape), numpy_dtype(attrs["dtype"]))
 
 
@@ -79,7 +80,7 @@ by_formula(
         infer=infer_batch_size_like,
         formula=number_of,
         kernel=Kernel(shape_only="Input"),
-        lod=Lod(of="none", counts="Input"),
+        lod=Lod(of="none", reads="Input"),
     )
 )
 by_formula(

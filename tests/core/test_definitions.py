@@ -177,7 +177,7 @@ WRONG = {
     "slots: packed": ({**FLAT, "update": Update(flat="X", packed="Y")}, "packed names 'Y'"),
     "a formula beside a kernel": ({"formula": lambda X: X}, "its formula is its kernel, too: declare it with"),
     "slots: lod, of what": ({"lod": Lod(of={"Y": "X"})}, "lod names 'Y'"),
-    "slots: lod, counts": ({"lod": Lod(counts="Y")}, "counts names 'Y'"),
+    "slots: lod, reads": ({"lod": Lod(reads="Y")}, "reads names 'Y'"),
     "slots: lod, from what": ({"lod": Lod(of="Y")}, "lod names 'Y', which must be one of X, Z, none"),
     "slots: main": ({"about": About(main="Y")}, "main names 'Y'"),
     "a view of a list": ({"memory": Memory(view={"Out": "Z"})}, "'Out' and 'Z' is a list"),

@@ -271,6 +271,8 @@ class Binder:
             self.bind_view(lane, step)
             return
         context = Context(self.setting, step.attrs, lane.pool, step.index, lane.part, step.op)
+        if step.definition.lod_reads:
+            context.read_lods(step, self.specs)
         outputs, copies = self.outputs(lane, step, places, context)
         arguments = inputs + outputs
         cut = stretches(arguments) if may_be_cut and not copies else None

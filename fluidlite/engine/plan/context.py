@@ -33,6 +33,7 @@ class Context:
         xp: the array module (NumPy or CuPy) of every array that the kernel gets.
         attrs: the operator's attributes, defaults filled in.
         variant: under which name operators have kernels of their own for the device ("cuda"); None on the CPU.
+        lods: input slot that the operator's `Lod.reads` names -> the level of detail of each of its variables.
         counts: how many elements of `flat` slots belong to each of the operators that run as one; None for one alone.
         first, rows, batch: the kernel's arrays hold the rows [first, first + rows) of a batch of `batch` rows; without
             shards, or where nothing has rows, (0, 1, 1).
@@ -46,6 +47,7 @@ class Context:
         "rows",
         "batch",
         "counts",
+        "lods",
         "_setting",
         "_pool",
         "_blocks",
@@ -58,13 +60,19 @@ class Context:
         self.xp, self.variant = setting.device.xp, setting.device.variant
         self.attrs = attrs
         self.first, self.rows, self.batch = part
-        self.counts = None
+        self.counts = self.lods = None
         self._setting = setting
         self._pool = pool
         self._blocks = []
         self._index = index
         self._op = op
         self._places = None  # which of the operators that run as one each element belongs to
+
+    def read_lods(self, step, specs):
+        """Set `lods` for a step, given Value -> Spec."""
+        self.lods = {
+            slot: [specs[value].lod or () for value in step.inputs.get(slot, ())] for slot in step.definition.lod_reads
+        }
 
     @property
     def tf32(self):

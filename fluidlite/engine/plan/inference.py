@@ -33,12 +33,10 @@ class Known(NamedTuple):
     Attributes:
         specs: Value -> Spec, of what some of its steps make.
         blocks: `regions.Body` -> Block, of steps outside of it that run blocks; None where shapes depend on values.
-        lods (bool): whether a Value may have a level of detail.
     """
 
     specs: Any = {}
     blocks: Any = {}
-    lods: bool = False
 
 
 NOTHING_KNOWN = Known()
@@ -58,7 +56,7 @@ class Block(NamedTuple):
 
 
 class Inference:
-    """Finds out concrete shapes and data types, and small values that are known before the plan runs.
+    """Finds out concrete shapes, data types and levels of detail, and small values that are known before the plan runs.
 
     Equal Specs without a value are one object here, and what a step infers is looked up by those objects: most steps of
     a large Program are like others.
@@ -73,24 +71,27 @@ class Inference:
     Attributes:
         specs: Value -> Spec, of all that was met.
         blocks: `regions.Body` -> Block, of the blocks that steps run.
+        found: the Values whose Specs are those of tensors in the scope.
     """
 
     def __init__(self, variables, feeds, scope, bodies=None, known=NOTHING_KNOWN):
         self._bodies = bodies
         self._variables = variables
         self._scope = scope
-        self._known = {}  # (shape, dtype) -> Spec
+        self._known = {}  # (shape, dtype, LoD) -> Spec
         self._found = {}  # (kind of a step, ids of its inputs' Specs) -> its outputs' Specs
         self._done = set()
-        self._given, self._lods = known.specs, known.lods
-        self.blocks = dict(known.blocks)
+        self._given = known.specs
+        self.blocks, self.found = dict(known.blocks), []
         self.specs = {value: self.one(spec) for value, spec in feeds.items()}
 
     def one(self, spec):
         """The Spec that stands for all that are equal to it."""
         if spec is None or spec.value is not None:
             return spec
-        return self._known.setdefault((spec.shape, spec.dtype), spec)
+        if spec.lod == ():
+            spec = Spec(spec.shape, spec.dtype)
+        return self._known.setdefault((spec.shape, spec.dtype, spec.lod), spec)
 
     def run(self, steps):
         """Infer the outputs of those steps, in order, for which that was not done; raises EnforceNotMet."""
@@ -145,7 +146,7 @@ class Inference:
         key = (step.kind, *map(id, given))
         made = self._found.get(key)
         if made is None:
-            made = self._keep(key, given, [self.one(spec) for spec in step.infer(given, self._lods)])
+            made = self._keep(key, given, [self.one(spec) for spec in step.infer(given)])
         return made
 
     def _keep(self, key, given, made):
@@ -158,7 +159,7 @@ class Inference:
         if step.definition.region is not None:
             return [self.one(spec) for spec in self._of_region(step, given)]
         try:
-            made = step.infer(given, self._lods)
+            made = step.infer(given)
         except EnforceNotMet as error:
             raise EnforceNotMet(f"{error}\n{step.op.describe()}") from None
         if not self._given.keys().isdisjoint(step.writes):
@@ -196,7 +197,7 @@ class Inference:
             self.blocks[body], made = body.infer(known, self.blocks[body.forward])
             return [made[value] for value in step.writes]
         before = {value.name: spec for value, spec in known.items()}
-        self.blocks[body], found = body.infer(before, self._lods)
+        self.blocks[body], found = body.infer(before)
         specs = []
         for value in step.writes:
             spec = found.get(value.name) or (_RECORD if value.name == body.saves else before.get(value.name))
@@ -207,9 +208,9 @@ class Inference:
                     f"{value.name} has the data type {old.dtype} before the block runs, and {spec.dtype} behind it; "
                     f"fluidlite runs blocks that leave it as it is\n{step.op.describe()}"
                 )
-            if old is not None and value.name in found and old.shape != spec.shape:
+            if old is not None and value.name in found and (old.shape, old.lod) != (spec.shape, spec.lod):
                 raise DependsOnValues(step, value)
-            specs.append(Spec(spec.shape, spec.dtype))
+            specs.append(spec._replace(value=None))
         return specs
 
     def _constants(self, step, given, made):
@@ -255,13 +256,15 @@ class Inference:
         if self._scope is None:
             return variable.spec
         found = self._scope.find_var(value.name)
-        array = found.get_tensor().array if found is not None else None
+        tensor = found.get_tensor() if found is not None else None
+        array = tensor.array if tensor is not None else None
         if array is None:
             raise EnforceNotMet(
                 f"the variable {value.name!r} has no value in this scope; run the startup program "
                 "(exe.run(fluid.default_startup_program())) once the network and its optimizer are built, or load it"
             )
-        return Spec(array.shape, array.dtype)
+        self.found.append(value)
+        return Spec(array.shape, array.dtype, None, tensor.offsets or None)
 
 
 def may_be_a_shape(spec):

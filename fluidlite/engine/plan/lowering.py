@@ -1,15 +1,13 @@
 """Lowering: a block becomes a region, once for all batches of feeds that have the same ranks and data types."""
 
 from contextlib import suppress
-from functools import cached_property
 
 import numpy as np
 
 from ...core.errors import EnforceNotMet
 from . import passes
 from .cache import Cache
-from .inference import NOTHING_KNOWN, DependsOnValues, Inference, Known
-from .lod import LodFlow
+from .inference import NOTHING_KNOWN, DependsOnValues, Inference
 from .segments import Cut
 from .steps import read
 from .values import Value
@@ -27,12 +25,15 @@ class Region:
         outputs: the Values that are wanted, in order.
         cut (Cut): what is left to do behind them, for shapes that depend on values; None if that is nothing.
         made: what the steps write, in order.
+        keeps: the persistable Values whose tensors have other levels of detail behind a run, perhaps.
         sums: those of them that are sums over the batch, where it is cut.
     """
 
     def __init__(self, steps, inputs, outputs, cut=None):
         self.steps, self.inputs, self.outputs, self.cut = steps, inputs, outputs, cut
         self.made = [value for step in steps for value in step.writes]
+        self.keeps = [value for value in inputs if value.persistable]
+        self.keeps += [value for step in steps for value in step.keeps]
         self.sums = [
             value
             for step in steps
@@ -66,7 +67,6 @@ class Lowering:
     Attributes:
         steps: as they were read, those that somebody wants.
         inputs, outputs: the Values that are fed and wanted, in order.
-        lods (LodFlow): from where outputs have their level of detail.
     """
 
     def __init__(self, ops, variables, feeds, fetches, scope, enabled, also=None, bodies=None):
@@ -92,20 +92,6 @@ class Lowering:
         other._scope, other._enabled = self._scope, self._enabled
         other._begin(cut.steps, cut.inputs, self.outputs)
         return other
-
-    @cached_property
-    def lods(self):
-        return LodFlow(self.steps, self.inputs, self.outputs, self._bodies)
-
-    def origins(self, feeds):
-        """From where the outputs have their level of detail, for feeds of some Specs (Origins)."""
-        inference = self._inference(feeds, Known(lods=True))
-        if self.lods.by_shape:
-            for step in self.steps:
-                # A shape that depends on values is not known, and neither is what follows from it.
-                with suppress(EnforceNotMet):
-                    inference.run([step])
-        return self.lods.origins(inference)
 
     def infer(self, feeds, known=NOTHING_KNOWN, may_be_cut=False):
         """What is known of all Values for feeds of some Specs (in the order of `inputs`).
@@ -165,7 +151,9 @@ class _Made:
 def _pattern(feeds):
     """What shapes of feeds must have in common if one region is to serve for them."""
     same = {}
-    return tuple([(spec.shape[1:], spec.dtype, same.setdefault(spec[:2], len(same))) for spec in feeds])
+    return tuple(
+        [(spec.shape[1:], spec.dtype, same.setdefault((spec[:2], spec.lod), len(same)), not spec.lod) for spec in feeds]
+    )
 
 
 def _complete(region, inference):

@@ -14,14 +14,13 @@ Replaying it copies the feeds in, calls the functions in order, and copies the f
 
 import gc
 from contextlib import contextmanager
-from functools import partial
 from itertools import count
 from typing import NamedTuple
 from weakref import WeakMethod
 
 from ...core.errors import EnforceNotMet
 from ...core.regions import Region as RunsBlock
-from ..tensors import changes
+from ..tensors import changes, lod_changes
 from . import passes, shards
 from .binding import bound
 from .inference import NOTHING_KNOWN, Inference
@@ -105,15 +104,6 @@ class Settings:
     def outputs(self):
         """The Values that are wanted, in order."""
         return self._lowering.outputs
-
-    @property
-    def lods(self):
-        """From where the outputs have their level of detail (LodFlow)."""
-        return self._lowering.lods
-
-    def origins(self, feeds):
-        """The same for feeds of some Specs (Origins)."""
-        return self._lowering.origins(feeds)
 
     def prepared(self, feeds, known=NOTHING_KNOWN):
         """All that there is to know before kernels are bound.
@@ -208,7 +198,7 @@ class Plan:
         unsure: the Values that are written in a block that may not run; `missing`: those for which that was so in this
             run.
         random (bool): whether it draws random numbers.
-        keeps_lods (bool): whether levels of detail may matter although nothing that is fed has one.
+        lods: of what the last run has returned: a level of detail each, or None.
     """
 
     def __init__(self, settings, feeds, given=None, known=NOTHING_KNOWN):
@@ -221,10 +211,8 @@ class Plan:
         self._device = self.memory.device
         self._bound = None
         self._ran = False
-        self._origins = None
         self._segments = Segments()
-        self.keeps_lods = bool(settings.lods.kept or settings.lods.state)
-        self.known = known._replace(lods=known.lods or self.keeps_lods)
+        self.known = known
         self.memory.serve(self)
 
     @property
@@ -264,6 +252,7 @@ class Plan:
             self.random, self.cut = prepared.region.random, prepared.region.cut
             self.specs = prepared.inference.specs if self.cut or self.given is not None else {}
             self.blocks = prepared.inference.blocks
+            self._read_lods(prepared.region, prepared.inference)
             self.binding = next(_bindings)
             try:
                 self._bound = bound(self, *prepared)
@@ -272,13 +261,33 @@ class Plan:
                 raise
         self._seen = None  # the state of `changes` for which the steps that need not run every time have run
 
+    def _read_lods(self, region, inference):
+        """Note the levels of detail that are found in the scope, are left there, and are of the outputs."""
+        specs, tensor_of = inference.specs, self._tensor
+        self.lods = self._own_lods = [specs[value].lod for value in region.outputs]
+        self._lods_changed = lod_changes.count
+        self._lods_before = [(tensor_of(value), tensor_of(value).offsets) for value in inference.found]
+        self._lods_behind = [(tensor_of(value), specs[value].lod or ()) for value in region.keeps]
+
+    def _tensor(self, value):
+        return self.scope.var(value.name).get_tensor()
+
+    def _is_outdated(self):
+        """Whether arrays that the kernels are bound to, or the sequences in them, are no more those of the scope."""
+        if self._bound is None or self._bound.is_outdated():
+            return True
+        if self._lods_changed != lod_changes.count:
+            self._lods_changed = lod_changes.count
+            return any([tensor.offsets != lod for tensor, lod in self._lods_before])
+        return False
+
     def replay(self):
         """Run once, in the midst of another plan, on what lies in the `given` arrays.
 
         Returns:
             list of arrays, in the order of the fetches, or what is live at the cut; the next run writes to them
         """
-        if self._bound is None or self._bound.is_outdated():
+        if self._is_outdated():
             self.bind()
         if self.random:
             self._bound.feeds.put((), self.scope.step)
@@ -294,30 +303,33 @@ class Plan:
             self._bound.once()
             self._seen = seen
         self._bound.replay()
+        for tensor, lod in self._lods_behind:
+            if tensor.offsets != lod:
+                tensor.keep_lod(lod)
 
-    def run(self, feeds, on_device=False, lods=()):
+    def run(self, feeds, on_device=False):
         """Run once.
 
         Args:
             feeds: arrays in the order of the plan's feeds, of the shapes and dtypes that it was prepared for.
             on_device: leave results on the GPU.
-            lods: name of a fed variable -> its level of detail, of those that have some.
         Returns:
             list of arrays of one's own, in the order of the fetches; None for what was not written.
         Raises:
             EnforceNotMet: an operator does not fit its inputs or refused their values, or a variable has no value; the
                 message names the user's line.
         """
-        if self._bound is None or self._bound.is_outdated():
+        if self._is_outdated():
             self.bind()
         bound = self._bound
         with self._device.running(self.memory, bound.threads):
             bound.feeds.put(feeds, self.scope.step)
             try:
                 self._replay()
-                arrays, draws = bound.results, self.random
+                arrays, draws, self.lods = bound.results, self.random, self._own_lods
                 if self.cut is not None:
-                    arrays, _, draws = self._segments.run(self, arrays, partial(self._lod_of, lods))
+                    arrays, last, draws = self._segments.run(self, arrays)
+                    self.lods = last.lods
             finally:
                 bound.feeds.clear()
                 if bound.writes:
@@ -328,8 +340,9 @@ class Plan:
             self.records.clear()
         results = bound.fetches.collect(on_device) if self.cut is None else self._collected(arrays, on_device)
         if self.missing:
-            wanted = self.settings.outputs
-            results = [None if value in self.missing else one for value, one in zip(wanted, results, strict=True)]
+            there = [value not in self.missing for value in self.settings.outputs]
+            results = [one if is_there else None for one, is_there in zip(results, there, strict=True)]
+            self.lods = [one if is_there else None for one, is_there in zip(self.lods, there, strict=True)]
         if not (results or self._feeds or self._ran):
             # A startup program; another plan may lay the parameters out anew and must not keep the old ones alive.
             self._bound = None
@@ -343,50 +356,3 @@ class Plan:
             for step in fetches.steps:
                 step()
         return fetches.collect(on_device)
-
-    @property
-    def lods_depend_on_blocks(self):
-        """Whether `levels` are known behind a run alone, since they depend on which blocks have run."""
-        return self.settings.lods.by_block
-
-    def levels(self, fed):
-        """The levels of detail that a run leaves.
-
-        Args:
-            fed: name of a fed variable -> its LoD, of those that have some.
-        Returns:
-            (list of those of the fetches, or None where none has any; those for `keep`)
-        Raises:
-            EnforceNotMet: an operator refuses them.
-        """
-        before = self._lods_before(fed)
-        if not (before or self.settings.lods.kept):
-            return None, ()
-        origins = self._all_origins()
-        levels, kept = origins.levels(origins.found(before, self.missing))
-        return levels if any(levels) else None, kept
-
-    def _lods_before(self, fed):
-        """Value -> its level of detail before a run, of those that have some."""
-        flow = self.settings.lods
-        before = {value: fed[value.name] for value in flow.inputs if value.name in fed}
-        for value in flow.state:
-            found = self.scope.find_var(value.name)
-            if found is not None and (lod := found.get_tensor().lod()):
-                before[value] = lod
-        return before
-
-    def _all_origins(self):
-        if self._origins is None:
-            self._origins = self.settings.origins(self._feeds)
-        return self._origins
-
-    def _lod_of(self, fed, value):
-        """The level of detail of a Value, in the midst of a run."""
-        origins = self._all_origins()
-        return origins.of(value, origins.found(self._lods_before(fed), self.missing))
-
-    def keep(self, kept):
-        """Set the levels of detail of what has been left in the scope (see `levels`)."""
-        for value, lod in kept:
-            self.scope.var(value.name).get_tensor().keep_lod(lod)

@@ -14,7 +14,7 @@ from ...core import operators
 from ...core.regions import RegionGradient, forward_of
 from ...core.spec import EMPTY, GRAD, Spec
 from ..arrays import host
-from .inference import Block, Known
+from .inference import NOTHING_KNOWN, Block, Known
 from .steps import meant
 
 
@@ -104,17 +104,13 @@ class Body:
         """Whether a Value is that of the world around, which stays as it is while the block runs."""
         return value.version == 0 and value.name in self.names and value.name not in self.results
 
-    def infer(self, given, lods):
-        """What there is for given Specs (name -> Spec): (Block, name of a result -> Spec).
-
-        Args:
-            lods (bool): see `Known`.
-        """
+    def infer(self, given):
+        """What there is for given Specs (name -> Spec): (Block, name of a result -> Spec)."""
         # What a turn changes has another value in the next one.
         changed = self.results if self.step.definition.region.repeats else ()
         given = [operators.without_value(given[name]) if name in changed else given[name] for name in self.names]
-        inference = self.settings.infer(given, Known(lods=lods))
-        found = {name: Spec(*inference.specs[self.newest[name]][:2]) for name in self.results}
+        inference = self.settings.infer(given, NOTHING_KNOWN)
+        found = {name: inference.specs[self.newest[name]]._replace(value=None) for name in self.results}
         return Block(given, inference.specs, inference.blocks), found
 
 
@@ -194,7 +190,7 @@ class GradientBody:
             like = self.forward.newest.get(inside.removesuffix(GRAD))
             # Of a branch that did not run the gradient may have the shape that the other one left.
             specs.append(inner[like] if like in inner else outside[self.known[inside]])
-        given = [Spec(spec.shape, spec.dtype) for spec in specs]
+        given = [spec._replace(value=None) for spec in specs]
         region = self.step.definition.region
         sources = dict(zip(self.captured, self.step.inputs[region.of.captures], strict=True))
         made = {}

@@ -8,7 +8,7 @@ from ...core import operators
 from ...core.attributes import COMMON_ATTRS
 from ...core.errors import EnforceNotMet
 from ...core.regions import Region, forward_of
-from ...core.spec import EMPTY, GRAD, Spec
+from ...core.spec import EMPTY, GRAD
 from ..memory import OutOfMemory
 from .values import Value, values
 
@@ -97,28 +97,68 @@ class Step:
         ]
         return _places(definition.inputs, there), made, [slot for slot, ones in there.items() for _ in ones]
 
-    def infer(self, given, has_lods=False):
+    def infer(self, given):
         """What it makes of inputs of given Specs (in the order of `reads`): a Spec or None for each of its `writes`.
 
-        Args:
-            has_lods (bool): some tensors have levels of detail, so that the number of sequences is not known before.
         Raises:
             EnforceNotMet: they do not fit; the message does not name the operator.
         """
         definition = self.definition
         places, targets, slots = self._signature
-        if any(spec.value is not None for spec in given):
-            pairs = zip(given, slots, strict=True)
-            given = [spec if slot in definition.shape_from else operators.without_value(spec) for spec, slot in pairs]
-        if has_lods and definition.lod_counts:
-            # How many sequences there are is found out while the plan runs.
-            pairs = zip(given, slots, strict=True)
-            given = [
-                Spec((-1, *spec.shape[1:]), spec.dtype) if slot in definition.lod_counts else spec
-                for spec, slot in pairs
-            ]
+        if definition.lod_reads or any([spec.value is not None or spec.lod is not None for spec in given]):
+            has_lods = any([spec.lod is not None for spec in given])
+            read = [operators.as_read(definition, slot, spec, ()) for spec, slot in zip(given, slots, strict=True)]
+            found = operators.inferred(definition, self.attrs, _picked(read, places))
+            made = [operators.spec_at(found[number], position) for number, position in targets]
+            return self._with_lods(given, made) if has_lods else made
         found = operators.inferred(definition, self.attrs, _picked(given, places))
         return [operators.spec_at(found[number], position) for number, position in targets]
+
+    def _with_lods(self, given, made):
+        """The Specs of what it writes with levels of detail, where `infer` does not say them.
+
+        Args:
+            given, made: Specs of `reads` and `writes`.
+        """
+        known = dict(zip(self.reads, given, strict=True))
+        found = dict(zip(self.writes, made, strict=True))
+        shapes = {
+            slot: [spec.shape for value in ones if (spec := known.get(value) or found.get(value)) is not None]
+            for slot, ones in {**self.inputs, **self.outputs}.items()
+        }
+        sources, lods = self.definition.lod_sources(self.attrs, shapes), {}
+        for slot, ones in self.outputs.items():
+            source = sources.get(slot)
+            if callable(source):
+                lod = source({slot: [known[value].lod or () for value in ones] for slot, ones in self.inputs.items()})
+                lods.update(dict.fromkeys(ones, tuple(map(tuple, lod))))
+            elif self.inputs.get(source):
+                read = self.inputs[source]
+                for number, value in enumerate(ones):
+                    like = read[min(number, len(read) - 1)]
+                    lods[value] = None if like is EMPTY else known[like].lod
+        return [
+            spec if spec is None or spec.lod is not None else spec._replace(lod=lods.get(value) or None)
+            for value, spec in found.items()
+        ]
+
+    @cached_property
+    def keeps(self):
+        """The persistable Values that have the level of detail of another one after it has run."""
+        if not any([value.persistable for value in self.writes]):
+            return []
+        definition, sources = self.definition, self.definition.lod
+        if definition.region is not None or definition.lod_reads or callable(sources):
+            return [value for value in self.writes if value.persistable]
+        return [
+            value
+            for slot, ones in self.outputs.items()
+            for value in ones
+            if value is not EMPTY
+            and value.persistable
+            and sources.get(slot)
+            and value not in self.inputs.get(sources[slot], ())
+        ]
 
     @cached_property
     def kind(self):

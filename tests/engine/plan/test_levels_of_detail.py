@@ -28,13 +28,15 @@ def test_fused_and_reordered_operators_pass_the_same_on(executor, passes):
     assert [value.lod() for value in values] == [[[0, 2, 5]], [[0, 2, 5]], [], [], []]
 
 
-def test_programs_without_sequences_are_not_looked_through(exe):
-    x = fluid.layers.data("x", [1, 8, 8])
-    loss = fluid.layers.mean(fluid.layers.reshape(x, [-1, 64]))
-    exe.run(feed={"x": np.ones((2, 1, 8, 8), "float32")}, fetch_list=[loss])
-    assert plan_of(exe)._origins is None
-    exe.run(feed={"x": images([1, 1])}, fetch_list=[loss])
-    assert plan_of(exe)._origins is not None
+def test_other_sequences_of_as_many_rows_are_another_plan(exe):
+    x = fluid.layers.data("x", [1, 8, 8], lod_level=1)
+    flat = fluid.layers.reshape(x, [-1, 64])
+    plans = []
+    for lengths in ([1, 2], [2, 1], [1, 2]):
+        [value] = exe.run(feed={"x": images(lengths)}, fetch_list=[flat], return_numpy=False)
+        assert value.recursive_sequence_lengths() == [lengths]
+        plans.append(plan_of(exe))
+    assert plans[0] is plans[2] is not plans[1]
 
 
 def test_a_branch_passes_on_what_it_has(exe):
