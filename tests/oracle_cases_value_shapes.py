@@ -229,12 +229,14 @@ def _(t, n):
 
 @case("resize_scale", stops=True)
 def _(t):
-    return t.layers.resize_bilinear(t.x(1, 2, 3, 4), scale=t.layers.cast(t.feed("s", [2.0], [0.5], [1.5]), "float32")) * 2.0
+    scale = t.layers.cast(t.feed("s", [2.0], [0.5], [1.5]), "float32")
+    return t.layers.resize_bilinear(t.x(1, 2, 3, 4), scale=scale) * 2.0
 
 
 @case("resize_nearest_scale", stops=True)
 def _(t):
-    return t.layers.resize_nearest(t.x(1, 2, 3, 4), scale=t.layers.cast(t.feed("s", [2.0], [0.5], [1.5]), "float32")) * 2.0
+    scale = t.layers.cast(t.feed("s", [2.0], [0.5], [1.5]), "float32")
+    return t.layers.resize_nearest(t.x(1, 2, 3, 4), scale=scale) * 2.0
 
 
 @case("fill_constant_value", grad=False)

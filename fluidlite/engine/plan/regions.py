@@ -108,7 +108,7 @@ class Body:
         """What there is for given Specs (name -> Spec): (Block, name of a result -> Spec)."""
         # What a turn changes has another value in the next one.
         changed = self.results if self.step.definition.region.repeats else ()
-        given = [operators.without_value(given[name]) if name in changed else given[name] for name in self.names]
+        given = [given[name]._replace(value=None) if name in changed else given[name] for name in self.names]
         inference = self.settings.infer(given, NOTHING_KNOWN)
         found = {name: inference.specs[self.newest[name]]._replace(value=None) for name in self.results}
         return Block(given, inference.specs, inference.blocks), found
