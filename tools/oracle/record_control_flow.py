@@ -1,11 +1,12 @@
-"""Record what the real Paddle builds and computes for tests/oracle_cases_control_flow.py, _segments and _value_shapes.
+"""Record what the real Paddle builds and computes for the cases of tests/oracle_cases_control_flow.py and its likes.
 
     PYTHONHASHSEED=0 CPU_NUM=1 OMP_NUM_THREADS=1 ORACLE/bin/python tools/oracle/record_control_flow.py [NAME ...]
 
-Writes tests/fixtures/models/control_flow.tar.xz, segments.tar.xz and value_shapes.tar.xz, or those that are named, and
-without names tests/fixtures/control_flow_errors.json, which says what mistakes are errors.  Some of the real Paddle's
-gradients are wrong or missing: finite differences of its own forward pass are recorded instead.  The programs are
-recorded as it serializes them, too.  Cases that are named are only run, and their wrong gradients printed.
+Writes tests/fixtures/models/FIXTURE.tar.xz for each fixture that is named (control_flow, segments, recurrence or value_shapes), as a
+rule for all of them, and then tests/fixtures/control_flow_errors.json as well, which says what mistakes are errors.
+Some of the real Paddle's gradients are wrong or missing: finite differences of its own forward pass are recorded
+instead.  The programs are recorded as it serializes them, too.  Cases that are named are only run, and their wrong
+gradients printed.
 """
 
 import multiprocessing
@@ -19,6 +20,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tests"))
 sys.path.insert(0, os.path.join(ROOT, "tools", "oracle"))
 import oracle_cases_control_flow  # noqa: E402, F401
+import oracle_cases_recurrence  # noqa: E402, F401
 import oracle_cases_segments  # noqa: E402, F401
 import oracle_cases_value_shapes  # noqa: E402, F401
 from oracle_control_flow import CASES, finite_differences, run_case, save  # noqa: E402
@@ -68,17 +70,16 @@ def wrong_gradients(arrays):
 
 
 def main():
-    fixtures = {case.fixture for case in CASES.values()}
-    named = sys.argv[1:] or list(fixtures)
-    entries = {fixture: {} for fixture in named if fixture in fixtures}
-    for name in [name for name in CASES if name in named or CASES[name].fixture in named]:
+    named = sys.argv[1:]
+    entries = {case.fixture: {} for case in CASES.values() if not named or case.fixture in named}
+    for name in [name for name, case in CASES.items() if not named or {name, case.fixture}.intersection(named)]:
         structure, arrays, main, startup = isolated(record, name)
         files = {name: (structure, arrays), name + "/main": main, name + "/startup": startup}
         entries.get(CASES[name].fixture, {}).update(files)
         print("%-40s %s %s" % (name, structure["wrong"], structure["failures"] or ""), flush=True)
     for fixture, files in entries.items():
         save(fixture, files)
-    if not sys.argv[1:]:
+    if not named:
         save_json("control_flow_errors", {name: isolated(record_error, name) for name in ERRORS})
 
 
