@@ -2,7 +2,7 @@
 
     PYTHONHASHSEED=0 CPU_NUM=1 OMP_NUM_THREADS=1 ORACLE/bin/python tools/oracle/record_control_flow.py [NAME ...]
 
-Writes tests/fixtures/models/FIXTURE.tar.xz for each fixture that is named (control_flow, segments, recurrence or value_shapes), as a
+Writes tests/fixtures/models/FIXTURE.tar.xz for each fixture that is named (such as control_flow or segments), as a
 rule for all of them, and then tests/fixtures/control_flow_errors.json as well, which says what mistakes are errors.
 Some of the real Paddle's gradients are wrong or missing: finite differences of its own forward pass are recorded
 instead.  The programs are recorded as it serializes them, too.  Cases that are named are only run, and their wrong
