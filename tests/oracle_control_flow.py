@@ -294,13 +294,7 @@ def finite_differences(fluid, case):
         feeds = run.builder.feeds(step)
 
         def loss():
-            values = run.exe.run(
-                run.main,
-                feed=feeds,
-                fetch_list=run.outputs,
-                scope=run.scope,
-                return_numpy=False,  # noqa: B023
-            )
+            values = run.exe.run(run.main, feeds, run.outputs, scope=run.scope, return_numpy=False)  # noqa: B023
             values = [np.array(value) for value in values]
             return sum(np.sum(np.square(value)) for var, value in zip(run.outputs, values) if is_float(var))  # noqa: B905
 

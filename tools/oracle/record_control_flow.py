@@ -2,11 +2,11 @@
 
     PYTHONHASHSEED=0 CPU_NUM=1 OMP_NUM_THREADS=1 ORACLE/bin/python tools/oracle/record_control_flow.py [NAME ...]
 
-Writes tests/fixtures/models/FIXTURE.tar.xz for each fixture that is named (control_flow, dynamic_rnn, segments, ...),
-as a rule for all of them, and then tests/fixtures/control_flow_errors.json as well, which says what mistakes are
-errors.  Some of the real Paddle's gradients are wrong or missing: finite differences of its own forward pass are
-recorded instead.  The programs are recorded as it serializes them, too.  Cases that are named are only run, and their
-wrong gradients printed.
+Writes tests/fixtures/models/FIXTURE.tar.xz for each fixture that is named (such as control_flow or segments), as a
+rule for all of them, and then tests/fixtures/control_flow_errors.json as well, which says what mistakes are errors.
+Some of the real Paddle's gradients are wrong or missing: finite differences of its own forward pass are recorded
+instead.  The programs are recorded as it serializes them, too.  Cases that are named are only run, and their wrong
+gradients printed.
 """
 
 import multiprocessing
@@ -23,6 +23,7 @@ import oracle_cases_control_flow  # noqa: E402, F401
 import oracle_cases_dynamic_rnn  # noqa: E402, F401
 import oracle_cases_recurrence  # noqa: E402, F401
 import oracle_cases_segments  # noqa: E402, F401
+import oracle_cases_value_shapes  # noqa: E402, F401
 from oracle_control_flow import CASES, finite_differences, run_case, save  # noqa: E402
 from oracle_control_flow_errors import ERRORS, outcome  # noqa: E402
 from oracle_harness import save_json  # noqa: E402
