@@ -5,7 +5,8 @@ import numpy as np
 from ..core.attributes import ignored, only, typed
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
-from ..core.spec import Spec
+from ..core.selected_rows import SelectedRows
+from ..core.spec import GRAD, Spec
 from ..core.traits import BOUND, About, Lod
 from .arrays.indexing import fill_rows, index_check
 from .arrays.sequences import numpy_segment_sums, offsets_of, ranges
@@ -104,6 +105,16 @@ def add_rows(xp, table, ids, rows):
     table[names] += sums
 
 
+def rows_of_sparse(attrs, held):
+    return {"W" + GRAD} if attrs["is_sparse"] else frozenset()
+
+
+def lookup_grad_of_rows(inputs, outputs, attrs, held):
+    """The rows are Ids, and the vectors are dOut, also those for `padding_idx`, as in Fluid."""
+    part = inputs["Ids"][0], inputs["Out" + GRAD][0]
+    return [], {outputs["W" + GRAD][0]: SelectedRows([part], inputs["W"][0])}
+
+
 for _type, _infer in (("lookup_table", infer_lookup), ("lookup_table_v2", infer_lookup_v2)):
     _definition = operator(
         _type,
@@ -115,4 +126,5 @@ for _type, _infer in (("lookup_table", infer_lookup), ("lookup_table_v2", infer_
         lod=Lod(of="Ids"),
         about=About(plain="embedding"),
     )(lookup)
-    _definition.gradient("Ids", shapes="W", infer=lambda attrs, ids, w, dout: w)(lookup_grad)
+    _slope = _definition.gradient("Ids", shapes="W", infer=lambda attrs, ids, w, dout: w)(lookup_grad)
+    _slope.rows_form(makes=rows_of_sparse)(lookup_grad_of_rows)
