@@ -14,7 +14,6 @@ __all__ = [
     "max_user_id",
     "movie_categories",
     "test",
-    "title_of",
     "train",
 ]
 
@@ -76,12 +75,6 @@ def max_movie_id():
 def max_job_id():
     """Return the highest number of a job (int)."""
     return _JOBS
-
-
-def title_of(movie):
-    """Return the title (str) of the film with a number."""
-    words = list(get_movie_title_dict())
-    return " ".join(words[number] for number in _tables()[1][movie - 1][2])
 
 
 @functools.cache
