@@ -78,10 +78,43 @@ def test_gan(chapter, tmp_path, model):
     assert len(letters) == 14 and len(set("".join(letters))) > 2
 
 
+def test_recommender_system(chapter):
+    printed = chapter("recommender_system", "--epochs", 2, "--data", "synthetic", "--samples", 2500)
+    losses = numbers(r"training loss (\S+), test loss \S+", printed)
+    assert losses[1] < 0.85 * losses[0]
+    assert len(re.findall(r"Person \d+, an? (?:wo)?man, from \d+ years on", printed)) == 3
+    assert len(numbers(r"\): (\S+) stars", printed)) == 12
+
+
+@pytest.mark.parametrize("model, epochs", [("conv", 3), ("lstm", 2)])
+def test_understand_sentiment(chapter, model, epochs):
+    arguments = ["--epochs", epochs, "--data", "synthetic", "--review", "What a superb story that is charming"]
+    printed = chapter("understand_sentiment", "--model", model, *arguments)
+    losses = numbers(r"test loss (\S+),", printed)
+    assert len(losses) == epochs and losses[-1] < 0.8 * losses[0]
+    good, bad, _, asked = numbers(r"positive +(\d+)%", printed)
+    assert good > 70 and bad < 30 and asked > 50
+
+
+def test_a_review_to_judge_has_words(chapter):
+    assert "--review" in chapter("understand_sentiment", "--review", " ", code=2)
+
+
+def test_label_semantic_roles(chapter):
+    printed = chapter("label_semantic_roles", "--epochs", 2, "--data", "synthetic", "--samples", 800, "--layers", 2)
+    losses = numbers(r"training loss (\S+),", printed)
+    assert losses[1] < 0.5 * losses[0] and numbers(r"right labels (\S+)", printed)[1] > 0.8
+    sentences = printed.splitlines()[-3:]
+    assert all("[V " in sentence and sentence.count("[") == sentence.count("]") > 1 for sentence in sentences)
+
+
 ALL = {
     "fit_a_line": ("HOUSING DATA", "prices", ["--epochs", 1]),
     "image_classification": ("CIFAR-10", "pictures", ["--epochs", 1, "--samples", 64]),
     "word2vec": ("PENN TREEBANK", "sentences", ["--epochs", 1, "--samples", 100]),
+    "recommender_system": ("MOVIELENS", "ratings", ["--epochs", 1, "--samples", 100]),
+    "understand_sentiment": ("IMDB", "reviews", ["--epochs", 1, "--samples", 50]),
+    "label_semantic_roles": ("CONLL-05", "sentences", ["--epochs", 1, "--samples", 20]),
 }
 
 
@@ -91,7 +124,7 @@ def test_without_data_or_network_a_chapter_says_so(chapter, tmp_path, name):
     nowhere = {**NOWHERE, "FLUIDLITE_DATA_HOME": str(tmp_path / "data")}
     printed = chapter(name, *arguments, **nowhere)
     assert f"NO {title}" in printed and f"synthetic {kind}" in printed and "FLUIDLITE_DATA_HOME" in printed
-    data = {"fit_a_line": "uci_housing", "image_classification": "cifar", "word2vec": "imikolov"}[name]
+    data = re.search(r"--data \{(\w+),synthetic", chapter(name, "--help"))[1]
     assert "cannot fetch" in chapter(name, "--data", data, code=1, **nowhere)
 
 
