@@ -1,20 +1,27 @@
 """Values: tensors, and the scopes that hold them by name between runs."""
 
-from .tensors import LoDTensor
+from .tensors import LoDTensor, LoDTensorArray
 
 
 class ScopeVariable:
     """A named place for a value in a Scope."""
 
-    __slots__ = ("name", "tensor")
+    __slots__ = ("name", "tensor", "_array")
 
     def __init__(self, name):
         self.name = name
         self.tensor = LoDTensor()
+        self._array = None
 
     def get_tensor(self):
         """Its LoDTensor."""
         return self.tensor
+
+    def get_lod_tensor_array(self):
+        """Its LoDTensorArray."""
+        if self._array is None:
+            self._array = LoDTensorArray()
+        return self._array
 
 
 class Scope:
