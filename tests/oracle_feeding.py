@@ -40,14 +40,14 @@ def _called(function, arguments, fluid):
 
 def run_case(fluid, build):
     """What a case returns as plain lists, or the name of the class of what it raises."""
-    with fluid.program_guard(fluid.Program(), fluid.Program()), fluid.unique_name.guard():
-        with fluid.scope_guard(fluid.Scope()):
-            try:
-                return plain(fluid, build(fluid))
-            except fluid.core.EnforceNotMet:
-                return "EnforceNotMet"
-            except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:
-                return type(error).__name__
+    main, startup, scope = fluid.Program(), fluid.Program(), fluid.Scope()
+    with fluid.program_guard(main, startup), fluid.unique_name.guard(), fluid.scope_guard(scope):
+        try:
+            return plain(fluid, build(fluid))
+        except fluid.core.EnforceNotMet:
+            return "EnforceNotMet"
+        except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:
+            return type(error).__name__
 
 
 def plain(fluid, value):
@@ -180,7 +180,11 @@ def _(fluid, key):
 
 
 @cases(
-    "an array of", {dtype: [dtype] for dtype in "bool int8 int16 int64 uint8 float16 float64 uint32 complex64".split()}
+    "an array of",
+    {
+        dtype: [dtype]
+        for dtype in ["bool", "int8", "int16", "int64", "uint8", "float16", "float64", "uint32", "complex64"]
+    },
 )
 def _(fluid, dtype):
     return tensor(fluid, np.ones((2, 1), dtype))
