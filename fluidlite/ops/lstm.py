@@ -395,7 +395,8 @@ def lstmp_grad(
 
     def unproject(start, stop, slope):
         xp.multiply(slopes[start:stop], slope, out=slopes[start:stop])
-        return xp.matmul(slopes[start:stop], turned, out=dh[: stop - start])
+        xp.matmul(slopes[start:stop], turned, out=dh[: stop - start])
+        return dh[: stop - start]
 
     run = backward(
         cells, h0, c0, projection, cell, gates, active, dprojection, dx, dh0, dc0, dweight, dbias, unproject
