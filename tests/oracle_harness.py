@@ -130,6 +130,14 @@ class Builder:
         shape = [None] + list(array.shape[1:]) if shape is None else shape
         return self.bind(self.fluid.data(name, shape, array.dtype.name), array)
 
+    def sequences(self, name, array, lengths, shape=None):
+        """A data Variable of rows that make up sequences of these (recursive) lengths, as many levels as there are."""
+        array = np.asarray(array)
+        shape = [None] + list(array.shape[1:]) if shape is None else shape
+        var = self.bind(self.fluid.data(name, shape, array.dtype.name, lod_level=len(lengths)), array)
+        self.feeds[name] = lod_tensor(self.fluid, array, lengths)
+        return var
+
     def bind(self, var, array):
         var.stop_gradient = array.dtype.kind != "f"
         self.feeds[var.name] = array
@@ -158,6 +166,28 @@ class Builder:
         return made[outputs.split()[0]]
 
 
+def lod_tensor(fluid, array, lengths):
+    tensor = fluid.LoDTensor()
+    tensor.set(array, fluid.CPUPlace())
+    tensor.set_recursive_sequence_lengths([list(level) for level in lengths])
+    return tensor
+
+
+def lod_array(tensor):
+    """The levels of a fetched tensor behind each other, each as the number of its offsets and these."""
+    return np.array([n for level in tensor.lod() for n in [len(level)] + list(level)], "int64")
+
+
+def with_lod(fluid, array, levels):
+    """A tensor with the levels that ``lod_array`` wrote down."""
+    lod, levels = [], list(levels)
+    while levels:
+        count = int(levels[0])
+        lod.append([int(n) for n in levels[1 : count + 1]])
+        levels = levels[count + 1 :]
+    return lod_tensor(fluid, array, [[b - a for a, b in zip(level, level[1:])] for level in lod])  # noqa: B905
+
+
 def initial_value(seed, param):
     """A Parameter's value. Those not trained are positive because batch norm's moving variance has to be."""
     rng = random_state(seed + param.name)
@@ -183,7 +213,10 @@ def dump_var(var):
     flags = [name for name in ("persistable", "stop_gradient") if getattr(var, name)]
     if hasattr(var, "trainable"):
         flags.append("trainable" if var.trainable else "parameter")
-    return {"shape": list(var.shape), "dtype": dtype_name(var), "flags": flags}
+    found = {"shape": list(var.shape), "dtype": dtype_name(var), "flags": flags}
+    if var.lod_level:
+        found["lod_level"] = var.lod_level
+    return found
 
 
 def dump_op(op, skip=ORIGIN_ATTRS | DEVICE_ATTRS):
@@ -217,7 +250,8 @@ class Result:
 
     ``structure`` is JSON: the main program, how many of its operators are forward ones, the startup program's operators
     and the outputs' names. ``arrays`` maps ``out:NAME``, ``grad:NAME`` and ``state:NAME`` (persistables that changed in
-    the course of two runs) to values; a gradient that does not exist is left out.
+    the course of two runs) to values; a gradient that does not exist is left out.  ``lod:NAME`` and ``grad_lod:NAME``
+    are the levels of detail (see ``lod_array``) of outputs and gradients, of a case where something has some.
     """
 
     def __init__(self, structure, arrays):
@@ -239,12 +273,11 @@ def run_case(fluid, case, backward=True):
         exe.run(startup)
         set_parameters(main, scope, place, case.name)
         before = persistables(main, scope)
-        values = exe.run(main, feed=builder.feeds, fetch_list=outputs)
-        arrays = {"out:" + v.name: np.asarray(a) for v, a in zip(outputs, values)}  # noqa: B905
+        arrays = fetched(exe, main, builder, builder.feeds, outputs, [v.name for v in outputs], "out:", "lod:")
         if backward and case.grad:
             arrays.update(run_gradients(exe, builder, case, outputs, arrays))
         else:
-            exe.run(main, feed=builder.feeds, fetch_list=outputs)
+            exe.run(main, feed=builder.feeds, fetch_list=outputs, return_numpy=False)
         if case.random:
             arrays = {key: np.zeros_like(value) for key, value in arrays.items()}
         for name, value in persistables(main, scope).items():
@@ -255,6 +288,15 @@ def run_case(fluid, case, backward=True):
     return Result(structure, arrays)
 
 
+def fetched(exe, main, builder, feeds, variables, names, prefix, lod_prefix):
+    """The values of Variables, and their levels of detail where something has some, under these names."""
+    values = exe.run(main, feed=feeds, fetch_list=variables, return_numpy=False)
+    found = {prefix + name: np.array(value) for name, value in zip(names, values)}  # noqa: B905
+    if any(hasattr(feed, "lod") for feed in builder.feeds.values()) or any(value.lod() for value in values):
+        found.update({lod_prefix + name: lod_array(value) for name, value in zip(names, values)})  # noqa: B905
+    return found
+
+
 def run_gradients(exe, builder, case, outputs, arrays):
     """Gradients of the outputs' sum under random weights, by every float feed and every trainable parameter."""
     fluid, rng = builder.fluid, random_state(case.name + "weights")
@@ -263,8 +305,15 @@ def run_gradients(exe, builder, case, outputs, arrays):
     for i, out in enumerate(outputs):
         value = arrays["out:" + out.name]
         if value.dtype.kind == "f" and not out.stop_gradient:
-            weight = fluid.data(f"weight_{i}", [-1 if d < 0 else d for d in out.shape], value.dtype.name)
+            # The real Paddle's static shape may be wrong where sequences decide about the true one.
+            is_wrong = any(0 <= known != n for known, n in zip(out.shape, value.shape))  # noqa: B905
+            declare = functools.partial(fluid.layers.data, append_batch_size=False) if is_wrong else fluid.data
+            shape = [-1 if d < 0 else d for d in out.shape]
+            weight = declare(name=f"weight_{i}", shape=shape, dtype=value.dtype.name)
             feeds[weight.name] = rng.uniform(-1, 1, value.shape).astype(value.dtype)
+            levels = arrays.get("lod:" + out.name, ())
+            if len(levels):
+                feeds[weight.name] = with_lod(fluid, feeds[weight.name], levels)
             targets.append(out)
             weights.append(weight)
     inputs = [main.global_block().var(name) for name in builder.feeds]
@@ -273,8 +322,8 @@ def run_gradients(exe, builder, case, outputs, arrays):
     found = fluid.gradients(targets, inputs, weights) if targets else [None] * len(inputs)
     # A program without gradients still has to run a second time.
     pairs = [(v, g) for v, g in zip(inputs, found) if g is not None]  # noqa: B905
-    values = exe.run(main, feed=feeds, fetch_list=[g for _, g in pairs])
-    return {"grad:" + v.name: np.asarray(a) for (v, _), a in zip(pairs, values)}  # noqa: B905
+    names = [v.name for v, _ in pairs]
+    return fetched(exe, main, builder, feeds, [g for _, g in pairs], names, "grad:", "grad_lod:")
 
 
 def save(name, entries):

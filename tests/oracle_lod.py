@@ -14,7 +14,7 @@ import oracle_cases_operators  # noqa: F401
 from oracle_harness import CASES as LAYERS
 from oracle_harness import Builder, Case, set_parameters
 
-CASES = dict(LAYERS)
+CASES = {name: case for name, case in LAYERS.items() if case.fixture in ("cases", "cases_extra", "cases_operators")}
 
 # What has a level of detail: every feed, one of one level or one of two; the first feed alone; all but the first.
 VARIANTS = {"one": 1, "two": 2, "first": 1, "others": 1}

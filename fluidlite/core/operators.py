@@ -106,6 +106,8 @@ class OperatorDef:
         self.chooses = words(kernel.chooses)
         self.region = kernel.region
         self.dynamic = kernel.dynamic
+        self.extends = kernel.extends
+        self.for_arrays = kernel.for_arrays
         self.inplace = memory.inplace
         self.view = memory.view
         self.image = words(memory.image)
@@ -127,6 +129,7 @@ class OperatorDef:
         self.flops = about.flops or (one_for_each if memory.elementwise else none)
         self.variants = {}
         self.make_gradient = None
+        self.undone = None
         self.gradient_of = gradient_of
         # Slot of a gradient -> (slot of the operator that it is the gradient of, whether it holds that one's gradient).
         self.sources = {}
@@ -250,6 +253,15 @@ class OperatorDef:
         """
         # A Program read from a file may leave attributes out.
         self.make_gradient = lambda inputs, outputs, attrs: make(inputs, outputs, {**self.attrs, **attrs})
+        return make
+
+    def undone_by(self, make):
+        """Declare the operators by which the gradient of a loop's block takes back what the operator has done in place.
+
+        Paddle's gradients find a counter in this way as it was in their turn; plans need nothing of the kind.  `make`
+        is that of `gradient_program`.
+        """
+        self.undone = make
         return make
 
     def gradient_by_forward(self):

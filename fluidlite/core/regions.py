@@ -6,16 +6,19 @@ gradient needs, which the operator keeps under the name in its slot *saves*.
 
 The gradient of such an operator runs a block, too.  It sees the values that the forward block computed, and under the
 names of its own: the gradient of x is `x@GRAD` inside, whatever it is called outside.
+
+A recurrence runs its block once for each slice of its inputs, and stacks what the turns make.
 """
 
 from collections import Counter
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from . import operators
 from .spec import EMPTY, GRAD
 
 
-class Region(NamedTuple):
+@dataclass(frozen=True)
+class Region:
     """How an operator runs a block, in the definition's trait `region`.
 
     Attributes:
@@ -26,22 +29,30 @@ class Region(NamedTuple):
             the values that they have; those of a loop begin each turn with what the one before left in them.
         saves (str): the output slot of the variable under which the gradient finds what the block computed.
         block (str): the attribute that holds the block.
+        scalar (str): the attribute that says whether `condition` is a truth value; if it is none, the block runs unless
+            something that it captures is empty.  None where it always is.
     """
 
     repeats: bool
-    condition: str
+    condition: str | None
     captures: str
     results: str
     saves: str
     block: str = "sub_block"
+    scalar: str | None = None
 
     def kept(self, inputs, outputs):
         """The results that the operator does not capture, although it may leave them as they are."""
         captured = inputs.get(self.captures, ())
         return [name for name in outputs.get(self.results, ()) if name not in captured]
 
+    def left(self, outputs, attrs):
+        """The names inside of what the block is run for."""
+        return list(outputs.get(self.results, ()))
 
-class RegionGradient(NamedTuple):
+
+@dataclass(frozen=True)
+class RegionGradient:
     """How an operator computes the gradient of one with a `Region`, in the definition's trait `region`.
 
     It runs its block once for each time that the forward block ran, the last one first.
@@ -81,6 +92,55 @@ class RegionGradient(NamedTuple):
             if gradient != EMPTY:
                 (carried if name in results else added)[name + GRAD] = gradient
         return carried, added
+
+
+@dataclass(frozen=True)
+class Recurrence(Region):
+    """How an operator runs a block once for each slice of its inputs, along their first dimension.
+
+    Inside, a slice has the name of the whole, and so have the results, which are stacked along a new first dimension.
+
+    Attributes:
+        slices: the slot of the variables of which each turn gets a slice.
+        initial: the slot of the values that the states have before the first turn.
+        before, after: the attributes with the names of the states inside: as a turn finds them, and as it leaves them.
+        reverse: the attribute that says whether the last slice comes first.
+    """
+
+    repeats: bool = True
+    condition: str | None = None
+    captures: str = "parameters"
+    results: str = "outputs"
+    saves: str = "step_scopes"
+    slices: str = "inputs"
+    initial: str = "initial_states"
+    before: str = "ex_states"
+    after: str = "states"
+    reverse: str = "reverse"
+
+    def kept(self, inputs, outputs):
+        return []
+
+    def left(self, outputs, attrs):
+        # The states are for the next turn.
+        return [*outputs.get(self.results, ()), *attrs[self.after]]
+
+    def given(self, inputs, attrs):
+        """What a turn is given: slot of the operator -> what is in the slot is called inside."""
+        return {
+            self.captures: inputs.get(self.captures, ()),
+            self.slices: inputs.get(self.slices, ()),
+            self.initial: attrs[self.before],
+        }
+
+
+@dataclass(frozen=True)
+class RecurrenceGradient(RegionGradient):
+    """How an operator computes the gradient of one with a `Recurrence`: the last turn comes first.
+
+    Each turn is given slices of the gradients of the results, and the gradients that the one before left of the states;
+    it leaves the gradients of its slices, which are stacked, and of the states that it was given.
+    """
 
 
 def forward_of(gradient_ops, forward_ops):

@@ -17,7 +17,7 @@ from ..core import operators, selected_rows
 from ..core.attributes import COMMON_ATTRS
 from ..core.dtypes import VarType, dtype_name, numpy_dtype, var_type
 from ..core.errors import EnforceNotMet
-from ..core.regions import RegionGradient
+from ..core.regions import Region, RegionGradient
 from ..core.spec import EMPTY, GRAD, Spec
 from . import unique_name
 
@@ -34,6 +34,8 @@ __all__ = [
 ]
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+# Blocks of `with` statements end in the library's code.
+_NOT_THE_USERS = _PACKAGE, contextlib.__file__
 
 
 class OpRole:
@@ -96,7 +98,7 @@ class UserFrame:
         frame = sys._getframe(1)
         while frame is not None:
             code = frame.f_code
-            if not code.co_filename.startswith(_PACKAGE):
+            if not code.co_filename.startswith(_NOT_THE_USERS):
                 place = code.co_filename, frame.f_lineno, code.co_name
                 found = cls._known.get(place)
                 if found is None:
@@ -188,6 +190,11 @@ class Variable:
         if self._spec is None:
             self._spec = Spec(self.shape, numpy_dtype(self.dtype))
         return self._spec
+
+    @property
+    def holds_array(self):
+        """Whether it holds a list of tensors, each of them as `spec` says."""
+        return self.type == VarType.LOD_TENSOR_ARRAY
 
     @property
     def grad_name(self):
@@ -432,7 +439,7 @@ class Operator:
     def infer(self):
         """Check the operator and set the shapes and data types of its outputs."""
         variable_named = self.block._var_recursive
-        find = self.block._find_var_recursive
+        find = self.block._find_described
         inputs = {
             slot: [variable.spec for name in names if (variable := find(name)) is not None]
             for slot, names in self.inputs.items()
@@ -450,7 +457,8 @@ class Operator:
                 if not isinstance(variable, Parameter):
                     variable._describe(tuple(spec.shape), var_type(spec.dtype))
         self._infer_types(definition)
-        if definition.gradient_of is None and definition.region is None:
+        # Of few gradients the real Paddle says how many levels they have: `Lod.levels` names them.
+        if definition.region is None and (definition.gradient_of is None or definition.lod_levels is not None):
             self._infer_lod_levels(definition, inputs, specs)
 
     def _infer_types(self, definition):
@@ -473,12 +481,12 @@ class Operator:
             slot: [variable.lod_level for name in names if (variable := find(name)) is not None]
             for slot, names in self.inputs.items()
         }
-        if not any(any(found) for found in levels.values()):
+        if definition.lod_levels is None and not any(any(found) for found in levels.values()):
             return
         shapes = {
             slot: [spec.shape for spec in specs if spec is not None] for slot, specs in (inputs | outputs).items()
         }
-        sources = definition.lod_sources(self.attrs, shapes)
+        sources = definition.lod_sources(self.attrs, shapes) if definition.gradient_of is None else {}
         if definition.lod_levels is not None:
             counts = definition.lod_levels(self.attrs, levels)
             sources = {**sources, **counts}
@@ -606,6 +614,18 @@ class Block:
             found = next((block.vars[name] for block in self._blocks_in_sight() if name in block.vars), None)
         return found
 
+    def _find_described(self, name):
+        """The Variable that says what an operator of this Block finds under a name, or None.
+
+        Gradients that a block of a gradient is given, turn by turn, are like the variables that they are the gradients
+        of: around it a Variable of the same name may be stacked, or there may be none.
+        """
+        if self.forward_block_idx >= 0 and name.endswith(GRAD) and name not in self.vars:
+            found = self._find_var_recursive(name.removesuffix(GRAD))
+            if found is not None:
+                return found
+        return self._find_var_recursive(name)
+
     def _var_recursive(self, name):
         found = self._find_var_recursive(name)
         if found is None:
@@ -731,9 +751,10 @@ class Block:
             if needed.intersection(op.output_arg_names) - feeds:
                 needed.update(op.input_arg_names)
                 kept.append(op)
-                if operators.known(op.type) and operators.find(op.type).region:
+                region = operators.find(op.type).region if operators.known(op.type) else None
+                if isinstance(region, Region):
                     for block in op.sub_blocks:
-                        block._prune(set(op.output_arg_names))
+                        block._prune(set(region.left(op.outputs, op.attrs)))
         self.ops = kept[::-1]
         used = needed.union(*(op.output_arg_names for op in kept))
         self.vars = {name: v for name, v in self.vars.items() if name in used}
@@ -802,7 +823,7 @@ def _check_slots(definition, op):
         return  # which names the gradients of what a block writes, also those that nobody needs
     for name, values in op.inputs.items():
         for value in values:
-            if value != EMPTY and op.block._find_var_recursive(value) is None:
+            if value != EMPTY and op.block._find_described(value) is None:
                 raise EnforceNotMet(f"its input {name!r} names {value!r}, which is no variable of this program")
 
 

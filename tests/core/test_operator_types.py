@@ -39,7 +39,13 @@ LACKING = {
 
 # (operator, slot) that may be empty, although Paddle does not say so: what is copied may be an attribute of the
 # operator, and a block need not read anything of what is around it.
-MAY_BE_EMPTY = {("assign", "X"), ("conditional_block", "Input"), ("while", "X")}
+MAY_BE_EMPTY = {
+    ("assign", "X"),
+    ("conditional_block", "Input"),
+    ("recurrent", "initial_states"),
+    ("recurrent", "parameters"),
+    ("while", "X"),
+}
 
 
 def unmarked(slots):

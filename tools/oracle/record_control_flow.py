@@ -1,11 +1,12 @@
-"""Record what the real Paddle builds and computes for the cases of tests/oracle_cases_control_flow.py and _segments.py.
+"""Record what the real Paddle builds and computes for the cases of tests/oracle_cases_control_flow.py and its likes.
 
-    PYTHONHASHSEED=0 CPU_NUM=1 OMP_NUM_THREADS=1 ORACLE/bin/python tools/oracle/record_control_flow.py [CASE ...]
+    PYTHONHASHSEED=0 CPU_NUM=1 OMP_NUM_THREADS=1 ORACLE/bin/python tools/oracle/record_control_flow.py [NAME ...]
 
-Writes tests/fixtures/models/control_flow.tar.xz and segments.tar.xz, and tests/fixtures/control_flow_errors.json, which
-says what mistakes are errors.  Some of the real Paddle's gradients are wrong or missing: finite differences of its own
-forward pass are recorded instead.  The programs are recorded as it serializes them, too.  Cases that are named are only
-run, and their wrong gradients printed.
+Writes tests/fixtures/models/FIXTURE.tar.xz for each fixture that is named (control_flow, segments or recurrence), as a
+rule for all of them, and then tests/fixtures/control_flow_errors.json as well, which says what mistakes are errors.
+Some of the real Paddle's gradients are wrong or missing: finite differences of its own forward pass are recorded
+instead.  The programs are recorded as it serializes them, too.  Cases that are named are only run, and their wrong
+gradients printed.
 """
 
 import multiprocessing
@@ -19,6 +20,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tests"))
 sys.path.insert(0, os.path.join(ROOT, "tools", "oracle"))
 import oracle_cases_control_flow  # noqa: E402, F401
+import oracle_cases_recurrence  # noqa: E402, F401
 import oracle_cases_segments  # noqa: E402, F401
 from oracle_control_flow import CASES, finite_differences, run_case, save  # noqa: E402
 from oracle_control_flow_errors import ERRORS, outcome  # noqa: E402
@@ -67,15 +69,16 @@ def wrong_gradients(arrays):
 
 
 def main():
-    entries = {case.fixture: {} for case in CASES.values()}
-    for name in sys.argv[1:] or CASES:
+    named = sys.argv[1:]
+    entries = {case.fixture: {} for case in CASES.values() if not named or case.fixture in named}
+    for name in [name for name, case in CASES.items() if not named or {name, case.fixture}.intersection(named)]:
         structure, arrays, main, startup = isolated(record, name)
         files = {name: (structure, arrays), name + "/main": main, name + "/startup": startup}
-        entries[CASES[name].fixture].update(files)
+        entries.get(CASES[name].fixture, {}).update(files)
         print("%-40s %s %s" % (name, structure["wrong"], structure["failures"] or ""), flush=True)
-    if not sys.argv[1:]:
-        for fixture, files in entries.items():
-            save(fixture, files)
+    for fixture, files in entries.items():
+        save(fixture, files)
+    if not named:
         save_json("control_flow_errors", {name: isolated(record_error, name) for name in ERRORS})
 
 

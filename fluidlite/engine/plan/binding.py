@@ -5,10 +5,9 @@ from functools import partial
 import numpy as np
 
 from ...core.errors import EnforceNotMet
-from ...core.regions import RegionGradient
 from ...core.spec import EMPTY, LOGICAL, STORED
 from ..memory import OutOfMemory
-from . import regions, shards
+from . import shards
 from .context import Context, Setting
 from .flat import Group, gradient_slot
 from .placement import ARENA, KEPT, POOL, SCOPE, SHARED, Placement
@@ -297,8 +296,7 @@ class Binder:
         places = [place for place in self.placement.place(lane, number, step) if place is not None]
         for value, place in zip(step.writes, places, strict=True):
             arrays[value] = self.persistable(value, place) if value.persistable else self.array_at(lane, value, place)
-        make = regions.bound_gradient if isinstance(step.definition.region, RegionGradient) else regions.bound_run
-        task.add(make(self.plan, body, block, before, arrays), step.op, alone=True)
+        task.add(body.bound(self.plan, block, before, arrays), step.op, alone=True)
 
     def check_that_all_is_there(self, task, step):
         """Let a step be refused if it reads what a block would have written that did not run."""

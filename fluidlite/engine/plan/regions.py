@@ -10,8 +10,10 @@ several values, if the block overwrites it; a gradient reads those that its own 
 
 from collections import ChainMap
 
+import numpy as np
+
 from ...core import operators
-from ...core.regions import RegionGradient, forward_of
+from ...core.regions import Recurrence, RegionGradient, forward_of
 from ...core.spec import EMPTY, GRAD, Spec
 from ..arrays import host
 from .inference import NOTHING_KNOWN, Block, Known
@@ -55,7 +57,10 @@ class Body:
         step (Step): runs the block.
         gradients: the operators that compute its gradient, one for each time that it was asked for.
     Attributes:
+        is_scalar (bool): whether it runs if the condition, a truth value, holds; or else if nothing of what it
+            `captures` (Values) is empty.
         names: the variables that are given to the block, in order; `results`: what it leaves behind.
+        captured: those of the names that stay as they are while the block runs.
         saved: what a record of a turn holds: the block's Values.
         values: (id of an operator of a gradient's block, slot, place) -> the Value that it reads there.
         newest: name -> the last Value of it.
@@ -65,8 +70,9 @@ class Body:
         region = step.definition.region
         block = self.block = step.attrs[region.block]
         self.step, self.variables = step, ChainMap(block.vars, settings.variables)
-        self.names = list(dict.fromkeys(value.name for value in step.reads if not value.persistable))
-        self.results = [value.name for value in step.outputs[region.results] if not value.persistable]
+        self.is_scalar = region.scalar is None or step.attrs[region.scalar]
+        self.captures = step.inputs.get(region.captures, ())
+        self.names, self.results, self.captured = self._interface()
         self.gradients, self.saved, self.values = [], [], {}
         (self.saves,) = (value.name for value in step.outputs[region.saves])
         inner = {}
@@ -80,11 +86,18 @@ class Body:
             block.idx, block.ops, self.variables, self.names, self.results, inner, self._choose_saved
         )
 
+    def _interface(self):
+        """The names of what is given to the block, of what it leaves behind, and of what is the same in all turns."""
+        names = list(dict.fromkeys(value.name for value in self.step.reads if not value.persistable))
+        written = self.step.outputs[self.step.definition.region.results]
+        results = [value.name for value in written if not value.persistable]
+        return names, results, set(names).difference(results)
+
     def _choose_saved(self, steps, newest):
         """The Values that the gradients' blocks read: they are wanted, too."""
-        self.newest = newest
+        self.newest, read = newest, {}
         # A record of the runs of a block inside is no array.
-        self.records = {name for step in steps if step.definition.region is not None for name in _saves(step)}
+        self.records = {name for step in steps for name in _records(step)}
         at = {step.index: step for step in steps}
         for ops, pairs in self.gradients:
             for number, op in enumerate(ops):
@@ -96,13 +109,18 @@ class Body:
                         value = newest.get(name) if forward is None else meant(name, slot, forward, newest.get)
                         if value is not None:
                             self.values[id(op), slot, place] = value
-        read = [value for value in dict.fromkeys(self.values.values()) if value.name not in self.records]
+                            if value.name not in self.records and self._is_read(op, slot):
+                                read[value] = None
         self.saved = [value for value in read if not value.persistable and not self.is_captured(value)]
         return self.saved
 
+    def _is_read(self, op, slot):
+        """Whether what the operator of a gradient has in a slot must be saved."""
+        return True
+
     def is_captured(self, value):
         """Whether a Value is that of the world around, which stays as it is while the block runs."""
-        return value.version == 0 and value.name in self.names and value.name not in self.results
+        return value.version == 0 and value.name in self.captured
 
     def infer(self, given):
         """What there is for given Specs (name -> Spec): (Block, name of a result -> Spec)."""
@@ -111,10 +129,17 @@ class Body:
         found = {name: inference.specs[self.newest[name]]._replace(value=None) for name in self.results}
         return Block(given, inference.specs, inference.blocks), found
 
+    def bound(self, plan, block, before, made):
+        """What a plan replays of the step (see `bound_run`)."""
+        return bound_run(plan, self, block, before, made)
 
-def _saves(step):
+
+def _records(step):
+    """The names of what a step keeps for its gradient in another way than as an array."""
     region = step.definition.region
     region = region.of if isinstance(region, RegionGradient) else region
+    if region is None or isinstance(region, Recurrence):
+        return []
     return [value.name for slots in (step.inputs, step.outputs) for value in slots.get(region.saves, ())]
 
 
@@ -197,6 +222,10 @@ class GradientBody:
                 spec = outside[sources[inside.removesuffix(GRAD)]]
                 made[value] = Spec(spec.shape, spec.dtype)
         return Block(given, {}, forward.blocks), made
+
+    def bound(self, plan, block, before, made):
+        """What a plan replays of the step (see `bound_run`)."""
+        return bound_gradient(plan, self, block, before, made)
 
 
 class Run:
@@ -303,7 +332,7 @@ def bound_run(plan, body, block, before, made):
     new = {value.name: (value, array) for value, array in made.items()}
     given = [(new if name in body.results else old)[name][1] for name in body.names]
     (condition,) = (value.name for value in body.step.inputs[region.condition])
-    _, truth = (new if region.repeats else old)[condition]
+    _, truth = (new if region.repeats else old)[condition] if body.is_scalar else (None, np.array(True))
     kept = [old.get(name, (None, None)) for name in body.results]
     results = [(*new[name], body.newest[name]) for name in body.results]
     plan.unsure.update(made for (made, *_), (old, _) in zip(results, kept, strict=True) if old in {None, *plan.unsure})

@@ -2,7 +2,11 @@
 
 # ruff: noqa: F403
 from . import (
+    arrays,
+    cells,
     control_flow,
+    decoding,
+    dynamic_rnn,
     image,
     io,
     learning_rate_scheduler,
@@ -13,10 +17,18 @@ from . import (
     metric_op,
     nn,
     ops,
+    recurrent,
     selected_rows,
+    sequence,
+    static_rnn,
+    structured,
     tensor,
 )
+from .arrays import *
+from .cells import *
 from .control_flow import *
+from .decoding import *
+from .dynamic_rnn import *
 from .image import *
 from .io import *
 from .learning_rate_scheduler import *
@@ -27,12 +39,21 @@ from .math import *
 from .metric_op import *
 from .nn import *
 from .ops import *
+from .recurrent import *
 from .selected_rows import *
+from .sequence import *
+from .static_rnn import *
+from .structured import *
 from .tensor import *
 
 __all__ = []
 for _module in (
+    arrays,
     control_flow,
+    dynamic_rnn,
+    cells,
+    control_flow,
+    decoding,
     image,
     io,
     learning_rate_scheduler,
@@ -43,6 +64,10 @@ for _module in (
     metric_op,
     nn,
     ops,
+    structured,
+    static_rnn,
+    sequence,
+    recurrent,
     selected_rows,
     tensor,
 ):

@@ -1,0 +1,212 @@
+"""StaticRNN is built as the real Paddle builds it, and computes what it computes, gradients as well."""
+
+import numpy as np
+import oracle_cases_recurrence  # noqa: F401
+import pytest
+from block_checks import Recorded
+from oracle_control_flow import CASES, Run, finite_differences
+
+import fluidlite.fluid as fluid
+from fluidlite.fluid.core import EnforceNotMet
+
+layers = fluid.layers
+RECORDED = Recorded("recurrence")
+
+
+@pytest.mark.parametrize("name", RECORDED.names)
+def test_values(name):
+    RECORDED.check_values(name)
+
+
+@pytest.mark.parametrize("name", RECORDED.differentiated)
+def test_gradients(name):
+    RECORDED.check_gradients(name)
+
+
+@pytest.mark.parametrize("name", RECORDED.names)
+def test_blocks(name):
+    RECORDED.check_blocks(name)
+
+
+@pytest.mark.parametrize("name", RECORDED.differentiated)
+def test_blocks_of_gradients(name):
+    RECORDED.check_blocks_of_gradients(name)
+
+
+@pytest.mark.parametrize("name", RECORDED.names)
+def test_programs_that_paddle_saved_are_read(name):
+    RECORDED.check_reading(name)
+
+
+@pytest.mark.parametrize("name", RECORDED.names)
+def test_programs_that_paddle_saved_run(exe, name):
+    RECORDED.check_replay(exe, name)
+
+
+@pytest.mark.parametrize("name", [name for name in RECORDED.names if name not in RECORDED.differentiated])
+def test_gradients_that_paddle_cannot_compute(name):
+    """Against finite differences."""
+    case, run = CASES[name], Run(fluid, CASES[name], backward=True, dtype="float64")
+    wanted = finite_differences(fluid, case)
+    block = run.main.global_block()
+    names = [name for name in run.differentiated() if block.has_var(name + "@GRAD")]
+    for step in range(run.builder.count):
+        found = dict(zip(names, run.step(step, [name + "@GRAD" for name in names]), strict=True))
+        for name in run.differentiated():
+            value = wanted[f"true:{step}:{name}"]
+            np.testing.assert_allclose(found.get(name, np.zeros_like(value)), value, rtol=1e-5, atol=1e-6)
+
+
+def script(build, feed=None):
+    """Build something in programs of its own, and run it if there is a feed."""
+    with fluid.unique_name.guard(), fluid.program_guard(fluid.Program(), fluid.Program()):
+        result = build()
+        return None if feed is None else fluid.Executor(fluid.CPUPlace()).run(feed=feed, fetch_list=[result])
+
+
+def test_another_number_of_steps_runs_with_what_was_prepared(exe):
+    """Steps and batch change from run to run."""
+    x = fluid.data("x", [None, None, 3])
+    rnn = layers.StaticRNN()
+    with rnn.step():
+        word = rnn.step_input(x)
+        before = rnn.memory(shape=[-1, 3], batch_ref=word)
+        total = before + word
+        rnn.update_memory(before, total)
+        rnn.step_output(total)
+    for steps, batch in ((3, 2), (7, 1), (1, 5), (3, 2)):
+        rows = np.random.rand(steps, batch, 3).astype("float32")
+        [found] = exe.run(feed={"x": rows}, fetch_list=[rnn()])
+        np.testing.assert_allclose(found, np.cumsum(rows, axis=0), rtol=1e-6)
+
+
+def test_the_last_slice_first():
+    """As the attribute `reverse` says, which no layer sets."""
+    x, zero = fluid.data("x", [None, 2]), layers.fill_constant([2], "float32", 0.0)
+    x.stop_gradient = False
+    rnn = layers.StaticRNN()
+    with rnn.step():
+        word, before = rnn.step_input(x), rnn.memory(init=zero)
+        total = before * word + word
+        rnn.update_memory(before, total)
+        rnn.step_output(total)
+    fluid.default_main_program().global_block().ops[-1]._set_attr("reverse", True)
+    out = rnn()
+    (slope,) = fluid.gradients(layers.reduce_sum(out), x)
+    rows = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], "float32")
+    found, slopes = fluid.Executor(fluid.CPUPlace()).run(feed={"x": rows}, fetch_list=[out, slope])
+    a, b, c = rows
+    np.testing.assert_allclose(found, [((c * b) + b) * a + a, c * b + b, c])
+    np.testing.assert_allclose(slopes, [c * b + b + 1, (c + 1) * (a + 1), (b * a + b) + 1])
+
+
+def test_dropout_draws_anew_in_each_step():
+    x = fluid.data("x", [None, 50])
+    x.stop_gradient = False
+    rnn = layers.StaticRNN()
+    with rnn.step():
+        rnn.step_output(layers.dropout(rnn.step_input(x), 0.5))
+    out = rnn()
+    (slope,) = fluid.gradients(layers.reduce_sum(out), x)
+    exe, ones = fluid.Executor(fluid.CPUPlace()), np.ones((4, 50), "float32")
+    found, slopes = exe.run(feed={"x": ones}, fetch_list=[out, slope])
+    assert len({row.tobytes() for row in found}) == 4
+    np.testing.assert_array_equal(found, slopes)  # the mask of each step is that of its gradient
+
+
+def rnn_of(x, use):
+    rnn = layers.StaticRNN()
+    with rnn.step():
+        use(rnn, rnn.step_input(x))
+    return rnn()
+
+
+def growing():
+    rnn, words, zero = layers.StaticRNN(), x(), layers.fill_constant([1], "float32", 0.0)
+    with rnn.step():
+        rnn.step_input(words)
+        before = rnn.memory(init=zero)
+        rnn.update_memory(before, layers.concat([before, before]))
+        rnn.step_output(before)
+    return rnn()
+
+
+def without_update(rnn, word):
+    rnn.step_output(word + rnn.memory(shape=[-1, 3], batch_ref=word))
+
+
+def x(*shape):
+    return fluid.data("x", list(shape or (2, 2, 3)))
+
+
+# What the real Paddle says to them: ValueError, TypeError, KeyError; it asserts that a memory is updated.
+MISTAKES = {
+    "name must be a string": (TypeError, lambda: layers.StaticRNN(name=3)),
+    "memory must be called inside": (ValueError, lambda: layers.StaticRNN().memory(init=x())),
+    "step_input must be called inside": (ValueError, lambda: layers.StaticRNN().step_input(x())),
+    "step_output must be called inside": (ValueError, lambda: layers.StaticRNN().step_output(x())),
+    "results are there behind": (ValueError, lambda: layers.StaticRNN()()),
+    "no result": (ValueError, lambda: rnn_of(x(), lambda rnn, word: None)),
+    "x must be a Variable, got int 3": (TypeError, lambda: rnn_of(x(), lambda rnn, word: rnn.step_input(3))),
+    "o must be a Variable": (TypeError, lambda: rnn_of(x(), lambda rnn, word: rnn.step_output(3))),
+    "init must be a Variable": (TypeError, lambda: rnn_of(x(), lambda rnn, word: rnn.memory(init=3))),
+    "shape must be a list": (TypeError, lambda: rnn_of(x(), lambda rnn, word: rnn.memory(shape=3, batch_ref=word))),
+    "batch_ref must be": (TypeError, lambda: rnn_of(x(), lambda rnn, word: rnn.memory(shape=[-1, 3], batch_ref=3))),
+    "needs init, or shape and batch_ref": (ValueError, lambda: rnn_of(x(), lambda rnn, word: rnn.memory(shape=[2]))),
+    "mem must be a Variable": (TypeError, lambda: rnn_of(x(), lambda rnn, word: rnn.update_memory(3, word))),
+    "is no memory": (KeyError, lambda: rnn_of(x(), lambda rnn, word: rnn.update_memory(word, word))),
+    "needs update_memory": (ValueError, lambda: rnn_of(x(), without_update)),
+    "must have 2 steps": (
+        ValueError,
+        lambda: rnn_of(x(), lambda rnn, word: rnn.step_input(fluid.data("y", [3, 2, 3]))),
+    ),
+    "input_dim_idx 5": (
+        EnforceNotMet,
+        lambda: rnn_of(x(), lambda rnn, word: rnn.memory(shape=[-1, 3], batch_ref=word, ref_batch_dim_idx=5)),
+    ),
+}
+
+
+@pytest.mark.parametrize("message", MISTAKES)
+def test_mistakes(message):
+    kind, build = MISTAKES[message]
+    with pytest.raises(kind, match=message):
+        script(build)
+
+
+def test_a_state_that_changes_its_shape_is_refused():
+    with pytest.raises(EnforceNotMet, match="(?s)static_rnn_0@mem_0 has the shape .1.*, and .2.*test_recurrences.py"):
+        script(growing, {"x": np.ones((2, 2, 3), "float32")})
+
+
+def test_sequences_of_other_lengths_are_refused():
+    def build():
+        y = fluid.data("y", [None, 3])
+        return rnn_of(x(-1, 3), lambda rnn, word: rnn.step_output(word + rnn.step_input(y)))
+
+    with pytest.raises(EnforceNotMet, match=r"(?s)one size in the first dimension.*x \[2, 3\], y \[4, 3\]"):
+        script(build, {"x": np.ones((2, 3), "float32"), "y": np.ones((4, 3), "float32")})
+
+
+def test_a_program_with_a_recurrence_is_saved_cut_and_cloned(exe, tmp_path):
+    words = x(-1, -1, 3)
+    rnn = layers.StaticRNN()
+    with rnn.step():
+        word = rnn.step_input(words)
+        before = rnn.memory(shape=[-1, 4], batch_ref=word)
+        state = layers.dropout(layers.fc([word, before], 4, act="tanh"), 0.5)
+        rnn.update_memory(before, state)
+        rnn.step_output(state)
+    loss = layers.mean(rnn())
+    test = fluid.default_main_program().clone(for_test=True)
+    fluid.optimizer.SGD(0.1).minimize(loss)
+    exe.run(fluid.default_startup_program())
+    feed = {"x": np.random.rand(3, 2, 3).astype("float32")}
+    exe.run(feed=feed, fetch_list=[loss])
+    [wanted] = exe.run(test, feed=feed, fetch_list=[rnn()])
+    assert np.abs(wanted).min() > 0  # nothing was dropped
+    fluid.io.save_inference_model(str(tmp_path), ["x"], [rnn()], exe)
+    program, feeds, fetches = fluid.io.load_inference_model(str(tmp_path), exe)
+    assert [op.type for op in program.block(1).ops].count("dropout") == 1
+    [found] = exe.run(program, feed=feed, fetch_list=fetches)
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)
