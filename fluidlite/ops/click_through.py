@@ -161,7 +161,7 @@ def infer_filter(attrs, ins, ins_tag, filter_tag):
     attributes={"is_lod": False, "out_val_if_empty": typed(0, "LONG")},
     infer=infer_filter,
     kernel=Kernel(dynamic=True),
-    lod=Lod(reads="Ins Ins_tag"),
+    lod=Lod(reads="Ins Ins_tag", levels=lambda attrs, levels: dict.fromkeys(("Out", "LossWeight", "IndexMap"), 0)),
 )
 def filter_by_instag(ctx, ins, ins_tag, filter_tag):
     """Out is the sequences of Ins (or rows, unless is_lod) that have one of the tags; IndexMap says where they were.

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ..core.attributes import ignored, only
+from ..core.attributes import ignored
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.selected_rows import SelectedRows
@@ -170,7 +170,7 @@ def nce(ctx, input, label, weight, bias, sample_weight, *arrays):
     check = index_check(ctx, samples, len(weight), "class")
     vectors = ctx.scratch((*samples.shape, weight.shape[1]), weight.dtype)
     losses = _Nce(ctx, samples, true, sample_weight, tables)
-    drawn = samples[:, true:]
+    drawn, zero = samples[:, true:], chances.dtype.type(0)
 
     def step():
         xp.copyto(samples[:, :true], label)
@@ -183,11 +183,11 @@ def nce(ctx, input, label, weight, bias, sample_weight, *arrays):
         xp.matmul(vectors, input[:, :, None], out=chances[:, :, None])
         if bias is not None:
             xp.add(chances, xp.take(bias.reshape(-1), samples), out=chances)
-        # sigmoid, which does not overflow
-        xp.multiply(chances, 0.5, out=chances)
-        xp.tanh(chances, out=chances)
-        xp.multiply(chances, 0.5, out=chances)
-        xp.add(chances, 0.5, out=chances)
+        # The sigmoid, exact also where it is tiny: exp(-log(1 + exp(-z))).
+        xp.negative(chances, out=chances)
+        xp.logaddexp(chances, zero, out=chances)
+        xp.negative(chances, out=chances)
+        xp.exp(chances, out=chances)
         losses.cost(chances, cost)
 
     return step
@@ -316,6 +316,8 @@ def sampling_id(ctx, x, out):
 
 
 def infer_sample_logits(attrs, logits, labels, samples, probabilities):
+    if not attrs["uniq"]:
+        raise EnforceNotMet("uniq must be True: what is drawn are different classes, as in Fluid")
     if len(logits.shape) != 2 or len(labels.shape) != 2:
         raise EnforceNotMet(
             f"Logits and Labels must have 2 dimensions, got the shapes {list(logits.shape)} and {list(labels.shape)}"
@@ -335,8 +337,8 @@ def infer_sample_logits(attrs, logits, labels, samples, probabilities):
     return (
         Spec(shape, _INT64),
         Spec(shape, logits.dtype),
-        Spec((0, *logits.shape), logits.dtype),
-        Spec((0, *labels.shape), logits.dtype),
+        Spec((*logits.shape, 0), logits.dtype),
+        Spec((*labels.shape, 0), logits.dtype),
         Spec(shape, logits.dtype),
         Spec(labels.shape, _INT64),
     )
@@ -364,7 +366,7 @@ def draw_different(generator, count, largest):
     attributes={
         "num_samples": 0,
         "use_customized_samples": False,
-        "uniq": only(True),
+        "uniq": True,
         "remove_accidental_hits": True,
         "seed": 0,
     },
@@ -407,7 +409,7 @@ def sample_logits(ctx, logits, labels, given, given_probabilities, samples, prob
 
 
 def infer_sample_logits_grad(attrs, samples, logits_dim, labels_dim, dsampled):
-    return Spec(logits_dim.shape[1:], dsampled.dtype)
+    return Spec(logits_dim.shape[:-1], dsampled.dtype)
 
 
 @sample_logits.gradient(

@@ -4,6 +4,7 @@
 from . import (
     arrays,
     cells,
+    click_through,
     control_flow,
     decoding,
     dynamic_rnn,
@@ -17,7 +18,9 @@ from . import (
     metric_op,
     nn,
     ops,
+    ranking,
     recurrent,
+    sampled,
     selected_rows,
     sequence,
     static_rnn,
@@ -26,6 +29,7 @@ from . import (
 )
 from .arrays import *
 from .cells import *
+from .click_through import *
 from .control_flow import *
 from .decoding import *
 from .dynamic_rnn import *
@@ -39,7 +43,9 @@ from .math import *
 from .metric_op import *
 from .nn import *
 from .ops import *
+from .ranking import *
 from .recurrent import *
+from .sampled import *
 from .selected_rows import *
 from .sequence import *
 from .static_rnn import *
@@ -49,11 +55,11 @@ from .tensor import *
 __all__ = []
 for _module in (
     arrays,
-    control_flow,
-    dynamic_rnn,
     cells,
+    click_through,
     control_flow,
     decoding,
+    dynamic_rnn,
     image,
     io,
     learning_rate_scheduler,
@@ -64,11 +70,13 @@ for _module in (
     metric_op,
     nn,
     ops,
-    structured,
-    static_rnn,
-    sequence,
+    ranking,
     recurrent,
+    sampled,
     selected_rows,
+    sequence,
+    static_rnn,
+    structured,
     tensor,
 ):
     __all__ += _module.__all__
