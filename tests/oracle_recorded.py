@@ -28,7 +28,9 @@ _EIGHTS = "the real Paddle's gradients in single precision leave cells out where
 _PRE_OUT = "the real Paddle does not describe PreOut"
 _SAMPLE_LOGITS = "the real Paddle describes LabelsDim by a type that is none of elements"
 _SAMPLING_ID = "the real Paddle describes numbers of classes by the layer's dtype, and gives int64"
-_INSTAG = "the real Paddle describes LossWeight as float64 and IndexMap as [-1, 2], and gives the dtype of Ins and [n, 3]"
+_INSTAG = (
+    "the real Paddle describes LossWeight as float64 and IndexMap as [-1, 2], and gives the dtype of Ins and [n, 3]"
+)
 _SAMPLED = load("cases_sampled")
 DIFFERENT = {
     **{
