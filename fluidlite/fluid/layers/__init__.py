@@ -5,6 +5,7 @@ from . import (
     arrays,
     beam,
     cells,
+    click_through,
     control_flow,
     decoding,
     dynamic_rnn,
@@ -18,7 +19,9 @@ from . import (
     metric_op,
     nn,
     ops,
+    ranking,
     recurrent,
+    sampled,
     selected_rows,
     sequence,
     static_rnn,
@@ -29,6 +32,7 @@ from . import (
 from .arrays import *
 from .beam import *
 from .cells import *
+from .click_through import *
 from .control_flow import *
 from .decoding import *
 from .dynamic_rnn import *
@@ -42,7 +46,9 @@ from .math import *
 from .metric_op import *
 from .nn import *
 from .ops import *
+from .ranking import *
 from .recurrent import *
+from .sampled import *
 from .selected_rows import *
 from .sequence import *
 from .static_rnn import *
@@ -55,6 +61,7 @@ for _module in (
     arrays,
     beam,
     cells,
+    click_through,
     control_flow,
     decoding,
     dynamic_rnn,
@@ -68,7 +75,9 @@ for _module in (
     metric_op,
     nn,
     ops,
+    ranking,
     recurrent,
+    sampled,
     selected_rows,
     sequence,
     static_rnn,
