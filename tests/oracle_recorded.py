@@ -4,15 +4,19 @@ import oracle_cases  # noqa: F401
 import oracle_cases_cells  # noqa: F401
 import oracle_cases_extra  # noqa: F401
 import oracle_cases_operators  # noqa: F401
+import oracle_cases_sequences  # noqa: F401
 from oracle_harness import load
 
 RECORDED = {**load("cases"), **load("cases_cells"), **load("cases_extra"), **load("cases_operators")}
+RECORDED = {**load("cases"), **load("cases_extra"), **load("cases_operators"), **load("cases_sequences")}
 # Where fluidlite differs on purpose: (test, case) -> why.
 _IN_PLACE = "the output is a variable of its own; what happens in place is the plan's business"
 _LAYER_NORM = "the real Paddle's static shape of a flattened open batch is -2"
 _INSTANCE_NORM = "the real Paddle's static shape of N * C statistics is -C"
 _MASK = "the real Paddle describes the places of maxima as floats without a shape"
 _ADAPTIVE = "the real Paddle's pool2d looks for adaptive maxima in windows of wrong widths; no layer uses it for that"
+_PLACES = "the real Paddle describes the places of maxima as floats"
+_PADDED = "the real Paddle's static shape claims that the longest sequence has one row"
 _RESHAPE = "the real Paddle gives a gradient of the shape after the reshaping"
 DIFFERENT = {
     ("values", "batch_norm_in_place"): _IN_PLACE,
@@ -42,6 +46,31 @@ DIFFERENT = {
             "max_pool2d_with_index_global",
         )
     },
+    **{
+        (test, "sequence_pool_" + name): _PLACES
+        for test in ("structure", "gradient_structure")
+        for name in (
+            "max_several",
+            "max_long",
+            "max_some_empty",
+            "max_batch_of_one",
+            "max_one_row",
+            "max_two_levels",
+            "max_two_levels_empty",
+            "max_padded",
+        )
+    },
+    ("structure", "sequence_pool_is_test"): _PLACES,
+    ("structure", "sequence_pool_for_test"): _PLACES,
+    ("structure", "sequence_conv_pool_max"): _PLACES,
+    ("gradient_structure", "sequence_conv_pool_max"): _PLACES,
+    **{
+        (test, "sequence_" + name): _PADDED
+        for test in ("structure", "gradient_structure")
+        for name in ("pad_several", "pad_some_empty", "pad_batch_of_one", "pad_one_row", "pad_by_row", "unpad_of_pad")
+    },
+    ("structure", "sequence_pad_ids"): _PADDED,
+    ("gradients", "sequence_conv_behind"): "the real Paddle sees rows beyond short sequences in the filter's gradient",
     ("values", "adaptive_pool_operator_max"): _ADAPTIVE,
     ("gradients", "adaptive_pool_operator_max"): _ADAPTIVE,
     ("gradients", "shuffled_channel"): "the real Paddle shuffles this gradient once more, not back",

@@ -461,7 +461,7 @@ class Operator:
             slot: [variable.lod_level for name in names if (variable := find(name)) is not None]
             for slot, names in self.inputs.items()
         }
-        if not any(any(found) for found in levels.values()):
+        if definition.lod_levels is None and not any(any(found) for found in levels.values()):
             return
         shapes = {
             slot: [spec.shape for spec in specs if spec is not None] for slot, specs in (inputs | outputs).items()

@@ -3,7 +3,7 @@
 from . import layers
 from .layers.checks import check_dtype, integer
 
-__all__ = ["simple_img_conv_pool", "img_conv_group", "glu", "scaled_dot_product_attention"]
+__all__ = ["simple_img_conv_pool", "img_conv_group", "sequence_conv_pool", "glu", "scaled_dot_product_attention"]
 
 
 def simple_img_conv_pool(
@@ -122,6 +122,27 @@ def img_conv_group(
             if abs(drop_rate) > 1e-5:
                 input = layers.dropout(input, dropout_prob=drop_rate)
     return layers.pool2d(input, pool_size=pool_size, pool_type=pool_type, pool_stride=pool_stride, use_cudnn=use_cudnn)
+
+
+def sequence_conv_pool(
+    input, num_filters, filter_size, param_attr=None, act="sigmoid", pool_type="max", bias_attr=None
+):
+    """A convolution along sequences, then pooling: one row for each sequence.
+
+    Args:
+        input (Variable): float, [rows, size], of one level.
+        num_filters, filter_size, param_attr, act, bias_attr: of the convolution; see `layers.sequence_conv`.
+        pool_type (str): of the pooling; see `layers.sequence_pool`.
+    Returns:
+        Variable of shape [sequences, num_filters].
+    Raises:
+        TypeError: a wrong argument.
+        EnforceNotMet: input has another number of levels, or there is no such pool_type.
+    """
+    convolved = layers.sequence_conv(
+        input, num_filters, filter_size, param_attr=param_attr, bias_attr=bias_attr, act=act
+    )
+    return layers.sequence_pool(convolved, pool_type)
 
 
 def glu(input, dim=-1):

@@ -33,6 +33,9 @@ from . import (
     reduce,
     resize,
     selection,
+    sequence_conv,
+    sequence_layout,
+    sequence_pool,
     softmax,
     sorting,
 )
@@ -69,6 +72,9 @@ __all__ = [
     "reduce",
     "resize",
     "selection",
+    "sequence_conv",
+    "sequence_layout",
+    "sequence_pool",
     "softmax",
     "sorting",
 ]

@@ -7,6 +7,7 @@ import oracle_cases  # noqa: F401
 import oracle_cases_cells  # noqa: F401
 import oracle_cases_extra  # noqa: F401
 import oracle_cases_operators  # noqa: F401
+import oracle_cases_sequences  # noqa: F401
 import pytest
 from oracle_compare import array_differences, op_differences, var_differences, variables_of
 from oracle_harness import CASES, run_case
@@ -39,7 +40,8 @@ def run(name, backward):
 
 @pytest.mark.parametrize("name", cases("values"))
 def test_values(name):
-    got, want = only(replay(name, False).arrays, "out:", "state:"), only(RECORDED[name][1], "out:", "state:")
+    kinds = "out:", "lod:", "state:"
+    got, want = only(replay(name, False).arrays, *kinds), only(RECORDED[name][1], *kinds)
     if CASES[name].random:
         assert {k: (a.shape, a.dtype) for k, a in got.items()} == {k: (a.shape, a.dtype) for k, a in want.items()}
     else:
@@ -59,7 +61,8 @@ def test_structure(name):
 
 @pytest.mark.parametrize("name", cases("gradients", differentiable=True))
 def test_gradients(name):
-    got, want = only(replay(name, True).arrays, "grad:"), only(RECORDED[name][1], "grad:")
+    kinds = "grad:", "grad_lod:"
+    got, want = only(replay(name, True).arrays, *kinds), only(RECORDED[name][1], *kinds)
     if CASES[name].random:
         assert {k: (a.shape, a.dtype) for k, a in got.items()} == {k: (a.shape, a.dtype) for k, a in want.items()}
     else:

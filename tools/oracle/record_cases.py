@@ -2,7 +2,7 @@
 
     CPU_NUM=1 OMP_NUM_THREADS=1 ORACLE/bin/python tools/oracle/record_cases.py [FIXTURE ...]
 
-Writes tests/fixtures/cases.npz, cases_extra.npz and cases_operators.npz, or those that are named, and beside each its
+Writes tests/fixtures/cases.npz and those of the other fixtures, or those that are named, and beside each its
 structure as JSON.
 """
 
@@ -17,6 +17,7 @@ import oracle_cases  # noqa: E402, F401
 import oracle_cases_cells  # noqa: E402, F401
 import oracle_cases_extra  # noqa: E402, F401
 import oracle_cases_operators  # noqa: E402, F401
+import oracle_cases_sequences  # noqa: E402, F401
 from oracle_harness import CASES, run_case, save  # noqa: E402
 
 

@@ -1,4 +1,4 @@
-"""Where Fluid 1.0 to 1.5 kept `Trainer` and `Inferencer`; here they are those of `fluid` itself."""
+"""What Fluid kept apart: layers, and (in 1.0 to 1.5) `Trainer` and `Inferencer`, which here are those of `fluid`."""
 
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ __all__ = [
     "Inferencer",
     "Trainer",
     "inferencer",
+    "layers",
     "trainer",
 ]
 
@@ -20,6 +21,7 @@ __getattr__, __dir__ = on_demand(
     __name__,
     {
         "inferencer": ["Inferencer"],
+        "layers": [],
         "trainer": [
             "BeginEpochEvent",
             "BeginStepEvent",
@@ -32,6 +34,6 @@ __getattr__, __dir__ = on_demand(
 )
 
 if TYPE_CHECKING:  # for editors, which do not look behind __getattr__
-    from . import inferencer, trainer
+    from . import inferencer, layers, trainer
     from .inferencer import Inferencer
     from .trainer import BeginEpochEvent, BeginStepEvent, CheckpointConfig, EndEpochEvent, EndStepEvent, Trainer

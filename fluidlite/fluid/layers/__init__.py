@@ -16,6 +16,7 @@ from . import (
     nn,
     ops,
     static_rnn,
+    sequence,
     tensor,
 )
 from .cells import *
@@ -32,6 +33,7 @@ from .metric_op import *
 from .nn import *
 from .ops import *
 from .static_rnn import *
+from .sequence import *
 from .tensor import *
 
 __all__ = []
@@ -50,6 +52,7 @@ for _module in (
     nn,
     ops,
     static_rnn,
+    sequence,
     tensor,
 ):
     __all__ += _module.__all__

@@ -1,11 +1,16 @@
-"""Rows that make up sequences: where each lies, computed from offsets on the host.
+"""Rows that make up sequences: where each lies, computed from offsets on the host, and their sums.
 
-`offsets` is one level of a LoD (see `fluidlite.core.lod`): sequence i has the rows [offsets[i], offsets[i + 1]), and may
-have none.  Kernels know the offsets when they are bound, so what follows from them is computed once, with NumPy, and
-carried over by `xp.asarray`.  Indices are np.intp, which `take` reads without a copy.
+`offsets` is one level of a LoD (see `fluidlite.core.lod`): sequence i has the rows [offsets[i], offsets[i + 1]), and
+may have none.  Kernels know the offsets when they are bound, so what follows from them is computed once, with NumPy,
+and carried over by `xp.asarray`.  Indices are np.intp, which `take` reads without a copy.
 """
 
+from functools import partial
+
 import numpy as np
+
+from ...core.errors import EnforceNotMet
+from ...core.numpy_program import in_sequence
 
 
 def row_offsets(lod, level=-1):
@@ -83,3 +88,112 @@ def padded_places(offsets, longest):
     """The place of each row in a padded batch [sequences * longest]: [rows]."""
     lengths = lengths_of(offsets)
     return ranges(np.arange(len(lengths), dtype=np.intp) * longest, lengths)
+
+
+def checked_lod(spec, slot, most=1):
+    """The LoD of a Spec that `infer` gets, None while it is not known.
+
+    Args:
+        spec, slot: of the input.
+        most (int): how many levels the operator takes, at most; None for any number.
+    Raises:
+        EnforceNotMet: it has no level, too many, or other rows than the LoD says.
+    """
+    lod = spec.lod
+    if lod is None:
+        return None
+    if not lod or most is not None and len(lod) > most:
+        wanted = "1 level" if most == 1 else "some levels" if most is None else f"1 to {most} levels"
+        raise EnforceNotMet(
+            f"{slot} must hold sequences, with {wanted} of detail (LoD), got {len(lod)} levels for shape "
+            f"{list(spec.shape)}; fluid.create_lod_tensor(data, recursive_seq_lens, place) makes a tensor of sequences"
+        )
+    if lod[-1][-1] != spec.shape[0]:
+        raise EnforceNotMet(f"{slot} has {spec.shape[0]} rows, and its level of detail (LoD) says {lod[-1][-1]}")
+    return lod
+
+
+# Kind of device -> `segment_sums` for it.
+SUM_VARIANTS = {}
+
+# Sequences are summed by products with matrices of up to so many columns and rows, or those of one sequence: smaller
+# ones take longer to call, larger ones multiply by more zeros.
+_COLUMNS, _ROWS = 256, 8
+
+
+def segment_sums(ctx, offsets, x, out, factors=None):
+    """A function that sums the rows of each sequence, times a factor of its own (bind time only).
+
+    Args:
+        offsets: of the sequences; those without rows get 0.
+        x: float, [rows, width].
+        out: [sequences, width].
+        factors: [sequences], on the host.
+    """
+    lengths = lengths_of(offsets)
+    factors = np.ones(len(lengths)) if factors is None else np.asarray(factors)
+    if ctx.variant in SUM_VARIANTS:
+        return SUM_VARIANTS[ctx.variant](ctx, offsets, x, out, factors)
+    if ctx.xp is not np:
+        return _sums_of_padded(ctx.xp, offsets, x, out, factors)
+    if len(x) == 0:
+        return partial(out.fill, 0)
+    if x.shape[1] == 1:
+        return _sums_of_column(offsets, x, out, factors)
+    tiled = in_sequence([partial(np.matmul, *tile) for tile in _tiles(offsets, x, out, factors, _ROWS)])
+    alone = []
+
+    def step():
+        tiled()
+        if not np.isfinite(np.add.reduce(out, axis=None)):
+            # Infinities of one sequence have reached others, for what is added up there is 0 times them.
+            if not alone:
+                alone.extend(partial(np.matmul, *tile) for tile in _tiles(offsets, x, out, factors, 1))
+            for product in alone:
+                product()
+
+    return step
+
+
+def _tiles(offsets, x, out, factors, most):
+    """(weights, rows of x, rows of out), for up to so many sequences at a time."""
+    offsets = np.asarray(offsets, np.intp)
+    start = 0
+    while start < len(offsets) - 1:
+        stop = int(np.searchsorted(offsets, offsets[start] + _COLUMNS, "right")) - 1
+        stop = max(min(stop, start + most), start + 1)
+        first, last = offsets[start], offsets[stop]
+        lengths = np.diff(offsets[start : stop + 1])
+        weights = np.zeros((stop - start, last - first), x.dtype)
+        numbers = np.repeat(np.arange(stop - start), lengths)
+        weights[numbers, np.arange(last - first)] = factors[start:stop][numbers]
+        yield weights, x[first:last], out[start:stop]
+        start = stop
+
+
+def _sums_of_column(offsets, x, out, factors):
+    """For rows of one number; `reduceat` takes an element where there is none to sum."""
+    offsets = np.asarray(offsets, np.intp)
+    there = np.flatnonzero(np.diff(offsets))
+    starts, factors = offsets[there], factors[there].astype(x.dtype)
+    column, result = x[:, 0], out[:, 0]
+
+    def step():
+        result.fill(0)
+        result[there] = np.add.reduceat(column, starts) * factors
+
+    return step
+
+
+def _sums_of_padded(xp, offsets, x, out, factors):
+    index, mask = padded_rows(offsets)
+    if not mask.any():
+        return partial(out.fill, 0)
+    index, mask = xp.asarray(index), xp.asarray(mask[:, :, None])
+    factors = xp.asarray(factors[:, None], x.dtype)
+
+    def step():
+        padded = xp.where(mask, xp.take(x, index, axis=0), x.dtype.type(0))
+        xp.multiply(xp.sum(padded, axis=1), factors, out=out)
+
+    return step
