@@ -15,10 +15,11 @@ from . import (
     metric_op,
     nn,
     ops,
-    static_rnn,
     sequence,
+    static_rnn,
     tensor,
 )
+from . import rnn as _rnn  # `rnn` itself is the function
 from .cells import *
 from .control_flow import *
 from .decoding import *
@@ -32,8 +33,9 @@ from .math import *
 from .metric_op import *
 from .nn import *
 from .ops import *
-from .static_rnn import *
+from .rnn import *
 from .sequence import *
+from .static_rnn import *
 from .tensor import *
 
 __all__ = []
@@ -51,8 +53,9 @@ for _module in (
     metric_op,
     nn,
     ops,
-    static_rnn,
+    _rnn,
     sequence,
+    static_rnn,
     tensor,
 ):
     __all__ += _module.__all__
