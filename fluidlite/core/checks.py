@@ -81,6 +81,10 @@ def _check_kernel(definition):
         raise _contradiction("random", "constant")
     if definition.dynamic and definition.bind:
         raise _contradiction("dynamic", "bind")
+    if definition.extends:
+        _check_slots("extends", [definition.extends], _names(definition.outputs))
+        if not definition.dynamic:
+            raise _useless("extends", "dynamic")
 
 
 def _check_memory(definition):
@@ -195,7 +199,8 @@ def _check_attribute(name, attribute):
 
 def check_kernel(definition, kernel):
     """Raise DefinitionError if a kernel cannot be called with a context and an array for each slot."""
-    slots = definition.inputs if definition.dynamic else definition.inputs + definition.outputs
+    extended = tuple(slot for slot in definition.outputs if slot.name == definition.extends)
+    slots = definition.inputs + (extended if definition.dynamic else definition.outputs)
     count = 1 + len(slots)
     code = getattr(kernel, "__code__", None)
     if kernel is None or (code is not None and code.co_argcount == count) or _takes(kernel, count):

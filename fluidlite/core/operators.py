@@ -41,6 +41,7 @@ import math
 from .attributes import COMMON_TYPES, Attribute, type_of
 from .checks import check, check_group, check_kernel
 from .errors import DefinitionError, EnforceNotMet
+from .selected_rows import RowsForm
 from .spec import EMPTY, GRAD, Slot, Spec, parse_slots, words
 from .traits import About, Algebra, Batch, Kernel, Lod, Memory, Update
 
@@ -105,6 +106,8 @@ class OperatorDef:
         self.chooses = words(kernel.chooses)
         self.region = kernel.region
         self.dynamic = kernel.dynamic
+        self.extends = kernel.extends
+        self.for_arrays = kernel.for_arrays
         self.inplace = memory.inplace
         self.view = memory.view
         self.image = words(memory.image)
@@ -126,10 +129,12 @@ class OperatorDef:
         self.flops = about.flops or (one_for_each if memory.elementwise else none)
         self.variants = {}
         self.make_gradient = None
+        self.undone = None
         self.gradient_of = gradient_of
         # Slot of a gradient -> (slot of the operator that it is the gradient of, whether it holds that one's gradient).
         self.sources = {}
         self.decompose = None
+        self.selected_rows = None  # RowsForm
 
     def _read(self, table):
         """Take in the table of attributes: name -> default, or Attribute."""
@@ -250,6 +255,15 @@ class OperatorDef:
         self.make_gradient = lambda inputs, outputs, attrs: make(inputs, outputs, {**self.attrs, **attrs})
         return make
 
+    def undone_by(self, make):
+        """Declare the operators by which the gradient of a loop's block takes back what the operator has done in place.
+
+        Paddle's gradients find a counter in this way as it was in their turn; plans need nothing of the kind.  `make`
+        is that of `gradient_program`.
+        """
+        self.undone = make
+        return make
+
     def gradient_by_forward(self):
         """Declare the gradient of a gradient as the forward operator, which is linear in its first input alone."""
         forward = self.gradient_of
@@ -289,6 +303,25 @@ class OperatorDef:
         """
         self.decompose = make
         return make
+
+    def rows_form(self, reads="", makes="", zeros=""):
+        """Declare what the operator runs as where it reads or makes selected rows (see `selected_rows`).
+
+        `lower(inputs, outputs, attrs, held)` gets in `held` the SelectedRows or FirstRows behind each Value that has
+        no array.  It returns (list of operators as in a decomposition, output Value -> what is behind it, if it has no
+        array either).  For FirstRows it may return None: the operator needs the tensor itself.
+
+        Args:
+            reads, zeros: see `RowsForm`.
+            makes: output slots, or a function as in `RowsForm`.
+        """
+
+        def declare(lower):
+            found = makes if callable(makes) else lambda attrs, held: words(makes)
+            self.selected_rows = RowsForm(words(reads), found, lower, words(zeros))
+            return lower
+
+        return declare
 
     @functools.cached_property
     def lod(self):

@@ -29,6 +29,8 @@ class Region:
             the values that they have; those of a loop begin each turn with what the one before left in them.
         saves (str): the output slot of the variable under which the gradient finds what the block computed.
         block (str): the attribute that holds the block.
+        scalar (str): the attribute that says whether `condition` is a truth value; if it is none, the block runs unless
+            something that it captures is empty.  None where it always is.
     """
 
     repeats: bool
@@ -37,6 +39,7 @@ class Region:
     results: str
     saves: str
     block: str = "sub_block"
+    scalar: str | None = None
 
     def kept(self, inputs, outputs):
         """The results that the operator does not capture, although it may leave them as they are."""

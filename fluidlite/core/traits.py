@@ -47,6 +47,9 @@ class Kernel(Group):
     dynamic: the shapes of the outputs depend on values, so the kernel returns the outputs (an array, or a tuple of one
         for each slot) and does not get them.
     chooses: input slots that hold a list of which the kernel reads one, so that the others need not be there.
+    extends: the output slot of a tensor array (`fluidlite.core.tensor_array`) to which a dynamic kernel adds something:
+        it gets the box of the array before behind its inputs.
+    for_arrays: the type of the operator with the same slots that stands in where variables are tensor arrays.
     region: a `Region` or `RegionGradient` (`fluidlite.core.regions`): the operator runs a block and has no kernel.
     """
 
@@ -57,6 +60,8 @@ class Kernel(Group):
     shape_from = ""
     dynamic = False
     chooses = ""
+    extends = ""
+    for_arrays = None
     region = None
 
 

@@ -4,7 +4,49 @@ The files live in a folder per data set under ``FLUIDLITE_DATA_HOME`` (an enviro
 user's cache folder. What is missing is downloaded on first use, except :mod:`digits`, which needs no network.
 """
 
-from . import common, digits, mnist, uci_housing
+from typing import TYPE_CHECKING
+
+from ..lazy import on_demand
+from . import common
 from .common import DatasetError
 
-__all__ = ["DatasetError", "common", "digits", "mnist", "uci_housing"]
+if TYPE_CHECKING:  # for editors, which do not look behind __getattr__
+    from . import (
+        cifar,
+        conll05,
+        digits,
+        flowers,
+        image,
+        imdb,
+        imikolov,
+        mnist,
+        movielens,
+        mq2007,
+        sentiment,
+        uci_housing,
+        voc2012,
+        wmt14,
+        wmt16,
+    )
+
+__all__ = [
+    "DatasetError",
+    "common",
+    "cifar",
+    "conll05",
+    "digits",
+    "flowers",
+    "image",
+    "imdb",
+    "imikolov",
+    "mnist",
+    "movielens",
+    "mq2007",
+    "sentiment",
+    "uci_housing",
+    "voc2012",
+    "wmt14",
+    "wmt16",
+]
+
+__getattr__, __dir__ = on_demand(__name__, {name: [] for name in __all__[2:]})

@@ -9,7 +9,7 @@ from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
-from .files import DatasetError, temporary_path, unpack
+from .files import DatasetError, temporary_path, verify
 
 _TIMEOUT = 15  # seconds without a byte
 _BLOCK = 1 << 16
@@ -44,7 +44,7 @@ def fetch(urls, path, md5sum):
     reasons = "\n  ".join(failures)
     raise DatasetError(
         f"cannot fetch {path.name}:\n  {reasons}\n"
-        f"Put the file (its uncompressed content has MD5 {md5sum}) at\n  {path}\n"
+        f"Put the file (it or its uncompressed content has MD5 {md5sum}) at\n  {path}\n"
         f"or set FLUIDLITE_DATA_HOME to a folder that holds {path.parent.name}/{path.name}."
     )
 
@@ -68,7 +68,7 @@ def _fetch_from(url, own, name, md5sum):
         resumed = own.exists()
         _transfer(url, own, name)
         try:
-            unpack(own.read_bytes(), md5sum)
+            verify(own, md5sum)
             return
         except DatasetError:
             own.unlink()

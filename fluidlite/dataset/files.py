@@ -6,9 +6,19 @@ import os
 import uuid
 import zlib
 
+_BLOCK = 1 << 20
+
 
 class DatasetError(RuntimeError):
     """A file of a data set is missing and cannot be fetched, or is damaged."""
+
+
+class OtherChecksum(DatasetError):
+    """A file is whole, as far as that can be seen, but not the expected one."""
+
+    def __init__(self, found, expected, content=None):
+        super().__init__(f"its content has MD5 {found} instead of {expected}")
+        self.content = content
 
 
 def write_atomically(path, write):
@@ -37,19 +47,67 @@ def temporary_path(path):
     return path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
 
 
-def md5_of(content):
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+def md5_of_file(path):
+    with open(path, "rb") as file:
+        return _md5_of_stream(file)
+
+
+def verify(path, md5sum):
+    """Compare a file of any size with the MD5 expected of it, or of its uncompressed content if it is a gzip file.
+
+    Raises:
+        OtherChecksum: it is another file.
+        DatasetError: it is empty, or a gzip file that does not unpack.
+    """
+    found = md5_of_file(path)
+    if found == md5sum:
+        return
+    with open(path, "rb") as file:
+        start = file.read(2)
+        if not start:
+            raise DatasetError("it is empty")
+        if start == b"\x1f\x8b":
+            file.seek(0)
+            with gzip.GzipFile(fileobj=file) as content, _DamageReported():
+                found = _md5_of_stream(content)
+    if found != md5sum:
+        raise OtherChecksum(found, md5sum)
 
 
 def unpack(raw, md5sum):
-    """Return the content of a file, uncompressed if it is gzip, after comparing its MD5."""
+    """Return the content of a file, uncompressed if it is gzip, after comparing its MD5.
+
+    Raises:
+        OtherChecksum: it is another file; its ``content`` is the file's.
+        DatasetError: it is empty, or a gzip file that does not unpack.
+    """
+    if not raw:
+        raise DatasetError("it is empty")
     content = raw
     if raw.startswith(b"\x1f\x8b"):
-        try:
+        with _DamageReported():
             content = gzip.decompress(raw)
-        except (EOFError, OSError, zlib.error) as error:
-            raise DatasetError(f"it is a damaged gzip file ({error})") from None
-    found = md5_of(content)
-    if found != md5sum and (content is raw or md5_of(raw) != md5sum):
-        raise DatasetError(f"its content has MD5 {found} instead of {md5sum}")
+    found = _md5(content)
+    if found != md5sum and (content is raw or _md5(raw) != md5sum):
+        raise OtherChecksum(found, md5sum, content)
     return content
+
+
+class _DamageReported:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if isinstance(error, (EOFError, OSError, zlib.error)):
+            raise DatasetError(f"it is a damaged gzip file ({error})") from None
+
+
+def _md5(content):
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def _md5_of_stream(stream):
+    digest = hashlib.md5(usedforsecurity=False)
+    while block := stream.read(_BLOCK):
+        digest.update(block)
+    return digest.hexdigest()

@@ -4,6 +4,7 @@ The four files lie under the data home as ``mnist/train-images-idx3-ubyte.gz`` a
 """
 
 import functools
+import math
 
 import numpy as np
 
@@ -48,11 +49,32 @@ def test():
     return common.image_reader(*_load("t10k", common.data_home()))
 
 
+def fetch():
+    """Download the four files if they are not there yet."""
+    for name in _MD5:
+        _content(name)
+
+
 @functools.lru_cache(maxsize=2)  # unpacking and verifying takes longer than an epoch of reading
 def _load(part, home):  # `home` only tells data homes apart
-    images = _content(f"{part}-images-idx3-ubyte")
-    labels = _content(f"{part}-labels-idx1-ubyte")
-    return np.frombuffer(images, np.uint8, offset=16).reshape(-1, 784), np.frombuffer(labels, np.uint8, offset=8)
+    images = _numbers(f"{part}-images-idx3-ubyte", 3).reshape(-1, 784)
+    labels = _numbers(f"{part}-labels-idx1-ubyte", 1)
+    if len(images) != len(labels):
+        raise common.DatasetError(
+            f"{home / 'mnist'}: {part}-images-idx3-ubyte has {len(images)} pictures, but {part}-labels-idx1-ubyte "
+            f"{len(labels)} labels"
+        )
+    return images, labels
+
+
+def _numbers(name, rank):
+    """Return the bytes of an IDX file: after its magic number (their type and rank) and its shape."""
+    content = _content(name)
+    header = 4 * (1 + rank)
+    magic, *shape = np.frombuffer(content[:header].ljust(header), ">u4").tolist()
+    if magic != 0x800 + rank or shape[1:] not in ([], [28, 28]) or len(content) - header != math.prod(shape):
+        raise common.DatasetError(f"{common.data_home() / 'mnist' / name} holds no bytes in MNIST's format and size")
+    return np.frombuffer(content, np.uint8, offset=header)
 
 
 def _content(name):

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import common
 
-__all__ = ["feature_names", "test", "train"]
+__all__ = ["feature_names", "fetch", "predict_reader", "test", "train"]
 
 feature_names = [
     "CRIM", "ZN", "INDUS", "CHAS", "NOX", "RM", "AGE", "DIS", "RAD", "TAX", "PTRATIO", "B", "LSTAT",
@@ -52,8 +52,23 @@ def test():
     return _reader(table[int(len(table) * _TRAINING_SHARE) :])
 
 
+def predict_reader():
+    """Return the figures of the first test district: (float64 array of shape (13,),)."""
+    return (next(test()())[0],)
+
+
+def fetch():
+    """Download the file if it is not there yet."""
+    common.load(_MIRRORS, "uci_housing", _MD5)
+
+
 def _load():
-    table = np.array(common.load(_MIRRORS, "uci_housing", _MD5).split(), np.float64).reshape(-1, 14)
+    words = common.load(_MIRRORS, "uci_housing", _MD5).split()
+    try:
+        table = np.array(words, np.float64).reshape(-1, 14)
+    except ValueError as error:
+        path = common.data_home() / "uci_housing" / "housing.data"
+        raise common.DatasetError(f"{path} is no table of 14 columns ({error})") from None
     figures = table[:, :-1]
     figures[:] = (figures - figures.mean(axis=0)) / np.ptp(figures, axis=0)
     return table

@@ -1,20 +1,44 @@
 """Values: tensors, and the scopes that hold them by name between runs."""
 
-from .tensors import LoDTensor
+from ..core.errors import EnforceNotMet
+from .tensors import LoDTensor, SelectedRows
+
+# Between the name of a variable of the type SELECTED_ROWS and that of one of its parts (`SelectedRows.parts`).
+PART = "@PART@"
 
 
 class ScopeVariable:
     """A named place for a value in a Scope."""
 
-    __slots__ = ("name", "tensor")
+    __slots__ = ("name", "tensor", "_selected")
 
     def __init__(self, name):
         self.name = name
         self.tensor = LoDTensor()
+        self._selected = None
 
     def get_tensor(self):
         """Its LoDTensor."""
         return self.tensor
+
+    def get_selected_rows(self):
+        """Its SelectedRows; a variable without a value becomes one of that type.
+
+        Raises:
+            EnforceNotMet: its value is a tensor.
+        """
+        if self._selected is None:
+            if self.tensor.array is not None:
+                raise EnforceNotMet(f"the variable {self.name!r} holds a tensor, no SelectedRows: use get_tensor()")
+            self._selected = SelectedRows()
+            self.tensor = self._selected.get_tensor()
+        return self._selected
+
+    def part(self, name):
+        """The ScopeVariable `name` of a part of its SelectedRows."""
+        found = ScopeVariable(name)
+        found.tensor = self.get_selected_rows().parts[name.partition(PART)[2]]
+        return found
 
 
 class Scope:
@@ -34,6 +58,8 @@ class Scope:
     def var(self, name):
         """The variable `name`, created here if neither this scope nor its parents hold it."""
         found = self.find_var(name)
+        if found is None and PART in name:
+            return self.var(name.partition(PART)[0]).part(name)
         if found is None:
             found = self._vars[name] = ScopeVariable(name)
         return found
@@ -46,6 +72,9 @@ class Scope:
             if found is not None:
                 return found
             scope = scope._parent
+        base, _, part = name.partition(PART)
+        if part and (found := self.find_var(base)) is not None:
+            return found.part(name)
         return None
 
     def erase(self, names):

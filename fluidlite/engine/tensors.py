@@ -172,6 +172,49 @@ class LoDTensor:
         return f"LoDTensor(shape={self.shape()}, lod={self.lod()}, array={self.array!r})"
 
 
+class SelectedRows:
+    """The value of a variable of the type SELECTED_ROWS: numbers of rows of a table, and a vector for each.
+
+    Args:
+        rows (list of int): the numbers.
+        height (int): how many rows the table has.
+    Attributes:
+        parts: what a plan writes: LoDTensors, of the rows ("ROWS"), and of the height ("HEIGHT").
+    """
+
+    def __init__(self, rows=(), height=0):
+        self._tensor, self.parts = LoDTensor(), {"ROWS": LoDTensor(), "HEIGHT": LoDTensor()}
+        self.set_rows(rows)
+        self.set_height(height)
+
+    def rows(self):
+        """The numbers of the rows (list of int)."""
+        return np.array(self.parts["ROWS"]).tolist()
+
+    def set_rows(self, rows):
+        """Set the numbers of the rows."""
+        self.parts["ROWS"].set(np.array(rows, np.int64).reshape(-1))
+
+    def height(self):
+        """How many rows the table has."""
+        return int(np.array(self.parts["HEIGHT"])[0])
+
+    def set_height(self, height):
+        """Set how many rows the table has."""
+        self.parts["HEIGHT"].set(np.array([height], np.int64))
+
+    def get_tensor(self):
+        """The vectors (LoDTensor)."""
+        return self._tensor
+
+    def numel(self):
+        """How many elements the vectors have."""
+        return 0 if self._tensor.array is None else self._tensor.array.size
+
+    def sync_index(self):
+        """Without effect: rows are found by their numbers, without an index."""
+
+
 def _levels(numbers, what):
     """Levels of LoD as lists of int."""
     try:

@@ -12,7 +12,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from ..core import operators
-from ..core.dtypes import numpy_dtype
+from ..core.dtypes import VarType, numpy_dtype
 from ..core.errors import EnforceNotMet
 from ..core.regions import Recurrence, Region
 from ..core.spec import EMPTY, GRAD
@@ -174,7 +174,7 @@ class _Tape:
         self.no_grad, self.callbacks = no_grad, callbacks
         # Inside of a block the gradient of x is called x@GRAD, whatever is called so around it.
         self.taken = set() if self.inner else set(block.vars)
-        self.visits, self.targets = _path(forward, targets, sources)
+        self.visits, self.targets = _path(forward, targets, sources, self.inner)
         self.last_write = {name: i for i, op in enumerate(forward.ops) for name in op.output_arg_names}
         self.described = []  # pairs of a visit and the parts of its gradient
         self.grad_names = {}
@@ -215,9 +215,14 @@ class _Tape:
         if given is not None:
             self.given[value] = given
         self.known.add(value)
-        self.writers[value] = 1
+        # To the gradient of a tensor array others are added where it is.
+        self.writers[value] = 0 if self.inner and self.holds_array(name) else 1
         self.parts[value] = [self.grad_name(value)]
         return self.grad_name(value)
+
+    def holds_array(self, name):
+        variable = self.forward._find_var_recursive(name)
+        return variable is not None and variable.holds_array
 
     def grad_name(self, value):
         """The gradient's name: `x@GRAD`, or another if an earlier pass used that."""
@@ -272,6 +277,8 @@ class _Tape:
         region = _region(definition)
         if region is not None:
             self.capture_old_values(visit, region)
+        if self.inner and _is_undone(visit.op, self.forward):
+            return [_Part(*part) for part in definition.undone(op.inputs, op.outputs, _without_role(op.attrs))]
         written = [name for slot in definition.outputs if slot.differentiable for name in op.outputs.get(slot.name, ())]
         read = [name for slot in definition.inputs if slot.differentiable for name in op.inputs.get(slot.name, ())]
         sought = [(name, visit.reads[name]) for name in read if self.wants(name)]
@@ -378,7 +385,7 @@ class _Tape:
     def leave(self, name):
         """See to it that the block writes, under its usual name, the gradient of the value that `name` begins with."""
         grad = self.whole((name, 0))
-        if self.targets.get(name) == (name, 0):
+        if self.targets.get(name) == (name, 0) and not self.holds_array(name):
             self.append("assign", {"X": [grad]}, {"Out": [grad]}, {})
 
     def check_not_overwritten(self, visit, type, inputs):
@@ -386,7 +393,8 @@ class _Tape:
 
         Plans keep the values that the gradients of blocks need.
         """
-        if self.inner or operators.find(visit.op.type).region:
+        definition = operators.find(visit.op.type)
+        if self.inner or definition.region or definition.extends or definition.for_arrays:
             return
         shape_only = operators.find(type).shape_only
         for slot, name in ((slot, name) for slot, names in inputs.items() for name in names if slot not in shape_only):
@@ -405,7 +413,9 @@ class _Tape:
     def whole(self, value):
         """The name of the gradient that an operator is about to read: the sum of its parts, or zeros."""
         parts = self.parts.get(value)
-        if parts is None:
+        if parts is None and self.holds_array(value[0]):
+            self.declare(self.grad_name(value))  # nothing in it
+        elif parts is None:
             self.append("fill_zeros_like", {"X": [value[0]]}, {"Out": [self.grad_name(value)]}, {})
         elif len(parts) > 1:
             self.given.pop(value, None)  # not to be written to
@@ -420,16 +430,15 @@ class _Tape:
             name = value[0]
             part = f"{self.grad_name((name, None))}@RENAME@block{self.forward.idx}@{self.renamed[name]}"
             self.renamed[name] += 1
-        self.parts.setdefault(value, []).append(part)
+        parts = self.parts.setdefault(value, [])
+        if part not in parts:
+            parts.append(part)
         return part
 
     def append(self, type, inputs, outputs, attrs, forward=None):
         for names in outputs.values():
             for name in names:
-                if name != EMPTY and not self.has_var(name):
-                    like = self.forward._find_var_recursive(self.context.get(name, ""))
-                    described = {} if like is None else {"shape": like._shape, "dtype": like._dtype}
-                    self.block.create_var(name=name, **described)
+                self.declare(name)
         attrs = dict(attrs)
         # Which gradients are those of Parameters is said where they leave the blocks.
         pairs = []
@@ -446,8 +455,23 @@ class _Tape:
         for callback in self.callbacks:
             callback(block=self.block, context=self.context)
 
+    def declare(self, name):
+        """See to it that there is a variable for what an operator writes."""
+        if name == EMPTY or self.has_var(name):
+            return
+        like = self.forward._find_var_recursive(self.context.get(name.partition("@RENAME")[0], ""))
+        described = {}
+        if like is not None and (name in self.context or like.holds_array):
+            described = {"shape": like._shape, "dtype": like._dtype, "type": _kind(like)}
+        self.block.create_var(name=name, **described)
+
     def has_var(self, name):
         return self.block._find_var_recursive(name) is not None if self.inner else self.block.has_var(name)
+
+
+def _kind(variable):
+    """Of what type the gradient of a variable is."""
+    return VarType.LOD_TENSOR_ARRAY if variable.holds_array else VarType.LOD_TENSOR
 
 
 def _without_role(attrs):
@@ -479,10 +503,10 @@ def _renamed(slots, numbers, name_of):
     }
 
 
-def _path(block, targets, sources=None):
+def _path(block, targets, sources=None, inner=False):
     """The operators that the targets (names) depend on, in order, as visits, and each target's value by name.
 
-    With `sources`, only those that depend on a variable with such a name.
+    With `sources`, only those that depend on a variable with such a name; in an `inner` block, those to undo as well.
     """
     written, visits = Counter(), []
     for position, op in enumerate(block.ops):
@@ -490,7 +514,8 @@ def _path(block, targets, sources=None):
         region = _region(definition)
         kept = () if region is None else op.outputs.get(region.results, ())
         reads = {name: written[name] for name in (*op.input_arg_names, *kept)}
-        differentiable = [slot.name for slot in definition.outputs if slot.differentiable]
+        # A tensor array to which something is added stays one value: each element has a gradient of its own.
+        differentiable = [s.name for s in definition.outputs if s.differentiable and s.name != definition.extends]
         written.update({name for slot in differentiable for name in op.outputs.get(slot, ())})
         visits.append(_Visit(op, position, reads, {name: written[name] for name in op.output_arg_names}))
     values = {target: (target, written[target]) for target in targets}
@@ -501,7 +526,16 @@ def _path(block, targets, sources=None):
         if not needed.isdisjoint(visit.writes.items()):
             needed.update(visit.reads.items())
             path.append(visit)
+        elif inner and _is_undone(visit.op, block):
+            path.append(visit)
     return path[::-1], values
+
+
+def _is_undone(op, block):
+    """Whether a gradient takes back what an operator has done; what lasts beyond the run stays as it is."""
+    if not operators.find(op.type).undone:
+        return False
+    return not any(block._var_recursive(name).persistable for name in op.output_arg_names)
 
 
 def _behind(visits, sources):

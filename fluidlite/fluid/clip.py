@@ -2,6 +2,7 @@
 
 import warnings
 
+from ..core.dtypes import VarType
 from . import layers
 from .framework import OpRole, Parameter, default_main_program, name_scope
 
@@ -180,6 +181,8 @@ class _Group:
         self.limit = layers.fill_constant(shape=[1], dtype=dtype, value=self.clip_norm)
 
     def add(self, grad):
+        if grad.type is VarType.SELECTED_ROWS:
+            grad = layers.get_tensor_from_selected_rows(layers.merge_selected_rows(grad))
         self.squares.append(layers.reduce_sum(layers.square(grad)))
 
     def scaled(self, grad):

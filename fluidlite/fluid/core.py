@@ -4,7 +4,7 @@ from ..core.dtypes import VarType
 from ..core.errors import EnforceNotMet
 from ..engine.places import CPUPlace, CUDAPinnedPlace, CUDAPlace, cuda_device_count
 from ..engine.scope import Scope
-from ..engine.tensors import LoDTensor
+from ..engine.tensors import LoDTensor, SelectedRows
 
 __all__ = [
     "CPUPlace",
@@ -15,6 +15,7 @@ __all__ = [
     "LoDTensor",
     "LoDTensorArray",
     "Scope",
+    "SelectedRows",
     "VarDesc",
     "get_cuda_device_count",
     "is_compiled_with_cuda",

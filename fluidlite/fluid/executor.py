@@ -12,7 +12,8 @@ import numpy as np
 from ..core.errors import EnforceNotMet
 from ..core.lod import joined
 from ..core.spec import Spec
-from ..engine.arrays import is_on_gpu, on_gpu
+from ..core.tensor_array import TensorArray
+from ..engine.arrays import host, is_on_gpu, on_gpu
 from ..engine.places import CPUPlace
 from ..engine.scope import Scope
 from ..engine.tensors import LoDTensor
@@ -188,12 +189,12 @@ class Executor:
             levels = plan.lods
         if not return_numpy:
             for name, array in zip(fetches, results, strict=True):
-                if array is None or not array.size:
+                if array is None or not isinstance(array, TensorArray) and not array.size:
                     raise EnforceNotMet(
                         f"the fetched variable {name!r} has no elements, or no operator has written it, so that it is "
                         "no LoDTensor; with return_numpy=True you get None"
                     )
-            return [LoDTensor(*result) for result in zip(results, levels, strict=True)]
+            return [_lod_tensor(*result) for result in zip(results, levels, strict=True)]
         if any(levels):
             name, lod = next((name, lod) for name, lod in zip(fetches, levels, strict=True) if lod)
             raise RuntimeError(
@@ -255,8 +256,17 @@ class Executor:
     train_from_dataset = infer_from_dataset
 
 
+def _lod_tensor(array, lod):
+    """The LoDTensor, or for a tensor array the list of those, that a user gets."""
+    if not isinstance(array, TensorArray):
+        return LoDTensor(array, lod)
+    return [LoDTensor() if entry is None else LoDTensor(entry.array, entry.lod) for entry in array.entries]
+
+
 def _fetched(array):
-    """What a user gets for an array, which may be None."""
+    """What a user gets for an array, which may be None, or a tensor array."""
+    if isinstance(array, TensorArray):
+        return [None if entry is None else _fetched(np.array(host(entry.array))) for entry in array.entries]
     if array is None or not array.size:
         return None
     return array.view(FetchedArray) if array.ndim else array

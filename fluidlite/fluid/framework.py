@@ -13,7 +13,7 @@ from operator import itemgetter
 
 import numpy as np
 
-from ..core import operators
+from ..core import operators, selected_rows
 from ..core.attributes import COMMON_ATTRS
 from ..core.dtypes import VarType, dtype_name, numpy_dtype, var_type
 from ..core.errors import EnforceNotMet
@@ -190,6 +190,11 @@ class Variable:
         if self._spec is None:
             self._spec = Spec(self.shape, numpy_dtype(self.dtype))
         return self._spec
+
+    @property
+    def holds_array(self):
+        """Whether it holds a list of tensors, each of them as `spec` says."""
+        return self.type == VarType.LOD_TENSOR_ARRAY
 
     @property
     def grad_name(self):
@@ -451,8 +456,23 @@ class Operator:
                 variable = variable_named(name)
                 if not isinstance(variable, Parameter):
                     variable._describe(tuple(spec.shape), var_type(spec.dtype))
-        if definition.gradient_of is None and definition.region is None:
+        self._infer_types(definition)
+        # Of few gradients the real Paddle says how many levels they have: `Lod.levels` names them.
+        if definition.region is None and (definition.gradient_of is None or definition.lod_levels is not None):
             self._infer_lod_levels(definition, inputs, specs)
+
+    def _infer_types(self, definition):
+        """Set which outputs are selected rows."""
+        find = self.block._find_var_recursive
+        held = {
+            slot: [getattr(find(name), "type", None) is VarType.SELECTED_ROWS for name in names]
+            for slot, names in self.inputs.items()
+        }
+        if definition.region is None:
+            for slot in selected_rows.made(definition, self.attrs, held):
+                for name in self.outputs.get(slot, ()):
+                    if name != EMPTY:
+                        self.block._var_recursive(name).type = VarType.SELECTED_ROWS
 
     def _infer_lod_levels(self, definition, inputs, outputs):
         """Set how many levels of detail the outputs have."""
@@ -466,7 +486,7 @@ class Operator:
         shapes = {
             slot: [spec.shape for spec in specs if spec is not None] for slot, specs in (inputs | outputs).items()
         }
-        sources = definition.lod_sources(self.attrs, shapes)
+        sources = definition.lod_sources(self.attrs, shapes) if definition.gradient_of is None else {}
         if definition.lod_levels is not None:
             counts = definition.lod_levels(self.attrs, levels)
             sources = {**sources, **counts}

@@ -44,7 +44,7 @@ def embedding(input, size, is_sparse=False, is_distributed=False, padding_idx=No
     Args:
         input (Variable): int64, of any shape.
         size (list of two ints): how many vectors there are, and their length.
-        is_sparse (bool): stored in the operator; the gradient is always dense.
+        is_sparse (bool): let the gradient be selected rows (see `layers.embedding`).
         is_distributed (bool): must be False.
         padding_idx (int): a number whose vector is 0; negative ones count from the end.
         param_attr (ParamAttr): of the vectors [size[0], size[1]].

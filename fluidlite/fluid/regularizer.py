@@ -1,5 +1,6 @@
 """Weight decay: a penalty on large parameters, added to their gradients before the update."""
 
+from ..core.dtypes import VarType
 from .framework import name_scope
 
 __all__ = ["L1Decay", "L2Decay", "L1DecayRegularizer", "L2DecayRegularizer"]
@@ -29,8 +30,8 @@ class WeightDecayRegularizer:
         return f"{type(self).__name__.removesuffix('Regularizer')}, regularization_coeff={self._regularization_coeff:f}"
 
 
-def _like(param, block):
-    return block.create_var(dtype=param.dtype, shape=param.shape, lod_level=param.lod_level)
+def _like(param, block, **kwargs):
+    return block.create_var(dtype=param.dtype, shape=param.shape, lod_level=param.lod_level, **kwargs)
 
 
 class L2DecayRegularizer(WeightDecayRegularizer):
@@ -64,17 +65,23 @@ def append_regularization_ops(parameters_and_grads, regularization=None):
         parameters_and_grads (list of (Parameter, Variable)): a gradient may be None.
         regularization (WeightDecayRegularizer or None): for parameters that have none of their own.
     Returns:
-        list of (Parameter, Variable): the gradients to use; the operators add to them in place.
+        list of (Parameter, Variable): the gradients to use.  The operators add to them in place, except that a
+        gradient of selected rows becomes another one, of the whole table, as in Fluid.
     """
+    found = []
     with name_scope("regularization"):
         for param, grad in parameters_and_grads:
             regularizer = param.regularizer or regularization
-            if grad is None or regularizer is None:
-                continue
-            with param.block.program._optimized_guard([param, grad]):
-                decay = regularizer(param, grad, grad.block)
-                grad.block.append_op(type="sum", inputs={"X": [grad, decay]}, outputs={"Out": grad})
-    return parameters_and_grads
+            if grad is not None and regularizer is not None:
+                with param.block.program._optimized_guard([param, grad]):
+                    decay = regularizer(param, grad, grad.block)
+                    out = grad
+                    if grad.type is VarType.SELECTED_ROWS:
+                        out = _like(param, grad.block, name=grad.name + "@NEWGRAD@")
+                    grad.block.append_op(type="sum", inputs={"X": [grad, decay]}, outputs={"Out": out})
+                    grad = out
+            found.append((param, grad))
+    return found
 
 
 L1Decay = L1DecayRegularizer

@@ -99,6 +99,7 @@ sum = by_formula(
         attributes=MKLDNN,
         infer=infer_sum,
         formula=lambda X: reduce(add, X),
+        kernel=Kernel(for_arrays="@sum_of_arrays"),
         memory=Memory(elementwise=True, inplace={"Out": "X"}, pointwise=True),
         about=About("sum"),
     )
@@ -118,7 +119,7 @@ def infer_increment(attrs, x):
     return x
 
 
-by_formula(
+increment = by_formula(
     operator(
         "increment",
         inputs="X",
@@ -129,6 +130,12 @@ by_formula(
         memory=Memory(inplace={"Out": "X"}),
     )
 )
+
+
+@increment.undone_by
+def decrement(inputs, outputs, attrs):
+    step = attrs.get("step", 1.0)
+    return [("increment", {"X": outputs["Out"]}, {"Out": inputs["X"]}, {**attrs, "step": -step})]
 
 
 def infer_cumsum(attrs, x):

@@ -1,6 +1,6 @@
 """Operators that run a block of others: once if a condition holds, or again and again as long as it does."""
 
-from ..core.attributes import ignored, only
+from ..core.attributes import ignored
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.regions import Region, RegionGradient
@@ -8,7 +8,8 @@ from ..core.spec import GRAD, Spec
 from ..core.traits import Kernel, Lod
 from .manipulation import known_values
 
-_ONCE = Region(repeats=False, condition="Cond", captures="Input", results="Out", saves="Scope")
+_SCALAR = "is_scalar_condition"
+_ONCE = Region(repeats=False, condition="Cond", captures="Input", results="Out", saves="Scope", scalar=_SCALAR)
 _LOOP = Region(repeats=True, condition="Condition", captures="X", results="Out", saves="StepScopes")
 # What Paddle's garbage collector has to leave alone.
 _LIVE_ON = {"skip_eager_deletion_vars": ignored([], "STRINGS")}
@@ -16,7 +17,7 @@ _LIVE_ON = {"skip_eager_deletion_vars": ignored([], "STRINGS")}
 
 def infer_region(attrs, conditions, captured):
     # The shapes of the results are known from the operators in the block.
-    for spec in conditions:
+    for spec in conditions if attrs.get(_SCALAR, True) else ():
         if spec.dtype != bool or (spec.size != 1 and -1 not in spec.shape):
             raise EnforceNotMet(
                 f"the condition must be one truth value, its data type is {spec.dtype} and its shape {list(spec.shape)}"
@@ -30,7 +31,7 @@ conditional_block = operator(
     "conditional_block",
     inputs="Cond*!, Input*?",
     outputs="Out*, Scope!",
-    attributes={"sub_block": None, "is_scalar_condition": only(True)} | _LIVE_ON,
+    attributes={"sub_block": None, _SCALAR: True} | _LIVE_ON,
     infer=infer_region,
     kernel=Kernel(region=_ONCE),
 )(None)

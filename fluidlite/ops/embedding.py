@@ -5,9 +5,11 @@ import numpy as np
 from ..core.attributes import ignored, only, typed
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
-from ..core.spec import Spec
+from ..core.selected_rows import SelectedRows
+from ..core.spec import GRAD, Spec
 from ..core.traits import BOUND, About, Lod
 from .arrays.indexing import fill_rows, index_check
+from .arrays.sequences import numpy_segment_sums, offsets_of, ranges
 
 _ATTRS = {
     "is_sparse": False,
@@ -69,6 +71,12 @@ def without(xp, ids, rows, padding):
     return ids, xp.where(kept[:, None], rows, rows.dtype.type(0))
 
 
+# With fewer numbers in the sums, `reduceat` is the fastest; it takes so much time for each.
+_FEW = 1 << 14
+# How often an id may come before its rows are summed by themselves.
+_OFTEN = 4
+
+
 def add_rows(xp, table, ids, rows):
     """table[ids[i]] += rows[i] for every i."""
     if xp is not np or not ids.size:
@@ -78,7 +86,33 @@ def add_rows(xp, table, ids, rows):
     order = np.argsort(ids, kind="stable")
     ordered = ids[order]
     starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
-    table[ordered[starts]] = np.add.reduceat(rows[order], starts, axis=0)
+    names, counts = ordered[starts], np.diff(starts, append=len(ids))
+    if len(names) * rows.shape[1] < _FEW:
+        table[names] = np.add.reduceat(rows[order], starts, axis=0)
+        return
+    # All first terms, then all second ones of those that have a second, and so on.
+    table[names] = rows[order[starts]]
+    for rank in range(1, _OFTEN + 1):
+        more = np.flatnonzero(counts > rank)
+        if not len(more):
+            return
+        names, starts, counts = names[more], starts[more], counts[more]
+        if rank < _OFTEN:
+            table[names] += rows[order[starts + rank]]
+    rest = rows[order[ranges(starts + _OFTEN, counts - _OFTEN)]]
+    sums = np.empty((len(names), rows.shape[1]), rows.dtype)
+    numpy_segment_sums(offsets_of(counts - _OFTEN), rest, sums)()
+    table[names] += sums
+
+
+def rows_of_sparse(attrs, held):
+    return {"W" + GRAD} if attrs["is_sparse"] else frozenset()
+
+
+def lookup_grad_of_rows(inputs, outputs, attrs, held):
+    """The rows are Ids, and the vectors are dOut, also those for `padding_idx`, as in Fluid."""
+    part = inputs["Ids"][0], inputs["Out" + GRAD][0]
+    return [], {outputs["W" + GRAD][0]: SelectedRows([part], inputs["W"][0])}
 
 
 for _type, _infer in (("lookup_table", infer_lookup), ("lookup_table_v2", infer_lookup_v2)):
@@ -92,4 +126,5 @@ for _type, _infer in (("lookup_table", infer_lookup), ("lookup_table_v2", infer_
         lod=Lod(of="Ids"),
         about=About(plain="embedding"),
     )(lookup)
-    _definition.gradient("Ids", shapes="W", infer=lambda attrs, ids, w, dout: w)(lookup_grad)
+    _slope = _definition.gradient("Ids", shapes="W", infer=lambda attrs, ids, w, dout: w)(lookup_grad)
+    _slope.rows_form(makes=rows_of_sparse)(lookup_grad_of_rows)

@@ -131,7 +131,6 @@ def gru(ctx, x, h0, weight, bias, gates, reset, states, hidden):
 @gru.gradient(
     "H0, Weight, Bias, BatchGate, BatchResetHiddenPrev, BatchHidden, Hidden",
     shapes="Input",
-    of="Hidden",
     kernel=BOUND,
     lod=Lod(reads="Hidden"),
 )

@@ -160,6 +160,11 @@ def forward(cells, x, r0, c0, state, cell, gates, active, h, project=None):
     return step
 
 
+def mark_inside(xp, numbers, clip):
+    """Write 1 over numbers between -clip and clip, 0 over others: the slope of clipping."""
+    xp.copyto(numbers, xp.absolute(numbers) < clip)
+
+
 def backward(cells, r0, c0, state, cell, gates, active, dstate, dx, dr0, dc0, dweight, dbias, unproject=None):
     """A function that computes the gradients, None for those that are not wanted.
 
@@ -171,17 +176,21 @@ def backward(cells, r0, c0, state, cell, gates, active, dstate, dx, dr0, dc0, dw
         unproject: (start, stop, slope of r' of one step) -> slope of h; None where r' is h.
     """
     xp, time, size, width = cells.xp, cells.time, cells.size, cells.width
-    peepholes = cells.peepholes
+    peepholes, clip = cells.peepholes, cells.ctx.attrs.get("cell_clip", 0.0)
     slopes, dr, dc, c_before = cells.rows(4 * size), cells.rows(cells.states), cells.rows(size), cells.rows(size)
     back, carry = cells.rows(cells.states, width), cells.rows(size, width)
     part, parts = cells.rows(size, width), cells.rows(2 * size, width).reshape(width, 2, size)
     turned = cells.rows(cells.states, 4 * size)
     slopes_apart = slopes.reshape(-1, 4, size)
     r_before = None if dweight is None else cells.rows(cells.states)
+    is_inside = cells.rows(size) if clip > 0 else None
 
     def prepare():
         xp.copyto(turned, cells.weight.T)
         time.before(cell, c0, c_before)
+        if clip > 0:
+            take_rows(xp, cell, time.index, is_inside)
+            mark_inside(xp, is_inside, clip)
         for some in stretches(xp, gates):
             g, i, f, o = cells.parts(gates[some])
             to_g, to_i, to_f, to_o = cells.parts(slopes[some])
@@ -210,6 +219,8 @@ def backward(cells, r0, c0, state, cell, gates, active, dstate, dx, dr0, dc0, dw
             if peepholes is not None:
                 xp.multiply(to_o, peepholes[2], out=part[:count])
                 xp.add(to_c, part[:count], out=to_c)
+            if clip > 0:
+                xp.multiply(to_c, is_inside[start:stop], out=to_c)
             others = slopes_apart[start:stop, :3]
             xp.multiply(others, to_c[:, None], out=others)
             xp.multiply(to_c, gates[start:stop, 2 * size : 3 * size], out=carry[:count])
@@ -295,7 +306,7 @@ def flops_of_lstm(attrs, shapes):
 @operator(
     "lstm",
     inputs="Input, H0?, C0?, Weight, Bias",
-    outputs="Hidden, Cell, BatchGate!, BatchCellPreAct!",
+    outputs="Hidden, Cell!, BatchGate!, BatchCellPreAct!",
     attributes=_ATTRIBUTES,
     infer=infer_lstm,
     kernel=BOUND,
@@ -310,13 +321,17 @@ def lstm(ctx, x, h0, c0, weight, bias, hidden, cell, gates, active):
 @lstm.gradient(
     "H0, C0, Weight, Bias, Hidden, Cell, BatchGate, BatchCellPreAct",
     shapes="Input",
-    of="Hidden",
     kernel=BOUND,
     lod=Lod(reads="Hidden"),
 )
 def lstm_grad(ctx, h0, c0, weight, bias, hidden, cell, gates, active, x, dhidden, dx, dh0, dc0, dweight, dbias):
     cells = Cells(ctx, weight, bias, len(x))
     return backward(cells, h0, c0, hidden, cell, gates, active, dhidden, dx, dh0, dc0, dweight, dbias)
+
+
+def activation_of_projection(attrs):
+    """As Fluid has it, any `proj_activation` but the identity stands for that of cells."""
+    return activation_of(attrs, "proj_activation" if attrs["proj_activation"] == "identity" else "cell_activation")
 
 
 def infer_lstmp(attrs, x, h0, c0, weight, projection, bias):
@@ -338,7 +353,7 @@ def flops_of_lstmp(attrs, shapes):
 @operator(
     "lstmp",
     inputs="Input, H0?, C0?, Weight, ProjWeight, Bias",
-    outputs="Projection, Cell, BatchGate!, BatchCellPreAct!, BatchHidden!",
+    outputs="Projection, Cell!, BatchGate!, BatchCellPreAct!, BatchHidden!",
     attributes=_ATTRIBUTES | {"cell_clip": 0.0, "proj_clip": 0.0, "proj_activation": "tanh"},
     infer=infer_lstmp,
     kernel=BOUND,
@@ -347,7 +362,7 @@ def flops_of_lstmp(attrs, shapes):
 )
 def lstmp(ctx, x, h0, c0, weight, matrix, bias, projection, cell, gates, active, hidden):
     xp, cells, clip = ctx.xp, Cells(ctx, weight, bias, len(x)), ctx.attrs["proj_clip"]
-    activation = activation_of(ctx.attrs, "proj_activation")
+    activation = activation_of_projection(ctx.attrs)
 
     def project(h, out):
         xp.matmul(h, matrix, out=out)
@@ -358,19 +373,22 @@ def lstmp(ctx, x, h0, c0, weight, matrix, bias, projection, cell, gates, active,
     return forward(cells, x, h0, c0, projection, cell, gates, active, hidden, project)
 
 
+def infer_lstmp_grad(attrs, h0, c0, weight, matrix, bias, projection, cell, gates, active, hidden, dprojection):
+    return Spec(gates.shape, gates.dtype, lod=projection.lod), h0, c0, weight, matrix, bias
+
+
 @lstmp.gradient(
     "H0, C0, Weight, ProjWeight, Bias, Projection, Cell, BatchGate, BatchCellPreAct, BatchHidden",
-    shapes="Input",
-    of="Projection",
+    infer=infer_lstmp_grad,
     kernel=BOUND,
     lod=Lod(reads="Projection"),
 )
 def lstmp_grad(
-    ctx, h0, c0, weight, matrix, bias, projection, cell, gates, active, hidden, x, dprojection,
+    ctx, h0, c0, weight, matrix, bias, projection, cell, gates, active, hidden, dprojection,
     dx, dh0, dc0, dweight, dmatrix, dbias,
 ):  # fmt: skip
-    xp, cells = ctx.xp, Cells(ctx, weight, bias, len(x))
-    activation = activation_of(ctx.attrs, "proj_activation")
+    xp, cells = ctx.xp, Cells(ctx, weight, bias, len(cell))
+    activation, clip = activation_of_projection(ctx.attrs), ctx.attrs["proj_clip"]
     # The slopes of r' before its activation.
     slopes, dh = cells.rows(cells.states), cells.rows(cells.size, cells.width)
     turned = cells.rows(cells.size, cells.states)
@@ -388,6 +406,9 @@ def lstmp_grad(
         xp.copyto(turned, matrix.T)
         take_rows(xp, projection, cells.time.index, projected)
         activation.slope(xp, projected, slopes)
+        if clip > 0:
+            mark_inside(xp, projected, clip)
+            xp.multiply(slopes, projected, out=slopes)
         run()
         if dmatrix is not None:
             xp.matmul(hidden.T, slopes, out=dmatrix)

@@ -818,6 +818,7 @@ assign = by_formula(
         inputs="X",
         outputs="Out",
         formula=lambda X: X,
+        kernel=Kernel(for_arrays="@assigned_array"),
         memory=Memory(elementwise=True, inplace={"Out": "X"}),
         about=About(flops=none),
     )

@@ -16,6 +16,7 @@ update_rule(
     "Param Grad LearningRate",
     "Param",
     lambda Param, Grad, LearningRate: {"ParamOut": Param - Grad * LearningRate},
+    rows="listed",
 )
 
 
@@ -37,6 +38,7 @@ update_rule(
         "regularization_method": later(""),
         "rescale_grad": later(1.0),
     },
+    rows="all",
 )
 
 
@@ -64,40 +66,47 @@ def average(mean, x, decay):
     return mean * decay + x * (1 - decay)
 
 
-def adam(
-    Param,
-    Grad,
-    LearningRate,
-    Moment1,
-    Moment2,
-    Beta1Pow,
-    Beta2Pow,
-    Beta1Tensor,
-    Beta2Tensor,
-    beta1,
-    beta2,
-    epsilon,
-):
-    beta1 = f.rounded(beta1) if Beta1Tensor is None else Beta1Tensor
-    beta2 = f.rounded(beta2) if Beta2Tensor is None else Beta2Tensor
-    moment1, moment2 = average(Moment1, Grad, beta1), average(Moment2, Grad * Grad, beta2)
-    # Fluid leaves epsilon without correction.
-    rate = LearningRate * f.sqrt(1 - Beta2Pow) / (1 - Beta1Pow)
-    return {
-        "ParamOut": Param - moment1 / (f.sqrt(moment2) + epsilon) * rate,
-        "Moment1Out": moment1,
-        "Moment2Out": moment2,
-        # Before Fluid 1.6 the powers were left to `scale` operators behind this one.
-        "Beta1PowOut": Beta1Pow * beta1,
-        "Beta2PowOut": Beta2Pow * beta2,
-    }
+def _adam_rule(powers_are_new):
+    """Adam; with selected rows, Fluid finds the rate after it has raised the powers."""
+
+    def adam(
+        Param,
+        Grad,
+        LearningRate,
+        Moment1,
+        Moment2,
+        Beta1Pow,
+        Beta2Pow,
+        Beta1Tensor,
+        Beta2Tensor,
+        beta1,
+        beta2,
+        epsilon,
+    ):
+        beta1 = f.rounded(beta1) if Beta1Tensor is None else Beta1Tensor
+        beta2 = f.rounded(beta2) if Beta2Tensor is None else Beta2Tensor
+        moment1, moment2 = average(Moment1, Grad, beta1), average(Moment2, Grad * Grad, beta2)
+        power1, power2 = Beta1Pow * beta1, Beta2Pow * beta2
+        seen = (power1, power2) if powers_are_new else (Beta1Pow, Beta2Pow)
+        # Fluid leaves epsilon without correction.
+        rate = LearningRate * f.sqrt(1 - seen[1]) / (1 - seen[0])
+        return {
+            "ParamOut": Param - moment1 / (f.sqrt(moment2) + epsilon) * rate,
+            "Moment1Out": moment1,
+            "Moment2Out": moment2,
+            # Before Fluid 1.6 the powers were left to `scale` operators behind this one.
+            "Beta1PowOut": power1,
+            "Beta2PowOut": power2,
+        }
+
+    return adam
 
 
 update_rule(
     "adam",
     "Param Grad LearningRate Moment1 Moment2 Beta1Pow Beta2Pow Beta1Tensor? Beta2Tensor?",
     "Param Moment1 Moment2 Beta1Pow Beta2Pow",
-    adam,
+    _adam_rule(powers_are_new=False),
     attributes={
         "beta1": 0.9,
         "beta2": 0.999,
@@ -108,6 +117,8 @@ update_rule(
         "use_global_beta_pow": later(False),
     },
     packed="Beta1Pow Beta2Pow",
+    rows=lambda attrs: "listed" if attrs["lazy_mode"] else "all",
+    rows_formula=_adam_rule(powers_are_new=True),
 )
 
 
@@ -126,6 +137,7 @@ update_rule(
     lamb,
     attributes={"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-6, "weight_decay": 0.01},
     by_norms=True,
+    rows="table",
 )
 
 
@@ -159,7 +171,14 @@ def decayed_adagrad(Param, Grad, Moment, LearningRate, decay, epsilon):
     return scaled_down(Param, Grad, LearningRate, average(Moment, Grad * Grad, decay), epsilon)
 
 
-update_rule("adagrad", "Param Grad Moment LearningRate", "Param Moment", adagrad, attributes={"epsilon": 1e-6})
+update_rule(
+    "adagrad",
+    "Param Grad Moment LearningRate",
+    "Param Moment",
+    adagrad,
+    attributes={"epsilon": 1e-6},
+    rows="listed",
+)
 update_rule(
     "decayed_adagrad",
     "Param Grad Moment LearningRate",
@@ -186,6 +205,7 @@ update_rule(
     "Param Moment MeanSquare MeanGrad",
     rmsprop,
     attributes={"epsilon": 1e-10, "decay": 0.9, "momentum": 0.0, "centered": False},
+    rows="all",
 )
 
 

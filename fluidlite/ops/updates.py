@@ -7,18 +7,26 @@ What it computes of the numbers that each parameter has of its own (`packed`), s
 each of them, and is repeated over their elements where they differ.
 """
 
+from functools import partial
 from operator import is_
+
+import numpy as np
 
 from ..core.errors import EnforceNotMet
 from ..core.formula import names_of, substituted, symbol
 from ..core.numpy_program import in_sequence
 from ..core.operators import operator
 from ..core.spec import Spec
-from ..core.traits import BOUND, Memory, Update
+from ..core.traits import BOUND, Lod, Memory, Update
+from .arrays.indexing import take
+from .arrays.rows import listed, merger
 from .pointwise import Formula, Part
 
 # All rules; on a GPU, each is a kernel of its own.
 RULES = []
+
+# On the CPU, a rule runs over so many elements of a table at a time: what one pass leaves in the cache serves the next.
+_BLOCK = 65536
 
 
 class Rule(Formula):
@@ -140,7 +148,9 @@ class _Joined:
         return in_sequence([step, last])
 
 
-def update_rule(type, inputs, updates, formula, attributes=None, packed="", by_norms=False):
+def update_rule(
+    type, inputs, updates, formula, attributes=None, packed="", by_norms=False, rows=None, rows_formula=None
+):
     """Declare an operator that reads Param, Grad and other `inputs`, and writes new values over those in `updates`.
 
     Args:
@@ -151,6 +161,10 @@ def update_rule(type, inputs, updates, formula, attributes=None, packed="", by_n
         attributes: see `operator`.
         packed: the slots that hold a number of which each parameter has its own.
         by_norms: whether the rule needs norms of the whole parameter, so that one call cannot update several.
+        rows: how it takes a gradient of selected rows: "listed" where those rows alone are updated, "all" where the
+            others are updated, too, by a gradient of 0, "table" where it needs the whole table that they stand for, or
+            a function of the attributes that says which; None if it does not take them.
+        rows_formula: the rule for selected rows, if that is another one where all is updated in place.
     """
     # Fluid's outputs are its inputs + "Out", except that it shortens Accumulator to Accum.
     outputs = {name.replace("Accumulator", "Accum") + "Out": name for name in updates.split()}
@@ -171,11 +185,196 @@ def update_rule(type, inputs, updates, formula, attributes=None, packed="", by_n
     declare = operator(
         type,
         inputs,
-        " ".join(name + "!" for name in outputs),  # no gradient flows through an update
+        _without_gradient(outputs),
         attributes=attributes,
         infer=infer,
         kernel=BOUND,
         memory=Memory(inplace=outputs),
         update=Update() if by_norms else Update(flat=" ".join(flat), packed=packed),
     )
-    Rule(formula).declared(declare)
+    rule = Rule(formula)
+    definition = rule.declared(declare)
+    if rows == "table":
+        definition.rows_form("Grad")(lambda inputs, outputs, attrs, held: None)
+    elif rows is not None:
+        _take_rows(rule, rows, rows_formula)
+
+
+def _without_gradient(outputs):
+    return " ".join(name + "!" for name in outputs)
+
+
+def _take_rows(rule, rows, formula):
+    """Declare the operator that a Rule is for selected rows; the others are arguments of `update_rule`."""
+    definition = rule.definition
+    type = f"@{definition.type}_rows"
+    names = [slot.name for slot in definition.inputs if slot.name != "Grad"]
+    others = ", ".join(slot.name + "?" * slot.optional for slot in definition.inputs if slot.name != "Grad")
+    in_place = rule
+    if formula is not None:
+        in_place = Rule(formula)
+        in_place.definition = definition
+
+    def infer(attrs, rows, values, *specs):
+        found = dict(zip(names, specs, strict=True))
+        return tuple(found[definition.inplace[slot.name]] for slot in definition.outputs)
+
+    def kernel(ctx, listed, values, *arrays):
+        if not sum(one.size for one in listed):
+            return lambda: None
+        given, results = dict(zip(names, arrays, strict=False)), arrays[len(names) :]
+        sources = [given[definition.inplace[slot.name]] for slot in definition.outputs]
+        is_in_place = all(one is source for one, source in zip(results, sources, strict=True) if one is not None)
+        update = _RowsUpdate(ctx, in_place if is_in_place else rule, given, results)
+        return update.bound(listed, values, (rows(ctx.attrs) if callable(rows) else rows) == "all")
+
+    operator(
+        type,
+        f"Rows*, Values*, {others}",
+        _without_gradient(slot.name for slot in definition.outputs),
+        attributes=definition.table,
+        infer=infer,
+        kernel=BOUND,
+        memory=Memory(inplace=definition.inplace),
+        lod=Lod(of="none"),
+    )(kernel)
+
+    @definition.rows_form("Grad")
+    def lower(inputs, outputs, attrs, held):
+        others = {slot: values for slot, values in inputs.items() if slot != "Grad"}
+        return [(type, {**held[inputs["Grad"][0]].slots, **others}, outputs, attrs)], {}
+
+
+class _RowsUpdate:
+    """An update rule over rows of tables: it runs over blocks of rows that are copied together, and copied back.
+
+    Args:
+        ctx: the context of the kernel.
+        rule (Rule): the rule.
+        given: input slot -> array, without Grad.
+        results: the arrays of the output slots.
+    """
+
+    def __init__(self, ctx, rule, given, results):
+        self._ctx, self._rule, self._given = ctx, rule, given
+        definition = rule.definition
+        self._moves = []
+        made = {slot.name: array for slot, array in zip(definition.outputs, results, strict=True)}
+        for name, array in made.items():
+            source = given[definition.inplace[name]]
+            if array is not None and array is not source:
+                self._moves.append(partial(ctx.xp.copyto, array, source))
+        # State lies where the outputs are; what is copied there first is that of the inputs.
+        state = {definition.inplace[name]: array for name, array in made.items() if array is not None}
+        self._numbers = {name: array for name, array in state.items() if name in definition.packed}
+        self._tables = {name: array.reshape(len(array), -1) for name, array in state.items() if name in definition.flat}
+        self._made = made
+        self._height, self._width = self._tables["Param"].shape
+
+    def bound(self, rows, values, touches_all):
+        """The function that updates the rows, or all of them; the others have a gradient of 0."""
+        ctx = self._ctx
+        rows, vectors, gather = listed(ctx, rows, values, self._width)
+        merge = merger(ctx, rows, vectors)
+        is_cpu = ctx.xp is np
+        size = self._height if touches_all else len(rows)
+        if is_cpu:
+            size = min(size, max(1, _BLOCK // self._width))
+        gradient = ctx.scratch((size, self._width), vectors.dtype)
+        if touches_all and not is_cpu:
+            blocks = self._tables
+        else:
+            blocks = {name: ctx.scratch((size, self._width), table.dtype) for name, table in self._tables.items()}
+        update = self._bind(blocks, {"Grad": gradient})
+        finish = self._bind({}, {"Grad": gradient}) if self._numbers else None
+        pairs = [(self._tables[name], block) for name, block in blocks.items()]
+        if touches_all:
+            run = (self._over_all if is_cpu else self._over_whole_tables)(gradient, pairs, update)
+        else:
+            run = (self._over_some if is_cpu else self._over_listed)(gradient, pairs, update)
+
+        def step():
+            for move in self._moves:
+                move()
+            gather()
+            run(*merge())
+            if finish is not None:
+                finish()
+
+        return step
+
+    def _bind(self, blocks, gradient):
+        """The rule, for blocks of the tables; for none of them: for the numbers that it updates."""
+        definition = self._rule.definition
+        arrays = self._given | self._numbers | self._tables | blocks | gradient
+        inputs = [arrays.get(slot.name) for slot in definition.inputs]
+        outputs = []
+        for slot in definition.outputs:
+            source, is_made = definition.inplace[slot.name], self._made[slot.name] is not None
+            wanted = source in blocks if blocks else source in self._numbers
+            outputs.append(arrays[source] if is_made and wanted else None)
+        return self._rule.kernel(self._ctx, *inputs, *outputs)
+
+    @staticmethod
+    def _over_some(gradient, pairs, update):
+        size = len(gradient)
+        index = np.empty(size, np.int64)
+
+        def run(rows, sums):
+            for first in range(0, len(rows), size):
+                some = rows[first : first + size]
+                count = len(some)
+                gradient[:count], index[:count] = sums[first : first + count], some
+                # What is left of the block repeats the last row.
+                gradient[count:], index[count:] = gradient[count - 1], index[count - 1]
+                for table, block in pairs:
+                    take(np, table, index, 0, block)
+                update()
+                for table, block in pairs:
+                    table[some] = block[:count]
+
+        return run
+
+    def _over_all(self, gradient, pairs, update):
+        size, height = len(gradient), self._height
+        firsts = np.arange(0, height, size)
+
+        def run(rows, sums):
+            gradient.fill(0)
+            ends = np.searchsorted(rows, [*firsts, height])
+            for number, first in enumerate(firsts):
+                inside = slice(ends[number], ends[number + 1])
+                places = rows[inside] - first
+                gradient[places] = sums[inside]
+                count = min(size, height - first)
+                for table, block in pairs:
+                    block[:count] = table[first : first + count]
+                update()
+                for table, block in pairs:
+                    table[first : first + count] = block[:count]
+                gradient[places] = 0
+
+        return run
+
+    def _over_listed(self, gradient, pairs, update):
+        xp = self._ctx.xp
+
+        def run(rows, sums):
+            xp.copyto(gradient, sums)
+            for table, block in pairs:
+                take(xp, table, rows, 0, block)
+            update()
+            for table, block in pairs:
+                # A row that is listed twice has the same values twice.
+                table[rows] = block
+
+        return run
+
+    @staticmethod
+    def _over_whole_tables(gradient, pairs, update):
+        def run(rows, sums):
+            gradient.fill(0)
+            gradient[rows] = sums
+            update()
+
+        return run

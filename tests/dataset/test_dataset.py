@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import os
-import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -270,15 +269,56 @@ def test_mnist_takes_uncompressed_files_too(home, monkeypatch):
     assert [label for _, label in readers.firstn(mnist.test(), 5)()] == [7, 2, 1, 0, 4]
 
 
-def test_mnist_accepts_nothing_else(home, monkeypatch):
-    monkeypatch.undo()
-    folder = local("mnist")
-    monkeypatch.setenv("FLUIDLITE_DATA_HOME", str(home))
+def idx(*shape, fill=0):
+    header = b"".join(number.to_bytes(4, "big") for number in (0x800 + len(shape), *shape))
+    return gzip.compress(header + bytes([fill]) * int(np.prod(shape)))
+
+
+@pytest.mark.filterwarnings("ignore:.*t10k-images.*is used:UserWarning")
+def test_other_digits_in_mnists_format_are_used_after_a_warning(home):
     (home / "mnist").mkdir()
-    shutil.copy(folder / "t10k-images-idx3-ubyte.gz", home / "mnist")
-    shutil.copy(folder / "train-labels-idx1-ubyte.gz", home / "mnist" / "t10k-labels-idx1-ubyte.gz")
-    with pytest.raises(DatasetError, match="t10k-labels-idx1-ubyte.gz is not the file expected there"):
+    (home / "mnist" / "t10k-images-idx3-ubyte.gz").write_bytes(idx(2, 28, 28, fill=255))
+    (home / "mnist" / "t10k-labels-idx1-ubyte.gz").write_bytes(idx(2, fill=7))
+    with pytest.warns(UserWarning, match="t10k-labels-idx1-ubyte.gz .* used: .* instead of 27ae3e4e"):
+        digits = list(mnist.test()())
+    assert [label for _, label in digits] == [7, 7] and (digits[0][0] == 1).all()
+
+
+@pytest.mark.filterwarnings("ignore:.*is used:UserWarning")
+@pytest.mark.parametrize(
+    "images, labels, message",
+    [
+        (idx(2, 28, 28), idx(3), "2 pictures, but .* 3 labels"),
+        (idx(3), idx(3), "t10k-images-idx3-ubyte holds no bytes in MNIST's format"),
+        (idx(2, 28, 28), b"hello", "t10k-labels-idx1-ubyte holds no bytes in MNIST's format"),
+        (idx(2, 9, 9), idx(2), "t10k-images-idx3-ubyte holds no bytes in MNIST's format"),
+    ],
+)
+def test_mnist_accepts_no_other_format(home, images, labels, message):
+    (home / "mnist").mkdir()
+    (home / "mnist" / "t10k-images-idx3-ubyte.gz").write_bytes(images)
+    (home / "mnist" / "t10k-labels-idx1-ubyte.gz").write_bytes(labels)
+    with pytest.raises(DatasetError, match=message):
         mnist.test()
+
+
+@pytest.mark.filterwarnings("ignore:.*is used:UserWarning")
+def test_uci_housing_accepts_no_other_table(home):
+    (home / "uci_housing").mkdir()
+    (home / "uci_housing" / "housing.data").write_bytes(b"1 2 3\n")
+    with pytest.raises(DatasetError, match="housing.data is no table of 14 columns"):
+        uci_housing.train()
+
+
+def test_a_whole_file_of_another_checksum_is_used_after_a_warning(home):
+    (home / "things").mkdir()
+    path = home / "things" / "a.bin"
+    path.write_bytes(CONTENT)
+    other = "0" * 32
+    with pytest.warns(UserWarning, match=f"a.bin .* has MD5 {MD5} instead of {other}"):
+        assert common.download("http://127.0.0.1:9/a.bin", "things", other) == str(path)
+    with pytest.warns(UserWarning, match=f"instead of {other}"):
+        assert common.load("http://127.0.0.1:9/a.bin", "things", other) == CONTENT
 
 
 def test_an_epoch_of_mnist_costs_little():

@@ -5,7 +5,9 @@ import types
 
 import oracle_cases  # noqa: F401
 import oracle_cases_cells  # noqa: F401
+import oracle_cases_crf  # noqa: F401
 import oracle_cases_extra  # noqa: F401
+import oracle_cases_lstm  # noqa: F401
 import oracle_cases_operators  # noqa: F401
 import oracle_cases_sequences  # noqa: F401
 import pytest

@@ -15,7 +15,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tests"))
 import oracle_cases  # noqa: E402, F401
 import oracle_cases_cells  # noqa: E402, F401
+import oracle_cases_crf  # noqa: E402, F401
 import oracle_cases_extra  # noqa: E402, F401
+import oracle_cases_lstm  # noqa: E402, F401
 import oracle_cases_operators  # noqa: E402, F401
 import oracle_cases_sequences  # noqa: E402, F401
 from oracle_harness import CASES, run_case, save  # noqa: E402

@@ -105,14 +105,15 @@ class Group:
         return slice(inside[0], inside[-1] + 1), counts
 
 
-def group_updates(order, specs, scope, device, wanted):
+def group_updates(order, specs, scope, device, given, wanted):
     """Put groups in the place of the update steps of a schedule; each runs where its last member did.
 
     Args:
         order: the phases of the plan, as (of_rows, steps).
         device: where the plan runs.
+        given: the Values that are there before, wherever they lie; `wanted`: those that are needed behind.
     """
-    taken = set()
+    taken = set(given)
     order = [(of_rows, steps if of_rows else _grouped(steps, specs, scope, device, taken)) for of_rows, steps in order]
     groups = [step for _, steps in order for step in steps if isinstance(step, Group)]
     if not groups:
@@ -136,7 +137,7 @@ def _grouped(steps, specs, scope, device, taken):
     found = {}
     for number, step in enumerate(steps):
         key = alike(step, specs)
-        if key is not None:
+        if key is not None and step.inputs[gradient_slot(step.definition)][0] not in taken:
             found.setdefault(key, []).append(number)
     made, gone = {}, set()
     for numbers in found.values():

@@ -7,6 +7,7 @@ import numpy as np
 from ...core.errors import EnforceNotMet
 from ...core.regions import Recurrence, RegionGradient
 from ...core.spec import EMPTY, Spec
+from ...core.tensor_array import BOX, OBJECT
 from ..memory import Pool
 from .context import Context, Setting
 from .steps import argument
@@ -113,6 +114,7 @@ class Inference:
 
         A step whose outputs have shapes that depend on values is a source of such.  What reads its outputs has to wait
         for it, and so has what must not write a persistable variable before those that wait have read or written it.
+        A dynamic one that needs no more than what others make is a source, too: they run one behind the other.
 
         Args:
             steps: in order.
@@ -122,10 +124,14 @@ class Inference:
             EnforceNotMet: a step does not fit its inputs.
         """
         known, sources, waiting = [], [], []
-        missing, touched = set(), set()
+        missing, touched, made = set(), set(), set()
         for step in steps:
-            if not missing.isdisjoint(step.reads) or not touched.isdisjoint(step.writes):
-                waiting.append(step)
+            lacking = missing.intersection(step.reads)
+            if lacking or not touched.isdisjoint(step.writes):
+                is_next = step.definition.dynamic and lacking <= made and touched.isdisjoint(step.writes)
+                (sources if is_next else waiting).append(step)
+                if is_next:
+                    made.update(step.writes)
             else:
                 try:
                     self.run([step])
@@ -133,6 +139,8 @@ class Inference:
                     continue
                 except DependsOnValues:
                     sources.append(step)
+                    if step.definition.dynamic:
+                        made.update(step.writes)
             missing.update(step.writes)
             touched.update(value for value in (*step.reads, *step.writes) if value.persistable)
         return known, sources, waiting
@@ -158,10 +166,15 @@ class Inference:
     def _inferred(self, step, given):
         if step.definition.region is not None:
             return [self.one(spec) for spec in self._of_region(step, given)]
+        is_dynamic = step.definition.dynamic
+        if is_dynamic and any([spec.dtype is OBJECT for spec in given]):
+            raise DependsOnValues(step, step.writes[0])
         try:
             made = step.infer(given)
         except EnforceNotMet as error:
             raise EnforceNotMet(f"{error}\n{step.op.describe()}") from None
+        if is_dynamic:
+            raise DependsOnValues(step, step.writes[0])
         if not self._given.keys().isdisjoint(step.writes):
             return [self.one(self._given.get(value, spec)) for value, spec in zip(step.writes, made, strict=True)]
         for number, value in enumerate(step.writes):
@@ -200,11 +213,13 @@ class Inference:
             self.blocks[body], made = body.infer(known)
             return [made[value] for value in step.writes]
         before = {value.name: spec for value, spec in known.items()}
+        if not body.is_scalar and any(known[value].size == 0 for value in body.captures):
+            raise DependsOnValues(step, step.writes[0])  # it does not run, and what it would make is not known
         self.blocks[body], found = body.infer(before)
         specs = []
         for value in step.writes:
             spec = found.get(value.name) or (_RECORD if value.name == body.saves else before.get(value.name))
-            spec = spec or self._variables[value.name].spec
+            spec = spec or declared(self._variables[value.name])
             old = before.get(value.name)
             if old is not None and value.name in found and old.dtype != spec.dtype:
                 raise EnforceNotMet(
@@ -253,6 +268,8 @@ class Inference:
         variable = self._variables.get(value.name)
         if variable is None:
             raise EnforceNotMet(f"the variable {value.name!r} is not part of the program")
+        if variable.holds_array and not value.persistable:
+            return BOX  # of nothing
         if not value.persistable:
             wanted = f"it has shape {list(variable.spec.shape)} and dtype {variable.spec.dtype}"
             raise EnforceNotMet(f"the variable {value.name!r} is not fed and no operator computes it before; {wanted}")
@@ -268,6 +285,11 @@ class Inference:
             )
         self.found.append(value)
         return Spec(array.shape, array.dtype, None, tensor.offsets or None)
+
+
+def declared(variable):
+    """The Spec that a variable is declared with."""
+    return BOX if variable.holds_array else variable.spec
 
 
 def may_be_a_shape(spec):

@@ -5,7 +5,7 @@ from contextlib import suppress
 import numpy as np
 
 from ...core.errors import EnforceNotMet
-from . import passes
+from . import passes, selected_rows
 from .cache import Cache
 from .inference import NOTHING_KNOWN, DependsOnValues, Inference
 from .segments import Cut
@@ -78,6 +78,7 @@ class Lowering:
         outputs = [newest.get(name) or Value(name, 0, variables[name].persistable) for name in fetches]
         if also is not None:
             outputs += also(steps, newest)
+        steps = selected_rows.lowered(steps, outputs, is_block=also is not None)
         self._begin(passes.prune(steps, outputs) if "prune" in enabled else steps, fed, outputs)
 
     def _begin(self, steps, inputs, outputs):

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...core.regions import RegionGradient
-from ...core.spec import GRAD
+from ...core.spec import GRAD, Spec
+from ...core.tensor_array import OBJECT, TensorArray, is_box
 from ..arrays import host
-from .inference import Known
+from .inference import Known, declared
 
 
 class Turn(NamedTuple):
@@ -49,9 +50,15 @@ def _forward(run, plan, body, given):
     results = [value for value in step.outputs[region.results] if not value.persistable]
     before = {value.name: value for value in step.reads}
     written = {name for name in body.results if name in before and before[name] not in plan.missing}
-    (condition,) = (value.name for value in step.inputs[region.condition])
     turns, count = [], len(results)
-    while host(state[condition][0]).item():
+
+    def runs():
+        if body.is_scalar:
+            (condition,) = step.inputs[region.condition]
+            return host(state[condition.name][0]).item()
+        return all(given[value][0].size for value in body.captures)
+
+    while runs():
         found, last = run(plan, body, [state[name] for name in body.names])
         if body.gradients:
             turns.append(Turn([array.copy() for array in found[count:]], dict(last.records), last))
@@ -66,7 +73,7 @@ def _forward(run, plan, body, given):
     made = {value: (xp.empty(0, np.uint8), None) for value in step.writes if value.name == body.saves}
     for value in results:
         (plan.missing.discard if value.name in written else plan.missing.add)(value)
-        nothing = xp.empty(0, body.variables[value.name].spec.dtype), None
+        nothing = xp.empty(0, declared(body.variables[value.name]).dtype), None
         made[value] = state.get(value.name, nothing)
     return made
 
@@ -75,8 +82,9 @@ def _gradient(run, plan, body, given):
     """Value -> (array, LoD) of the gradients of what a block captures."""
     xp, forward = plan.memory.device.xp, body.forward
     captured = {name: given[value] for name, value in body.captured.items()}
+    specs = {name: Spec(array.shape, array.dtype, None, lod) for name, (array, lod) in captured.items()}
     slopes = {name: given[value] for name, value in body.known.items()}
-    sums = {name: _zeros(xp, captured[name.removesuffix(GRAD)]) for name in body.added}
+    sums = {name: _zeros(xp, specs[name.removesuffix(GRAD)]) for name in body.added}
     for turn in reversed(plan.records[body.saves]):
         saved = dict(zip(forward.saved, turn.saved, strict=True))
         read = [
@@ -85,21 +93,32 @@ def _gradient(run, plan, body, given):
         ]
         for name in body.inside:
             if name not in slopes:
-                spec = turn.plan.spec_of(forward.newest[name.removesuffix(GRAD)])
-                slopes[name] = xp.zeros(spec.shape, spec.dtype), spec.lod
+                slopes[name] = _zeros(xp, turn.plan.spec_of(forward.newest[name.removesuffix(GRAD)]))
             read.append(slopes[name])
         found, last = run(plan, body, read, Known(blocks=turn.plan.blocks), turn.records)
         found = dict(zip(body.results, zip(found, last.lods, strict=True), strict=True))
         for name, (total, _) in sums.items():
             if name in found:
-                xp.add(total, found[name][0], out=total)
-        slopes = {name: (found[name][0].copy(), found[name][1]) for name in body.carried if name in found}
+                _add(xp, total, found[name][0])
+        # The gradient of a tensor array is extended by each turn.
+        left = {name: slope for name, slope in slopes.items() if is_box(slope[0])}
+        kept = [name for name in found if name in body.carried or name in left]
+        slopes = left | {name: (found[name][0].copy(), found[name][1]) for name in kept}
     made = {value: sums[name] for name, value in body.added.items()}
     for name, value in body.carried.items():
-        made[value] = slopes[name] if name in slopes else _zeros(xp, captured[name.removesuffix(GRAD)])
+        made[value] = slopes[name] if name in slopes else _zeros(xp, specs[name.removesuffix(GRAD)])
     return made
 
 
-def _zeros(xp, like):
-    array, lod = like
-    return xp.zeros_like(array), lod
+def _zeros(xp, spec):
+    if spec.dtype == OBJECT:
+        return TensorArray().boxed(), None
+    return xp.zeros(spec.shape, spec.dtype), spec.lod
+
+
+def _add(xp, total, addend):
+    """Add an array to another, or the tensor array in a box to that in another."""
+    if is_box(total):
+        total[()] = total.item().added(addend.item(), xp.add)
+    else:
+        xp.add(total, addend, out=total)

@@ -21,9 +21,11 @@ from weakref import WeakMethod
 from ...core.errors import EnforceNotMet
 from ...core.regions import Recurrence
 from ...core.regions import Region as RunsBlock
+from ...core.tensor_array import is_box
 from ..tensors import changes, lod_changes
 from . import passes, shards
 from .binding import bound
+from .cache import Cache
 from .inference import NOTHING_KNOWN, Inference
 from .lowering import Lowering, Region
 from .recurrences import RecurrentBody, RecurrentGradientBody
@@ -32,6 +34,8 @@ from .schedule import Schedule
 from .segments import Segments
 
 _bindings = count()
+# Plans of blocks that are kept for other shapes: of loops over sequences there is one for each size of the batch.
+_TURNS_KEPT = 512
 
 
 class Settings:
@@ -58,6 +62,7 @@ class Settings:
         self._gradients = gradients
         self._threads, self._shards, self._may_be_cut = 1, None, False
         self._schedules = {}  # number of shards -> Schedule
+        self.turns = Cache(_TURNS_KEPT)  # plans of blocks whose shapes depend on values (`Segments.turn`)
         self._bodies = {}  # operator, and the Body whose gradient it computes -> Body or GradientBody
         self._behind = {}  # Cut -> Settings of what is behind it
 
@@ -305,6 +310,10 @@ class Plan:
             self._seen = changes.note(self._seen)
         return self._bound.results
 
+    def finish(self, arrays):
+        """Run what comes behind the cut, if there is one, on what `replay` has returned (see `Segments.run`)."""
+        return self._segments.run(self, arrays)
+
     def replay_again(self):
         """Run once more, right behind a `replay`: nothing but what the plan itself writes has changed since."""
         if self._bound.writes:
@@ -346,7 +355,7 @@ class Plan:
                 self._replay()
                 arrays, draws, self.lods = bound.results, self.random, self._own_lods
                 if self.cut is not None:
-                    arrays, last, draws = self._segments.run(self, arrays)
+                    arrays, last, draws = self.finish(arrays)
                     self.lods = last.lods
             finally:
                 bound.feeds.clear()
@@ -367,10 +376,13 @@ class Plan:
         self._ran = True
         return results
 
+    def _fetch(self, array):
+        return array.item if is_box(array) else self._device.fetch(array)
+
     def _collected(self, arrays, on_device):
         """Arrays as arrays of one's own."""
         with self._device.active():
-            fetches = self._device.fetches([self._device.fetch(array) for array in arrays])
+            fetches = self._device.fetches([self._fetch(array) for array in arrays])
             for step in fetches.steps:
                 step()
         return fetches.collect(on_device)

@@ -10,6 +10,8 @@ several values, if the block overwrites it; a gradient reads those that its own 
 
 from collections import ChainMap
 
+import numpy as np
+
 from ...core import operators
 from ...core.regions import Recurrence, RegionGradient, forward_of
 from ...core.spec import EMPTY, GRAD, Spec
@@ -55,6 +57,8 @@ class Body:
         step (Step): runs the block.
         gradients: the operators that compute its gradient, one for each time that it was asked for.
     Attributes:
+        is_scalar (bool): whether it runs if the condition, a truth value, holds; or else if nothing of what it
+            `captures` (Values) is empty.
         names: the variables that are given to the block, in order; `results`: what it leaves behind.
         captured: those of the names that stay as they are while the block runs.
         saved: what a record of a turn holds: the block's Values.
@@ -66,6 +70,8 @@ class Body:
         region = step.definition.region
         block = self.block = step.attrs[region.block]
         self.step, self.variables = step, ChainMap(block.vars, settings.variables)
+        self.is_scalar = region.scalar is None or step.attrs[region.scalar]
+        self.captures = step.inputs.get(region.captures, ())
         self.names, self.results, self.captured = self._interface()
         self.gradients, self.saved, self.values = [], [], {}
         (self.saves,) = (value.name for value in step.outputs[region.saves])
@@ -326,7 +332,7 @@ def bound_run(plan, body, block, before, made):
     new = {value.name: (value, array) for value, array in made.items()}
     given = [(new if name in body.results else old)[name][1] for name in body.names]
     (condition,) = (value.name for value in body.step.inputs[region.condition])
-    _, truth = (new if region.repeats else old)[condition]
+    _, truth = (new if region.repeats else old)[condition] if body.is_scalar else (None, np.array(True))
     kept = [old.get(name, (None, None)) for name in body.results]
     results = [(*new[name], body.newest[name]) for name in body.results]
     plan.unsure.update(made for (made, *_), (old, _) in zip(results, kept, strict=True) if old in {None, *plan.unsure})

@@ -50,7 +50,7 @@ class Schedule:
             stored = stored | {joined for value, joined in cut.joined.items() if value in stored}
         self.batch_last = stored
         if "flat" in enabled:
-            self.order = flat.group_updates(self.order, specs, scope, device, region.outputs)
+            self.order = flat.group_updates(self.order, specs, scope, device, region.inputs, region.outputs)
         self.groups = [step for _, steps in self.order for step in steps if isinstance(step, Group)]
         self.gradients = {}
         for group in self.groups:

@@ -1,9 +1,10 @@
 """Segments: where shapes depend on values, a plan ends, its values are read, and another plan goes on.
 
 Two kinds of steps are sources of such shapes.  A *dynamic* one makes arrays of whatever size it finds: its kernel does
-(`Kernel.dynamic`), or a block that it runs (`open_blocks`).  Of the others, such as a reshape to a shape that was
-computed, the shapes of the outputs are known as soon as the values of some inputs are (`Kernel.shape_from`).  What
-does not wait for a source runs before it, so that few cuts are needed, and what is behind them is small.
+(`Kernel.dynamic`), or a block that it runs (`open_blocks`); several of them run one behind the other.  Of the others,
+such as a reshape to a shape that was computed, the shapes of the outputs are known as soon as the values of some inputs
+are (`Kernel.shape_from`).  What does not wait for a source runs before it, so that few cuts are needed, and what is
+behind them is small.
 
 The plan that goes on is looked up by the shapes that were found: if they were met before, they cost no more.
 """
@@ -13,12 +14,13 @@ import numpy as np
 from ...core.errors import EnforceNotMet
 from ...core.lod import Sequences, frozen
 from ...core.spec import EMPTY, Spec
+from ...core.tensor_array import TensorArray, is_box
 from ..arrays import host
 from . import open_blocks
 from .cache import Cache
 from .context import Context, Setting
 from .inference import NOTHING_KNOWN, Known
-from .steps import argument, blamed
+from .steps import BEFORE, argument, blamed
 from .task import Task
 
 # Plans that are kept of all that come behind the cuts of one.
@@ -100,13 +102,13 @@ class Segments:
             return type(plan)(body.settings, specs, buffers, known), buffers
 
         specs = [_spec(array, lod) for array, lod in given]
-        key = plan.binding, body, _signature(specs)
-        inner, buffers = self._plans.get(key, make)
+        key = body, _signature(specs), id(known.blocks) if known.blocks else None
+        inner, buffers = plan.settings.turns.get(key, make)
         for buffer, (array, _) in zip(buffers, given, strict=True):
-            device.xp.copyto(buffer, array)
+            _copy(device, buffer, array)
         inner.records.clear()
         inner.records.update(records)
-        found, last, draws = self.run(inner, inner.replay())
+        found, last, draws = inner.finish(inner.replay())
         if draws:
             plan.scope.step += 1  # the next turn draws other numbers
         return found, last
@@ -114,22 +116,29 @@ class Segments:
     def _next(self, plan, live):
         """The plan behind the cut of another, given Value -> array of what is live, ready to be run."""
         cut, device = plan.cut, plan.memory.device
-        made = [found for step in cut.dynamic for found in self._made(plan, step, live)]
+        there = {value: (array, plan.specs[value].lod) for value, array in live.items()}
+        for step in cut.dynamic:
+            given = {value: there.get(value) or _found(plan, value) for value in step.reads}
+            there.update(zip(step.writes, self._made(plan, step, given), strict=True))
+        made = [there[value] for value in cut.made]
         specs = {value: spec for step in cut.shaped for value, spec in _shaped(plan, step, live)}
         key = plan.binding, _signature(_spec(array, lod) for array, lod in made), _signature(specs.values())
         following, buffers = self._plans.get(key, lambda: _prepared(plan, live, made, specs))
         for value, buffer, (array, _) in zip(cut.made, buffers, made, strict=True):
-            device.xp.copyto(buffer, array)
+            _copy(device, buffer, array)
             if value.persistable:
                 plan.scope.var(value.name).get_tensor().array = buffer
         return following
 
-    def _made(self, plan, step, live):
-        """The (array, LoD) that a dynamic step makes, in the order of what it writes."""
+    def _made(self, plan, step, given):
+        """The (array, LoD) that a dynamic step makes, in the order of what it writes.
+
+        Args:
+            given: Value -> (array, LoD), of what it reads.
+        """
         if step.definition.region is not None:
-            given = {value: (_array(plan, value, live), plan.specs[value].lod) for value in step.reads}
             return open_blocks.made(self.turn, plan, step, given)
-        return _made(plan, step, live)
+        return _made(plan, step, given)
 
 
 def _spec(array, lod):
@@ -140,38 +149,51 @@ def _signature(specs):
     return tuple([(spec.shape, spec.dtype, spec.lod) for spec in specs])
 
 
-def _array(plan, value, live):
-    """The array of what a source reads."""
-    return plan.memory.device.hold(plan.scope.var(value.name).get_tensor()) if value.persistable else live[value]
+def _copy(device, buffer, array):
+    if is_box(buffer):
+        buffer[()] = array.item()
+    else:
+        device.xp.copyto(buffer, array)
 
 
-def _made(plan, step, live):
+def _found(plan, value):
+    """The (array, LoD) of what a source reads that the plan before has not made."""
+    if not value.persistable:
+        return TensorArray().boxed(), None
+    tensor = plan.scope.var(value.name).get_tensor()
+    return plan.memory.device.hold(tensor), tensor.offsets
+
+
+def _made(plan, step, given):
     """The (array, LoD) that a dynamic kernel makes, in the order of what the step writes."""
-    device, found = plan.memory.device, []
+    device, definition, found = plan.memory.device, step.definition, []
     context = Context(Setting(device, plan.seed, plan.scope), step.attrs, index=step.index, op=step.op)
-    context.read_lods(step, plan.specs)
+    context.lods = {
+        slot: [given[value][1] or () for value in step.inputs.get(slot, ())] for slot in definition.lod_reads
+    }
     arguments = [
-        argument(slot, [_array(plan, value, live) for value in step.inputs.get(slot.name, ())])
-        for slot in step.definition.inputs
+        argument(slot, [given[value][0] for value in step.inputs.get(slot.name, ()) if value is not EMPTY])
+        for slot in definition.inputs
     ]
+    arguments += [given[value][0] for value in step.inputs.get(BEFORE, ())]
     task = Task(0, device.settle)
-    task.add(lambda: found.append(step.definition.kernel(context, *arguments)), step.op)
+    task.add(lambda: found.append(definition.kernel(context, *arguments)), step.op)
     task()
-    slots = [slot.name for slot in step.definition.outputs]
+    slots = [slot.name for slot in definition.outputs]
     results = dict(zip(slots, found[0] if type(found[0]) is tuple else found, strict=True))
-    lods = _lods(plan, step)
-    return [
-        (one.array, frozen(one.lod)) if isinstance(one := results[slot], Sequences) else (one, lods.get(slot))
-        for slot, values in step.outputs.items()
-        for value in values
-        if value is not EMPTY
-    ]
-
-
-def _lods(plan, step):
-    """Output slot -> LoD of an input, where the definition says that outputs have it."""
-    sources = {} if callable(step.definition.lod) else step.definition.lod
-    return {slot: plan.specs[step.inputs[source][0]].lod for slot, source in sources.items() if step.inputs.get(source)}
+    sources = {} if callable(definition.lod) else definition.lod
+    made = []
+    for slot, values in step.outputs.items():
+        ones = results[slot] if isinstance(results[slot], list) else [results[slot]]
+        for one, value in zip(ones, values, strict=True):
+            source = step.inputs.get(sources.get(slot))
+            if isinstance(one, Sequences):
+                one = one.array, frozen(one.lod)
+            else:
+                one = one, given[source[0]][1] if source else None
+            if value is not EMPTY:
+                made.append(one)
+    return made
 
 
 def _shaped(plan, step, live):
@@ -179,8 +201,9 @@ def _shaped(plan, step, live):
     known = {value for slot in step.definition.shape_from for value in step.inputs.get(slot, ())}
     given = []
     for value in step.reads:
-        array, spec = _array(plan, value, live), plan.specs[value]
-        given.append(Spec(array.shape, spec.dtype, np.array(host(array)) if value in known else None, spec.lod))
+        array, lod = (live[value], plan.specs[value].lod) if value in live else _found(plan, value)
+        value = np.array(host(array)) if value in known else None
+        given.append(Spec(array.shape, np.dtype(array.dtype), value, lod or None))
     try:
         for value, spec in zip(step.writes, step.infer(given), strict=True):
             if min(spec.shape, default=0) < 0:
@@ -205,4 +228,4 @@ def _prepared(plan, live, made, specs):
 def _buffers(device, given):
     """Arrays like others (array, LoD), for as long as a plan lives."""
     with device.active():
-        return [device.xp.empty(array.shape, array.dtype) for array, _ in given]
+        return [(np if is_box(array) else device.xp).empty(array.shape, array.dtype) for array, _ in given]

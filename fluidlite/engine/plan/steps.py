@@ -12,7 +12,8 @@ from ...core.spec import EMPTY, GRAD
 from ..memory import OutOfMemory
 from .values import Value, values
 
-# Of a step that runs a block: the slot for values that its results have before, which it may leave as they are.
+# Of a step that runs a block: the slot for values that its results have before, which it may leave as they are.  Of one
+# that extends a tensor array: the slot for that as it is before.
 BEFORE = "@BEFORE@"
 
 # Bits of the attribute op_role.
@@ -194,7 +195,7 @@ def read(ops, variables, feeds):
 
     Args:
         ops: the operators, in order: objects with `type`, `inputs`, `outputs`, `attrs` and `describe()`.
-        variables: name -> an object with `persistable`.
+        variables: name -> an object with `persistable` and `holds_array`.
         feeds: the names that are fed, which counts as a write.
     Returns:
         (list of Step, the Values that are fed, name -> the newest Value of it)
@@ -204,6 +205,7 @@ def read(ops, variables, feeds):
         types = ", ".join(sorted({repr(op.type) for op in missing}))
         raise EnforceNotMet(f"fluidlite has no operator {types}\n{missing[0].describe()}")
     newest, written, steps = {}, set(feeds), []
+    arrays = {name for name, variable in variables.items() if variable.holds_array}
     forward = {}  # name of what a region saves -> the step that runs it
     partners, at = _partners(ops), {}  # see `_partners`; position of an operator -> its step
 
@@ -220,6 +222,8 @@ def read(ops, variables, feeds):
         definition = operators.find(op.type)
         if definition.is_left_out:
             continue
+        if definition.for_arrays and not arrays.isdisjoint(name for names in op.inputs.values() for name in names):
+            definition = operators.find(definition.for_arrays)
         _check_slots(op, definition)
         if definition.region is None:
             partner = at.get(partners.get(index))
@@ -228,7 +232,11 @@ def read(ops, variables, feeds):
                 for slot, names in op.inputs.items()
             }
         else:
-            inputs = _inputs_of_region(op, definition.region, value_of, newest, forward)
+            inputs = _inputs_of_region(op, definition.region, value_of, newest, forward, arrays)
+        if definition.extends:
+            extended = op.outputs[definition.extends]
+            inputs[BEFORE] = [value_of(name) for name in extended]
+            written.update(extended)
         outputs = {}
         for slot, names in op.outputs.items():
             made = outputs[slot] = []
@@ -251,7 +259,8 @@ def read(ops, variables, feeds):
 
 def _partners(ops):
     """Which operator each one of a gradient belongs to, in a block in which loops overwrite variables: positions."""
-    if not any(operators.find(op.type).region is not None for op in ops):
+    definitions = [operators.find(op.type) for op in ops]
+    if not any(definition.region is not None or definition.extends for definition in definitions):
         return {}
     backward = [n for n, op in enumerate(ops) if op.attrs.get("op_role", 0) & _BACKWARD]
     others = [n for n, op in enumerate(ops) if not op.attrs.get("op_role", 0) & (_BACKWARD | _OPTIMIZE)]
@@ -274,7 +283,7 @@ def meant(name, slot, forward, otherwise):
     return otherwise(name)
 
 
-def _inputs_of_region(op, region, value_of, newest, forward):
+def _inputs_of_region(op, region, value_of, newest, forward, arrays):
     """The inputs of a step that runs a block: what the block captures, the condition, and the values of results before.
 
     The gradient of one gets what the forward step captured, even if it was overwritten since.
@@ -282,7 +291,11 @@ def _inputs_of_region(op, region, value_of, newest, forward):
     if isinstance(region, Recurrence):
         return {slot: [value_of(name) for name in names] for slot, names in op.inputs.items()}
     if isinstance(region, Region):
-        before = [name for name in op.outputs[region.results] if name in newest or value_of(name).persistable]
+        before = [
+            name
+            for name in op.outputs[region.results]
+            if name in newest or name in arrays or value_of(name).persistable
+        ]
         slots = {region.condition: op.inputs[region.condition], region.captures: op.inputs.get(region.captures, ())}
         return {slot: [value_of(name) for name in names] for slot, names in {**slots, BEFORE: before}.items()}
     of = region.of

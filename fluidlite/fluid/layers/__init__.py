@@ -2,9 +2,11 @@
 
 # ruff: noqa: F403
 from . import (
+    arrays,
     cells,
     control_flow,
     decoding,
+    dynamic_rnn,
     image,
     io,
     learning_rate_scheduler,
@@ -15,14 +17,19 @@ from . import (
     metric_op,
     nn,
     ops,
+    recurrent,
+    selected_rows,
     sequence,
     static_rnn,
+    structured,
     tensor,
 )
 from . import rnn as _rnn  # `rnn` itself is the function
+from .arrays import *
 from .cells import *
 from .control_flow import *
 from .decoding import *
+from .dynamic_rnn import *
 from .image import *
 from .io import *
 from .learning_rate_scheduler import *
@@ -34,12 +41,18 @@ from .metric_op import *
 from .nn import *
 from .ops import *
 from .rnn import *
+from .recurrent import *
+from .selected_rows import *
 from .sequence import *
 from .static_rnn import *
+from .structured import *
 from .tensor import *
 
 __all__ = []
 for _module in (
+    arrays,
+    control_flow,
+    dynamic_rnn,
     cells,
     control_flow,
     decoding,
@@ -55,7 +68,11 @@ for _module in (
     ops,
     _rnn,
     sequence,
+    structured,
     static_rnn,
+    sequence,
+    recurrent,
+    selected_rows,
     tensor,
 ):
     __all__ += _module.__all__

@@ -9,10 +9,21 @@ from ..messages import described
 from .checks import append, check_dtype, check_variable, documented, number, truth
 from .manipulation import cast
 from .math import logical_and, logical_not
+from .rank import lod_rank_table, max_sequence_len, reorder_lod_tensor_by_rank  # noqa: F401
 from .tensor import assign, fill_constant
 from .utils import assert_same_structure, flatten, map_structure
 
-__all__ = ["increment", "less_than", "cond", "while_loop", "While", "case", "switch_case", "Switch"]
+__all__ = [
+    "increment",
+    "less_than",
+    "cond",
+    "while_loop",
+    "While",
+    "case",
+    "switch_case",
+    "Switch",
+    "reorder_lod_tensor_by_rank",
+]
 
 _COMPARISONS = {
     "less_equal": "x <= y",
@@ -116,8 +127,8 @@ def _captures_and_results(block, known=()):
 
 
 @contextlib.contextmanager
-def _conditional_block(condition):
-    """What layers append inside runs only if the `condition` holds."""
+def conditional_block(condition, is_scalar=True):
+    """What layers append inside runs only if the `condition` holds; without `is_scalar`, if no input is empty."""
     around = default_main_program().current_block()
     with _block() as block:
         yield
@@ -126,7 +137,7 @@ def _conditional_block(condition):
         "conditional_block",
         {"Cond": condition, "Input": captures},
         {"Out": results, "Scope": around.create_var(type=VarType.STEP_SCOPES)},
-        {"sub_block": block, "is_scalar_condition": True},
+        {"sub_block": block, "is_scalar_condition": is_scalar},
     )
 
 
@@ -177,7 +188,7 @@ def cond(pred, true_fn=None, false_fn=None, name=None):
 def _branch(condition, argument, function):
     """What a function returns, under condition, in variables of the current Block; None if it returns None."""
     around = default_main_program().current_block()
-    with _conditional_block(condition):
+    with conditional_block(condition):
         returned = function()
         if returned is None:
             return None
@@ -416,7 +427,7 @@ class Switch:
             raise ValueError("Switch.case must be called inside of `with Switch() as switch`")
         none, none_before = logical_not(condition), self._none_before
         self._none_before = none if none_before is None else logical_and(none_before, none)
-        return _conditional_block(condition if none_before is None else logical_and(none_before, condition))
+        return conditional_block(condition if none_before is None else logical_and(none_before, condition))
 
     def default(self):
         """The block that runs if no condition holds, for `with`.
@@ -426,4 +437,4 @@ class Switch:
         """
         if self._none_before is None:
             raise ValueError("Switch.default must come after at least one Switch.case")
-        return _conditional_block(self._none_before)
+        return conditional_block(self._none_before)

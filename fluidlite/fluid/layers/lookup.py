@@ -56,6 +56,7 @@ def look_up(type, input, size, is_sparse, is_distributed, padding_idx, param_att
     attrs = {
         "is_sparse": truth("embedding", "is_sparse", is_sparse),
         "is_distributed": False,
+        "remote_prefetch": bool(is_sparse),
         "padding_idx": padding + size[0] if padding_idx is not None and padding < 0 else padding,
     }
     return append(type, {"W": w, "Ids": input}, attrs, helper=helper)
@@ -67,7 +68,9 @@ def embedding(input, size, is_sparse=False, is_distributed=False, padding_idx=No
     Args:
         input (Variable): int64, [..., 1]; `fluid.embedding` takes any shape.
         size (list of two ints): how many vectors there are, and their length.
-        is_sparse (bool): stored in the operator; the gradient is always dense.
+        is_sparse (bool): let the gradient be selected rows, so that a step costs as much as the rows that were looked
+            up; those of `padding_idx` get gradients, too, as in Fluid. Optimizers other than SGD, Momentum, Adagrad,
+            Adam, RMSProp and Lamb refuse it; of these, SGD, Adagrad, and Adam with `lazy_mode` leave other rows alone.
         is_distributed (bool): must be False.
         padding_idx (int): a number whose vector is 0; negative ones count from the end.
         param_attr (ParamAttr): of the vectors [size[0], size[1]].

@@ -61,7 +61,7 @@ class TimeSteps:
         out[self.sequences] = slope
 
     def before(self, rows, initial, out):
-        """Write the row that each row of this order follows upon: that of the step before, or what sequences start from.
+        """Write the row that each row of this order follows: that of the step before, or what sequences start from.
 
         Args:
             rows: the tensor of which they are.

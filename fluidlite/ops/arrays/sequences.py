@@ -130,12 +130,16 @@ def segment_sums(ctx, offsets, x, out, factors=None):
         out: [sequences, width].
         factors: [sequences], on the host.
     """
-    lengths = lengths_of(offsets)
-    factors = np.ones(len(lengths)) if factors is None else np.asarray(factors)
     if ctx.variant in SUM_VARIANTS:
         return SUM_VARIANTS[ctx.variant](ctx, offsets, x, out, factors)
     if ctx.xp is not np:
         return _sums_of_padded(ctx.xp, offsets, x, out, factors)
+    return numpy_segment_sums(offsets, x, out, factors)
+
+
+def numpy_segment_sums(offsets, x, out, factors=None):
+    """`segment_sums` for NumPy arrays."""
+    factors = np.ones(len(offsets) - 1) if factors is None else factors
     if len(x) == 0:
         return partial(out.fill, 0)
     if x.shape[1] == 1:
@@ -190,7 +194,7 @@ def _sums_of_padded(xp, offsets, x, out, factors):
     if not mask.any():
         return partial(out.fill, 0)
     index, mask = xp.asarray(index), xp.asarray(mask[:, :, None])
-    factors = xp.asarray(factors[:, None], x.dtype)
+    factors = x.dtype.type(1) if factors is None else xp.asarray(factors[:, None], x.dtype)
 
     def step():
         padded = xp.where(mask, xp.take(x, index, axis=0), x.dtype.type(0))

@@ -11,6 +11,7 @@ from oracle_harness import CASES, load, run_case
 from oracle_networks import NETWORKS, train
 from oracle_optimizers import OPTIMIZERS, run_optimizer
 from oracle_recorded import DIFFERENT, RECORDED, only
+from oracle_sparse import run_sparse
 
 import fluidlite.fluid as fluid
 from fluidlite.core import operators
@@ -19,6 +20,7 @@ from fluidlite.fluid import layers
 
 pytestmark = pytest.mark.gpu
 OPTIMIZED = load("optimizers")
+SPARSE = load("sparse")
 
 
 # Each operator with kernels in CUDA C is in so many of the cases with which the fake GPU runs them, if there are.
@@ -65,6 +67,14 @@ def test_five_steps_of_optimizers(name, kind):
     with kernels(kind):
         got = replayed(run_optimizer, OnGpu(), name, extra=OPTIMIZERS[name][1])[1]
     assert array_differences(got, OPTIMIZED[name][1], rtol=1e-4, atol=1e-6) == []
+
+
+@each([name for name, (structure, _) in SPARSE.items() if "error" not in structure], with_own=())
+def test_steps_with_sparse_gradients(name, kind):
+    with kernels(kind):
+        structure, got = run_sparse(OnGpu(), name)
+    assert "error" not in structure
+    assert array_differences(got, SPARSE[name][1], rtol=1e-4, atol=1e-6) == []
 
 
 @each(NETWORKS)

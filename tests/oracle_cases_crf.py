@@ -1,0 +1,223 @@
+"""Cases of structured prediction: tags in chains, alignments, chunks, beams, ranks. See ``oracle_cases``."""
+
+import numpy as np
+from oracle_harness import case, variants
+
+FIXTURE = dict(fixture="cases_crf")
+LENGTHS = {"three": [2, 1, 4], "one": [5], "an_empty_one": [3, 0, 2], "of_one_row": [1, 1]}
+
+
+def of(table, **others):
+    return {name: dict(lengths=lengths, **others) for name, lengths in table.items()}
+
+
+RANKED = {
+    "one_level": dict(ranked=[[1, 0, 4]], lengths=[[2, 1, 2]]),
+    "ties": dict(ranked=[[2, 1, 2, 1, 2]], lengths=[[1, 2, 1, 3, 1]]),
+    "two_levels": dict(ranked=[[1, 2], [1, 0, 4]], lengths=[[1, 2], [2, 1, 2]]),
+    "inner_level": dict(ranked=[[1, 2], [1, 0, 4]], lengths=[[1, 1, 1], [2, 1, 2]], level=1),
+    "rows": dict(ranked=[[1, 0, 4]], lengths=None),
+    "one_sequence": dict(ranked=[[3]], lengths=[[2]]),
+}
+
+
+@variants("reorder_by_rank", RANKED, **FIXTURE)
+def _(t, ranked, lengths, level=0):
+    ranks = t.layers.control_flow
+    table = ranks.lod_rank_table(t.sequences("x", t.randn(sum(ranked[-1]), 2), ranked), level)
+    rows = len(ranked[level]) if lengths is None else sum(lengths[-1])
+    y = t.y(rows, 3) if lengths is None else t.sequences("y", t.randn(rows, 3), lengths)
+    return [ranks.reorder_lod_tensor_by_rank(y, table), ranks.max_sequence_len(table)]
+
+
+def scores(t, lengths, tags):
+    return t.sequences("x", t.randn(sum(lengths), tags), [lengths])
+
+
+def labels(t, lengths, high, name="label"):
+    return t.sequences(name, t.rng.randint(0, high, (sum(lengths), 1)), [lengths])
+
+
+def crf(t, x, label, length=None):
+    cost = t.layers.linear_chain_crf(x, label, param_attr=t.fluid.ParamAttr(name="crfw"), length=length)
+    op = t.fluid.default_main_program().global_block().ops[-1]
+    saved = [op.output(slot)[0] for slot in ("Alpha", "EmissionExps", "TransitionExps")]
+    saved = [t.fluid.default_main_program().global_block().var(name) for name in saved]
+    for var in saved:
+        var.stop_gradient = True
+    return cost, saved
+
+
+CHAINS = {**of(LENGTHS, tags=3), "many_tags": dict(lengths=[3, 9, 1, 6], tags=17), "one_tag": dict(lengths=[2], tags=1)}
+
+
+@variants("crf", CHAINS, **FIXTURE)
+def _(t, lengths, tags):
+    x = scores(t, lengths, tags)
+    cost, saved = crf(t, x, labels(t, lengths, tags))
+    return [cost, t.layers.crf_decoding(x, t.fluid.ParamAttr(name="crfw"))] + saved
+
+
+@variants("crf_right", CHAINS, grad=False, **FIXTURE)
+def _(t, lengths, tags):
+    x, label = scores(t, lengths, tags), labels(t, lengths, tags)
+    crf(t, x, label)
+    return t.layers.crf_decoding(x, t.fluid.ParamAttr(name="crfw"), label=label)
+
+
+PADDED = {
+    "vector": dict(lengths=[2, 4, 1]),
+    "column": dict(lengths=[[2], [4], [1]], tail=(1,)),
+    "an_empty_one": dict(lengths=[0, 3]),
+    "full": dict(lengths=[4]),
+}
+
+
+@variants("crf_padded", PADDED, **FIXTURE)
+def _(t, lengths, tail=()):
+    count, steps, tags = len(lengths), 4, 3
+    x = t.feed("x", t.randn(count, steps, tags), [None, None, tags])
+    label = t.feed("label", t.rng.randint(0, tags, (count, steps) + tail), [None, None] + list(tail))
+    length = t.feed("length", np.array(lengths))
+    cost, saved = crf(t, x, label, length)
+    attr = t.fluid.ParamAttr(name="crfw")
+    best = t.layers.crf_decoding(x, attr, length=length)
+    return [cost, best, t.layers.crf_decoding(x, attr, label=label, length=length)] + saved
+
+
+@case("crf_double", **FIXTURE)
+def _(t):
+    x = t.sequences("x", t.randn(6, 4).astype("float64"), [[4, 2]])
+    return crf(t, x, labels(t, [4, 2], 4))[0]
+
+
+def saved(t, op_slot):
+    op = t.fluid.default_main_program().global_block().ops[-1]
+    var = t.fluid.default_main_program().global_block().var(op.output(op_slot)[0])
+    var.stop_gradient = True
+    return var
+
+
+READ = {
+    "two": dict(lengths=[6, 5], labels=[[1, 2], [3, 3]]),
+    "normed": dict(lengths=[6, 5, 3], labels=[[1, 2], [3], [2, 1]], norm_by_times=True),
+    "other_blank": dict(lengths=[6, 5], labels=[[1, 2, 1], [0, 0]], blank=3),
+    "no_label": dict(lengths=[3, 4], labels=[[], [1]]),
+    "too_few_steps": dict(lengths=[7, 2, 2], labels=[[1, 2], [3, 3], [1, 2]]),
+    "no_steps": dict(lengths=[5, 0], labels=[[1], [2]]),
+    "one_step": dict(lengths=[1, 1], labels=[[2], []]),
+    "long": dict(lengths=[30, 12, 25], labels=[[1, 2, 3, 3, 1, 1, 2], [2], [3, 1, 3, 1, 3, 1]]),
+}
+
+
+@variants("warpctc", READ, **FIXTURE)
+def _(t, lengths, labels, **kwargs):
+    x = scores(t, lengths, 4)
+    flat = np.array([[n] for one in labels for n in one], "int32").reshape(-1, 1)
+    loss = t.layers.warpctc(x, t.sequences("label", flat, [[len(one) for one in labels]]), **kwargs)
+    return [loss, saved(t, "WarpCTCGrad")]
+
+
+PADDED_READ = {
+    "full": dict(lengths=[5, 5], labels=[2, 3]),
+    "short": dict(lengths=[3, 5, 1], labels=[1, 3, 1]),
+    "normed": dict(lengths=[3, 5, 4], labels=[1, 2, 3], norm_by_times=True),
+    "no_label": dict(lengths=[2, 4], labels=[0, 3]),
+}
+
+
+@variants("warpctc_padded", PADDED_READ, **FIXTURE)
+def _(t, lengths, labels, **kwargs):
+    x = t.feed("x", t.randn(5, len(lengths), 4), [None, None, 4])
+    label = t.feed("label", t.rng.randint(1, 4, (len(lengths), 3)).astype("int32"), [None, None])
+    length, label_length = t.feed("length", np.array(lengths)), t.feed("label_length", np.array(labels))
+    loss = t.layers.warpctc(x, label, input_length=length, label_length=label_length, **kwargs)
+    return [loss, saved(t, "WarpCTCGrad")]
+
+
+DECODED = {
+    **of(LENGTHS, blank=0),
+    "other_blank": dict(lengths=[8, 7], blank=2),
+    "two_levels": dict(lengths=[9], levels=[[2, 1], [4, 0, 5]], blank=0),
+}
+
+
+@variants("ctc_greedy_decoder", DECODED, grad=False, **FIXTURE)
+def _(t, lengths, blank, levels=None):
+    return t.layers.ctc_greedy_decoder(t.sequences("x", t.randn(sum(lengths), 3), levels or [lengths]), blank)
+
+
+@case("ctc_greedy_decoder_nothing", grad=False, **FIXTURE)
+def _(t):
+    return t.layers.ctc_greedy_decoder(t.sequences("x", np.eye(3, dtype="float32")[[0, 0, 0]], [[1, 2]]), blank=0)
+
+
+@variants("ctc_greedy_decoder_padded", {"0": {}, "value": dict(padding_value=-1)}, grad=False, **FIXTURE)
+def _(t, **kwargs):
+    x, length = t.feed("x", t.randn(3, 7, 3), [None, None, 3]), t.feed("length", np.array([[7], [3], [0]]))
+    return t.layers.ctc_greedy_decoder(x, 1, input_length=length, **kwargs)
+
+
+@variants("ctc_align", {"repeated": dict(merge_repeated=False), "merged": {}}, grad=False, **FIXTURE)
+def _(t, **attrs):
+    x = t.sequences("x", np.array([[0], [1], [1], [0], [1], [2], [2]], "int32"), [[4, 3]])
+    return t.op("ctc_align", {"Input": x}, "Output", dtype="int32", blank=0, **attrs)
+
+
+MARKED = {
+    **{
+        name.lower(): dict(scheme=name, marks=n, lengths=[40, 3, 30])
+        for name, n in (("IOB", 2), ("IOE", 2), ("IOBES", 4))
+    },
+    "plain": dict(scheme="plain", marks=1, lengths=[40, 1]),
+    "excluded": dict(scheme="IOB", marks=2, lengths=[40], excluded=[0, 2]),
+    "an_empty_one": dict(scheme="IOBES", marks=4, lengths=[0, 9, 0]),
+}
+
+
+def marked(t, count, marks):
+    """Tags of which half are right."""
+    right = t.rng.randint(0, 3 * marks + 1, (count, 1))
+    return np.where(t.rng.uniform(size=(count, 1)) < 0.6, right, t.rng.randint(0, 3 * marks + 1, (count, 1))), right
+
+
+@variants("chunk_eval", MARKED, grad=False, **FIXTURE)
+def _(t, scheme, marks, lengths, excluded=None):
+    found, right = (t.sequences(name, one, [lengths]) for name, one in zip("xy", marked(t, sum(lengths), marks)))  # noqa: B905
+    return list(t.layers.chunk_eval(found, right, scheme, 3, excluded))
+
+
+@case("chunk_eval_padded", grad=False, **FIXTURE)
+def _(t):
+    found, right = (t.feed(name, one.reshape(4, 10), [None, None]) for name, one in zip("xy", marked(t, 40, 2)))  # noqa: B905
+    return list(t.layers.chunk_eval(found, right, "IOE", 3, seq_length=t.feed("length", np.array([10, 3, 0, 6]))))
+
+
+@case("chunk_eval_nothing", grad=False, **FIXTURE)
+def _(t):
+    found, right = (t.sequences(name, np.full((5, 1), 6), [[2, 3]]) for name in "xy")
+    return list(t.layers.chunk_eval(found, right, "IOB", 3))
+
+
+PAIRS = {
+    "normed": dict(lengths=[2, 0, 5], others=[1, 2, 3]),
+    "counted": dict(lengths=[2, 0, 5], others=[0, 2, 4], normalized=False),
+    "one": dict(lengths=[12], others=[9], normalized=False),
+}
+
+
+@variants("edit_distance", PAIRS, grad=False, **FIXTURE)
+def _(t, lengths, others, **kwargs):
+    found = t.sequences("x", t.rng.randint(0, 4, (sum(lengths), 1)), [lengths])
+    right = t.sequences("y", t.rng.randint(0, 4, (sum(others), 1)), [others])
+    return list(t.layers.edit_distance(found, right, **kwargs))
+
+
+PADDED_PAIRS = {"normed": dict(), "counted": dict(normalized=False)}
+
+
+@variants("edit_distance_padded", PADDED_PAIRS, grad=False, **FIXTURE)
+def _(t, **kwargs):
+    found, right = t.integers("x", 4, 3, 5), t.integers("y", 4, 3, 4)
+    length, other = t.feed("length", np.array([2, 0, 5])), t.feed("other", np.array([4, 2, 1]))
+    return list(t.layers.edit_distance(found, right, input_length=length, label_length=other, **kwargs))
