@@ -29,6 +29,7 @@ from . import (
     structured,
     tensor,
 )
+from . import rnn as _rnn  # `rnn` itself is the function
 from .arrays import *
 from .beam import *
 from .cells import *
@@ -47,6 +48,7 @@ from .metric_op import *
 from .nn import *
 from .ops import *
 from .ranking import *
+from .rnn import *
 from .recurrent import *
 from .sampled import *
 from .selected_rows import *
@@ -76,6 +78,11 @@ for _module in (
     nn,
     ops,
     ranking,
+    _rnn,
+    sequence,
+    structured,
+    static_rnn,
+    sequence,
     recurrent,
     sampled,
     selected_rows,
