@@ -48,8 +48,8 @@ from .metric_op import *
 from .nn import *
 from .ops import *
 from .ranking import *
-from .rnn import *
 from .recurrent import *
+from .rnn import *
 from .sampled import *
 from .selected_rows import *
 from .sequence import *
