@@ -105,10 +105,10 @@ def warpctc(ctx, logits, label, logits_length, label_length, saved, loss):
         whole[layout.order] = xp.where(possible, total, -_NEVER)
         before += behind
         before -= whole[layout.sequences][:, None]
-        xp.exp(before, out=before)
+        taken = -xp.exp(before, out=before).astype(chances.dtype)
         chances *= whole[layout.sequences][:, None] < -_NEVER / 2
         rows = xp.arange(len(layout))[:, None] * classes
-        xp.subtract.at(chances.reshape(-1), (rows + states[layout.sequences]).reshape(-1), before.reshape(-1))
+        xp.add.at(chances.reshape(-1), (rows + states[layout.sequences]).reshape(-1), taken.reshape(-1))
         gradients.fill(0)
         gradients[layout.steps * count + layout.sequences] = chances
 
