@@ -9,6 +9,7 @@ import pytest
 import fluidlite.fluid as fluid
 from fluidlite.fluid import layers
 from fluidlite.fluid.core import EnforceNotMet
+from fluidlite.ops import ctc
 
 
 @pytest.fixture
@@ -91,6 +92,22 @@ def test_costs_of_texts_stay_exact_where_chances_are_tiny(run):
     )
     # The 25 labels, each at one step, may stand in one of 26 ways among as many blanks as there are gaps, and one more.
     np.testing.assert_allclose(cost.item(), 60 * 25 - np.log(26), rtol=1e-6)
+
+
+def test_texts_cost_the_same_by_chances_and_by_logarithms(run, rng, monkeypatch):
+    lengths, sizes = [20, 9, 4, 1], [6, 9, 3, 0]
+    x, text = rows("x", 5, "float32"), rows("text", dtype="int32")
+    x.stop_gradient = False
+    cost = layers.warpctc(x, text)
+    fetches = [cost, *fluid.gradients(cost, x)]
+    feed = {
+        "x": sequences(rng.randn(sum(lengths), 5).astype("float32"), lengths),
+        "text": sequences(rng.randint(1, 5, (sum(sizes), 1)).astype("int32"), sizes),
+    }
+    by_chances = run(fetches, feed)
+    monkeypatch.setattr(ctc, "_DOUBTFUL", np.inf)
+    for one, other in zip(run(fetches, feed), by_chances, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
 def levenshtein(one, other):
