@@ -19,6 +19,7 @@ from ..core.traits import BOUND, About, Lod
 from .arrays.recurrence import (
     Planes,
     activation_of,
+    check_dtypes,
     check_initial,
     check_sequences,
     check_shape,
@@ -32,6 +33,7 @@ def infer_gru(attrs, x, h0, weight, bias):
     for name in ("gate_activation", "activation"):
         activation_of(attrs, name)
     check_sequences(x)
+    check_dtypes(x, H0=h0, Weight=weight, Bias=bias)
     check_shape("Input", x, None, None)
     check_shape("Weight", weight, None, None)
     size = weight.shape[0]

@@ -23,6 +23,7 @@ from ..core.traits import BOUND, About, Lod
 from .arrays.recurrence import (
     Planes,
     activation_of,
+    check_dtypes,
     check_initial,
     check_sequences,
     check_shape,
@@ -269,6 +270,7 @@ def infer_rows(attrs, x, h0, c0, weight, bias, states):
     for name in ("gate_activation", "cell_activation", "candidate_activation"):
         activation_of(attrs, name)
     check_sequences(x)
+    check_dtypes(x, H0=h0, C0=c0, Weight=weight, Bias=bias)
     check_shape("Input", x, None, None)
     check_shape("Weight", weight, None, None)
     size = weight.shape[1] // 4
@@ -336,6 +338,7 @@ def activation_of_projection(attrs):
 
 def infer_lstmp(attrs, x, h0, c0, weight, projection, bias):
     activation_of(attrs, "proj_activation")
+    check_dtypes(x, ProjWeight=projection)
     check_shape("ProjWeight", projection, None, None)
     states = projection.shape[1]
     size = infer_rows(attrs, x, h0, c0, weight, bias, states)
@@ -395,7 +398,8 @@ def lstmp_grad(
 
     def unproject(start, stop, slope):
         xp.multiply(slopes[start:stop], slope, out=slopes[start:stop])
-        return xp.matmul(slopes[start:stop], turned, out=dh[: stop - start])
+        xp.matmul(slopes[start:stop], turned, out=dh[: stop - start])
+        return dh[: stop - start]
 
     run = backward(
         cells, h0, c0, projection, cell, gates, active, dprojection, dx, dh0, dc0, dweight, dbias, unproject

@@ -5,6 +5,7 @@ from . import (
     arrays,
     beam,
     cells,
+    click_through,
     control_flow,
     decoding,
     dynamic_rnn,
@@ -18,7 +19,9 @@ from . import (
     metric_op,
     nn,
     ops,
+    ranking,
     recurrent,
+    sampled,
     selected_rows,
     sequence,
     static_rnn,
@@ -26,9 +29,11 @@ from . import (
     structured,
     tensor,
 )
+from . import rnn as _rnn  # `rnn` itself is the function
 from .arrays import *
 from .beam import *
 from .cells import *
+from .click_through import *
 from .control_flow import *
 from .decoding import *
 from .dynamic_rnn import *
@@ -42,7 +47,10 @@ from .math import *
 from .metric_op import *
 from .nn import *
 from .ops import *
+from .ranking import *
 from .recurrent import *
+from .rnn import *
+from .sampled import *
 from .selected_rows import *
 from .sequence import *
 from .static_rnn import *
@@ -55,6 +63,7 @@ for _module in (
     arrays,
     beam,
     cells,
+    click_through,
     control_flow,
     decoding,
     dynamic_rnn,
@@ -68,7 +77,14 @@ for _module in (
     metric_op,
     nn,
     ops,
+    ranking,
+    _rnn,
+    sequence,
+    structured,
+    static_rnn,
+    sequence,
     recurrent,
+    sampled,
     selected_rows,
     sequence,
     static_rnn,

@@ -225,6 +225,13 @@ def check_shape(name, spec, *shape):
         raise EnforceNotMet(f"{name} must have the shape [{wanted}], got {list(spec.shape)}")
 
 
+def check_dtypes(rows, **others):
+    """Raise EnforceNotMet unless all inputs that are there have the data type of the rows."""
+    for name, spec in others.items():
+        if spec is not None and spec.dtype != rows.dtype:
+            raise EnforceNotMet(f"{name} must have the data type of Input, {rows.dtype}, got {spec.dtype}")
+
+
 def check_initial(name, spec, rows, size):
     """Raise EnforceNotMet if what sequences start from is no row of `size` numbers for each sequence of `rows`."""
     check_shape(name, spec, len(rows.lod[0]) - 1 if rows.lod else None, size)
