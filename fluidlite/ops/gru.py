@@ -11,8 +11,6 @@ With the columns of Input and Bias in the order u, r, c, and a, s activations, a
 Weight [size, 3 size] holds the matrix of u and r, [size, 2 size], and behind it in memory that of c, [size, size].
 """
 
-import numpy as np
-
 from ..core.operators import operator
 from ..core.spec import Spec
 from ..core.traits import BOUND, About, Lod
@@ -73,59 +71,51 @@ def gru(ctx, x, h0, weight, bias, gates, reset, states, hidden):
     ((lod,),) = ctx.lods.values()
     time, is_original = time_steps(xp, lod, ctx.attrs["is_reverse"]), ctx.attrs["origin_mode"]
     width = time.width
+    columns = Planes(ctx, time, (3, len(x), size), x.dtype)
+    u, r, c = columns.planes
     of_gates, of_candidates = (
         (matrix, ctx.scratch(matrix.shape, x.dtype), activation.factor)
         for matrix, activation in zip(matrices(weight, size), (gate_, candidate), strict=True)
     )
-    factors = [gate_.factor, gate_.factor, candidate.factor]
-    is_scaled = any(factor != 1 for factor in factors)
-    factors = xp.asarray(np.repeat(np.array(factors, x.dtype), size))
-    first, product, part = (ctx.scratch((width, columns), x.dtype) for columns in (size, 2 * size, size))
-    # See `lstm`.
+    first, part = (ctx.scratch((width, size), x.dtype) for _ in range(2))
+    product = ctx.scratch((2, width, size), x.dtype)
+    # See `lstm` for the reason to have two matrices.
     narrow_weights = of_gates[1].reshape(size, 2, size).transpose(1, 0, 2)
-    narrow_product = product.reshape(width, 2, size).transpose(1, 0, 2)
-
-    def multiply(before, count):
-        if xp is np:
-            xp.matmul(before, narrow_weights, out=narrow_product[:, :count])
-        else:
-            xp.matmul(before, of_gates[1], out=product[:count])
-        return product[:count]
 
     def start_from_inputs():
         for matrix, scaled, factor in (of_gates, of_candidates):
             xp.multiply(matrix, factor, out=scaled)
-        added = None if bias is None else bias.reshape(-1) * factors
-        for some in stretches(xp, gates):
-            rows = gates[some]
-            take_rows(xp, x, time.index[some], rows)
-            if is_scaled:
-                xp.multiply(rows, factors, out=rows)
-            if added is not None:
-                xp.add(rows, added, out=rows)
+        columns.from_rows(x)
+        if bias is not None:
+            biases = bias.reshape(3, 1, size)
+            xp.add(columns.planes, biases, out=columns.planes)
+        for planes, activation in ((columns.planes[:2], gate_), (c, candidate)):
+            if activation.factor != 1:
+                xp.multiply(planes, activation.factor, out=planes)
 
     def step():
         start_from_inputs()
         time.first(h0, first)
         before, weight_of_candidates = first, of_candidates[1]
         for start, stop in time.steps:
-            count = stop - start
-            before, now, reset_now = before[:count], states[start:stop], reset[start:stop]
-            gate, c = gates[start:stop, : 2 * size], gates[start:stop, 2 * size :]
-            u, r, term = gate[:, :size], gate[:, size:], part[:count]
-            xp.add(gate, multiply(before, count), out=gate)
+            count, some = stop - start, slice(start, stop)
+            before, now, reset_now = before[:count], states[some], reset[some]
+            gate, c_now, products, term = columns.planes[:2, some], c[some], product[:, :count], part[:count]
+            xp.matmul(before, narrow_weights, out=products)
+            xp.add(gate, products, out=gate)
             gate_.function(xp, gate, gate)
             gate_.finish(xp, gate)
-            xp.multiply(r, before, out=reset_now)
+            xp.multiply(r[some], before, out=reset_now)
             xp.matmul(reset_now, weight_of_candidates, out=term)
-            xp.add(c, term, out=c)
-            candidate.function(xp, c, c)
-            candidate.finish(xp, c)
-            origin, target = (c, before) if is_original else (before, c)
+            xp.add(c_now, term, out=c_now)
+            candidate.function(xp, c_now, c_now)
+            candidate.finish(xp, c_now)
+            origin, target = (c_now, before) if is_original else (before, c_now)
             xp.subtract(target, origin, out=now)
-            xp.multiply(now, u, out=now)
+            xp.multiply(now, u[some], out=now)
             xp.add(now, origin, out=now)
             before = now
+        xp.copyto(columns.of_rows(gates), columns.planes)
         take_rows(xp, states, time.inverse, hidden)
 
     return step

@@ -80,46 +80,36 @@ def forward(cells, x, r0, c0, state, cell, gates, active, h, project=None):
     xp, time, size, width = cells.xp, cells.time, cells.size, cells.width
     gate_, candidate, peepholes = cells.gate, cells.candidate, cells.peepholes
     clip = cells.ctx.attrs.get("cell_clip", 0.0)
-    factors = [candidate.factor] + [gate_.factor] * 3
-    is_scaled = any(factor != 1 for factor in factors)
-    factors = xp.asarray(np.repeat(np.array(factors, x.dtype), size))
-    weights, bias = cells.rows(4 * size, cells.states), cells.rows(4 * size, 1)
+    columns = Planes(cells.ctx, time, (4, cells.count, size), x.dtype)
+    planes = columns.planes
+    g, i, f, o = planes
+    factors = xp.asarray(np.array([candidate.factor] + [gate_.factor] * 3, x.dtype)).reshape(4, 1, 1)
+    # BLAS multiplies few rows by four narrow matrices faster than by one wide one: 20 against 33 us for 16 rows, 128.
+    weights = cells.rows(size, 4 * cells.states).reshape(4, cells.states, size)
     r = h if project is None else cells.rows(cells.states)
     c, r_first, c_first = cells.rows(size), cells.rows(cells.states, width), cells.rows(size, width)
-    product, part, parts = (cells.rows(columns, width) for columns in (4 * size, size, 2 * size))
-    # BLAS multiplies few rows by four narrow matrices faster than by one wide one: 20 against 33 us for 16 rows, 128.
-    narrow_weights = weights.reshape(cells.states, 4, size).transpose(1, 0, 2)
-    narrow_product = product.reshape(width, 4, size).transpose(1, 0, 2)
-    parts, gates_apart = parts.reshape(width, 2, size), gates.reshape(-1, 4, size)
+    products, part = cells.rows(size, 4 * width).reshape(4, width, size), cells.rows(size, width)
+    # Output gates wait for the new cells, if they see them.
+    early = 4 if peepholes is None else 3
     is_one_function = gate_.function is candidate.function
 
-    def multiply(before, count):
-        if xp is np:
-            xp.matmul(before, narrow_weights, out=narrow_product[:, :count])
-        else:
-            xp.matmul(before, weights, out=product[:count])
-        return product[:count]
-
     def start_from_inputs():
-        xp.multiply(cells.weight, factors, out=weights)
-        xp.multiply(cells.bias, factors, out=bias[0])
-        for some in stretches(xp, gates):
-            rows = gates[some]
-            take_rows(xp, x, time.index[some], rows)
-            if is_scaled:
-                xp.multiply(rows, factors, out=rows)
-            xp.add(rows, bias, out=rows)
+        xp.multiply(columns.of_rows(cells.weight), factors, out=weights)
+        columns.from_rows(x)
+        xp.add(planes, cells.bias.reshape(4, 1, size), out=planes)
+        for rows, activation in ((g, candidate), (planes[1:], gate_)):
+            if activation.factor != 1:
+                xp.multiply(rows, activation.factor, out=rows)
 
-    def squash(gate):
-        """The activations of the first columns: g and some gates."""
+    def squash(rows):
+        """The activations of candidates and of the gates behind them."""
         if is_one_function:
-            gate_.function(xp, gate, gate)
-        candidates, others = gate[:, :size], gate[:, size:]
-        if not is_one_function:
-            candidate.function(xp, candidates, candidates)
-            gate_.function(xp, others, others)
-        candidate.finish(xp, candidates)
-        gate_.finish(xp, others)
+            gate_.function(xp, rows, rows)
+        else:
+            candidate.function(xp, rows[0], rows[0])
+            gate_.function(xp, rows[1:], rows[1:])
+        candidate.finish(xp, rows[0])
+        gate_.finish(xp, rows[1:])
 
     def step():
         start_from_inputs()
@@ -127,35 +117,36 @@ def forward(cells, x, r0, c0, state, cell, gates, active, h, project=None):
         time.first(c0, c_first)
         r_before, c_before = r_first, c_first
         if peepholes is not None:
-            w_if, w_o = peepholes[:2] * gate_.factor, peepholes[2] * gate_.factor
+            w_if, w_o = peepholes[:2, None] * gate_.factor, peepholes[2] * gate_.factor
         for start, stop in time.steps:
-            count = stop - start
+            count, now = stop - start, slice(start, stop)
             r_before, c_before = r_before[:count], c_before[:count]
-            gate, c_now, h_now, r_now, b = (array[start:stop] for array in (gates, c, h, r, active))
+            rows, product, c_now, h_now, b = planes[:, now], products[:, :count], c[now], h[now], active[now]
+            xp.matmul(r_before, weights, out=product)
+            xp.add(rows, product, out=rows)
+            if peepholes is not None:
+                xp.multiply(c_before, w_if, out=product[:2])
+                xp.add(rows[1:3], product[:2], out=rows[1:3])
+            squash(rows[:early])
             term = part[:count]
-            xp.add(gate, multiply(r_before, count), out=gate)
-            g, i, f, o = cells.parts(gate)
-            if peepholes is None:
-                squash(gate)
-            else:
-                xp.multiply(c_before[:, None], w_if, out=parts[:count])
-                xp.add(gates_apart[start:stop, 1:3], parts[:count], out=gates_apart[start:stop, 1:3])
-                squash(gate[:, : 3 * size])
-            xp.multiply(f, c_before, out=c_now)
-            xp.multiply(g, i, out=term)
+            xp.multiply(f[now], c_before, out=c_now)
+            xp.multiply(g[now], i[now], out=term)
             xp.add(c_now, term, out=c_now)
             if clip > 0:
                 xp.clip(c_now, -clip, clip, out=c_now)
+            o_now = o[now]
             if peepholes is not None:
                 xp.multiply(c_now, w_o, out=term)
-                xp.add(o, term, out=o)
-                gate_.function(xp, o, o)
-                gate_.finish(xp, o)
+                xp.add(o_now, term, out=o_now)
+                gate_.function(xp, o_now, o_now)
+                gate_.finish(xp, o_now)
             cells.cell(xp, c_now, b)
-            xp.multiply(o, b, out=h_now)
+            xp.multiply(o_now, b, out=h_now)
+            r_before, c_before = h_now, c_now
             if project is not None:
-                project(h_now, r_now)
-            r_before, c_before = r_now, c_now
+                r_before = r[now]
+                project(h_now, r_before)
+        xp.copyto(columns.of_rows(gates), planes)
         take_rows(xp, r, time.inverse, state)
         take_rows(xp, c, time.inverse, cell)
 
