@@ -71,7 +71,7 @@ def gru(ctx, x, h0, weight, bias, gates, reset, states, hidden):
     ((lod,),) = ctx.lods.values()
     time, is_original = time_steps(xp, lod, ctx.attrs["is_reverse"]), ctx.attrs["origin_mode"]
     width = time.width
-    columns = Planes(ctx, time, (3, len(x), size), x.dtype)
+    columns = Planes(xp, time, ctx.scratch((3, len(x), size), x.dtype))
     u, r, c = columns.planes
     of_gates, of_candidates = (
         (matrix, ctx.scratch(matrix.shape, x.dtype), activation.factor)
@@ -133,7 +133,7 @@ def gru_grad(ctx, h0, weight, bias, gates, reset, states, hidden, x, dhidden, dx
     ((lod,),) = ctx.lods.values()
     time, is_original = time_steps(xp, lod, ctx.attrs["is_reverse"]), ctx.attrs["origin_mode"]
     rows, width = len(hidden), time.width
-    slopes = Planes(ctx, time, (3, rows, size), x.dtype)
+    slopes = Planes(xp, time, ctx.scratch((3, rows, size), x.dtype))
     to_u, to_r, to_c = slopes.planes
     before, dh, kept = (ctx.scratch((rows, size), x.dtype) for _ in range(3))
     others = ctx.scratch((width, size), x.dtype)

@@ -85,18 +85,14 @@ class Planes:
     """Rows whose columns belong to several gates, kept apart: NumPy works on a stretch of memory at once.
 
     Args:
-        ctx: of the kernel, when it is bound.
+        xp: the array module.
         time (TimeSteps): the order of the rows.
-        shape: (gates, rows, columns of one gate).
-        dtype: of the numbers.
-    Attributes:
-        planes: [gates, rows, columns], scratch.
+        planes: [gates, rows, columns of one gate], contiguous.
     """
 
-    def __init__(self, ctx, time, shape, dtype):
-        self._xp, (self._count, rows, self._size) = ctx.xp, shape
-        self.planes = ctx.scratch(shape, dtype)
-        self._time, self._rows = time, rows
+    def __init__(self, xp, time, planes):
+        self.planes = planes
+        self._xp, self._time, (self._count, self._rows, self._size) = xp, time, planes.shape
 
     def of_rows(self, rows):
         """Rows of all columns, seen as planes."""
