@@ -133,50 +133,53 @@ def gru_grad(ctx, h0, weight, bias, gates, reset, states, hidden, x, dhidden, dx
     ((lod,),) = ctx.lods.values()
     time, is_original = time_steps(xp, lod, ctx.attrs["is_reverse"]), ctx.attrs["origin_mode"]
     rows, width = len(hidden), time.width
-    slopes = Planes(xp, time, ctx.scratch((3, rows, size), x.dtype))
-    to_u, to_r, to_c = slopes.planes
-    before, dh, kept = (ctx.scratch((rows, size), x.dtype) for _ in range(3))
+    # What the slope of h' is multiplied by: every other plane, for those of u, of c and of h by itself.
+    planes = ctx.scratch((5, rows, size), x.dtype)
+    slopes, (to_u, to_r, to_c, before, to_h) = Planes(xp, time, planes[:3]), planes
+    dh = ctx.scratch((rows, size), x.dtype)
     others = ctx.scratch((width, size), x.dtype)
     backs = ctx.scratch((2, width, size), x.dtype)
     turned_gates, turned_candidates = (ctx.scratch(shape, x.dtype) for shape in ((2, size, size), (size, size)))
     drows = ctx.scratch((rows, 3 * size), x.dtype) if dx is None else dx
 
+    pieces = stretches(xp, gates)
+    piece = ctx.scratch((3, pieces[0].stop if pieces else 0, size), x.dtype)
+
     def prepare():
-        """What the slope of h' is to be multiplied by: for those of the columns of gates, and of h (`kept`)."""
         of_gates, of_candidates = matrices(weight, size)
         xp.copyto(turned_gates, of_gates.reshape(size, 2, size).transpose(1, 2, 0))
         xp.copyto(turned_candidates, of_candidates.T)
         time.before(hidden, h0, before)
-        for some in stretches(xp, gates):
-            u, _, c = slopes.of_rows(gates[some])
-            h, to_h = before[some], kept[some]
+        for some in pieces:
+            h, kept = before[some], to_h[some]
+            now = piece[:, : len(h)]
+            u, _, c = now
+            xp.copyto(now, slopes.of_rows(gates[some]))
             take_rows(xp, dhidden, time.index[some], dh[some])
-            gate_.slope(xp, slopes.of_rows(gates[some])[:2], slopes.planes[:2, some])
+            gate_.slope(xp, now[:2], planes[:2, some])
             candidate.slope(xp, c, to_c[some])
             xp.multiply(to_r[some], h, out=to_r[some])
             origin, target = (c, h) if is_original else (h, c)
-            xp.subtract(target, origin, out=to_h)
-            xp.multiply(to_u[some], to_h, out=to_u[some])
-            xp.subtract(1, u, out=to_h)
-            xp.multiply(to_c[some], to_h if is_original else u, out=to_c[some])
+            xp.subtract(target, origin, out=kept)
+            xp.multiply(to_u[some], kept, out=to_u[some])
+            xp.subtract(1, u, out=kept)
+            xp.multiply(to_c[some], kept if is_original else u, out=to_c[some])
             if is_original:
-                xp.copyto(to_h, u)
+                xp.copyto(kept, u)
 
     def run():
         later = 0  # how many of the sequences have a step behind this one
         for start, stop in reversed(time.steps):
             count, now = stop - start, slice(start, stop)
-            slope, dreset, dcandidates = dh[now], others[:count], to_c[now]
+            slope, dreset = dh[now], others[:count]
             for term in (*backs[:, :later], others[:later]) if later else ():
                 xp.add(slope[:later], term, out=slope[:later])
-            xp.multiply(to_u[now], slope, out=to_u[now])
-            xp.multiply(dcandidates, slope, out=dcandidates)
-            xp.multiply(kept[now], slope, out=kept[now])
-            xp.matmul(dcandidates, turned_candidates, out=dreset)
+            xp.multiply(planes[::2, now], slope, out=planes[::2, now])
+            xp.matmul(to_c[now], turned_candidates, out=dreset)
             xp.multiply(to_r[now], dreset, out=to_r[now])
-            xp.matmul(slopes.planes[:2, now], turned_gates, out=backs[:, :count])
+            xp.matmul(planes[:2, now], turned_gates, out=backs[:, :count])
             xp.multiply(dreset, gates[now, size : 2 * size], out=dreset)
-            xp.add(dreset, kept[now], out=dreset)
+            xp.add(dreset, to_h[now], out=dreset)
             later = count
 
     def step():
