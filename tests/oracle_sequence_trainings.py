@@ -25,11 +25,14 @@ LENGTHS = [
 ]
 
 
-def training(name):
-    """Declare a training: a function (fluid, layers) -> what is minimized, and the optimizer."""
+def training(name, feed=None):
+    """Declare a training: a function (fluid) -> what is minimized, and the optimizer.
+
+    ``feed``: a function (fluid, rng, lengths) -> the feeds of a step; None for words and a label of each sequence.
+    """
 
     def declare(build):
-        TRAININGS[name] = build
+        TRAININGS[name] = build, feed or labelled
         return build
 
     return declare
@@ -39,14 +42,22 @@ def words_of(fluid):
     return fluid.data("words", [None, 1], "int64", lod_level=1)
 
 
-def feeds(fluid, name, step, tags):
-    """Words of some sequences; a label for each of them, or with ``tags`` one for each word."""
-    rng, lengths = random_state("%s %d" % (name, step)), LENGTHS[step]
-    rows = sum(lengths)
-    words = lod_tensor(fluid, rng.randint(0, WORDS, (rows, 1)).astype("int64"), [lengths])
-    if tags:
-        return {"words": words, "tags": lod_tensor(fluid, rng.randint(0, tags, (rows, 1)).astype("int64"), [lengths])}
+def sequences(fluid, values, lengths):
+    return lod_tensor(fluid, values, [lengths])
+
+
+def some_words(fluid, rng, lengths):
+    return sequences(fluid, rng.randint(0, WORDS, (sum(lengths), 1)).astype("int64"), lengths)
+
+
+def labelled(fluid, rng, lengths):
+    words = some_words(fluid, rng, lengths)
     return {"words": words, "label": rng.randint(0, 2, (len(lengths), 1)).astype("int64")}
+
+
+def tagged(fluid, rng, lengths):
+    words = some_words(fluid, rng, lengths)
+    return {"words": words, "tags": sequences(fluid, rng.randint(0, 5, (sum(lengths), 1)).astype("int64"), lengths)}
 
 
 def classified(fluid, inputs):
@@ -90,7 +101,7 @@ def _(fluid):
     return classified(fluid, [both_directions(fluid, 8)]), fluid.optimizer.Adam(0.02)
 
 
-@training("bidirectional_gru_crf")
+@training("bidirectional_gru_crf", tagged)
 def _(fluid):
     """As taggers of words are built: two layers of both directions, and a CRF."""
     layers = fluid.layers
@@ -100,18 +111,76 @@ def _(fluid):
     return layers.mean(cost), fluid.optimizer.SGD(0.05)
 
 
+def padded_tags(fluid, rng, lengths):
+    shape = len(lengths), max(lengths)
+    return {
+        "features": rng.randn(*(shape + (6,))).astype("float32"),
+        "tags": rng.randint(0, 5, shape).astype("int64"),
+        "length": np.array(lengths),
+    }
+
+
+@training("tagger_of_padded_sequences", padded_tags)
+def _(fluid):
+    layers = fluid.layers
+    features, tags = fluid.data("features", [None, None, 6]), fluid.data("tags", [None, None], "int64")
+    placed = layers.add_position_encoding(features, alpha=1.0, beta=0.5)
+    emission = layers.fc(layers.row_conv(placed, 2), 5, num_flatten_dims=2)
+    cost = layers.linear_chain_crf(emission, tags, length=fluid.data("length", [None], "int64"))
+    return layers.mean(cost), fluid.optimizer.Adam(0.05)
+
+
+def lines(fluid, rng, lengths):
+    """Images of lines that become wider with the longest text, which takes twice its length if it repeats itself."""
+    images = rng.uniform(-1, 1, (len(lengths), 1, 8, 4 * max(lengths) + 2)).astype("float32")
+    return {"image": images, "text": sequences(fluid, rng.randint(0, 5, (sum(lengths), 1)).astype("int32"), lengths)}
+
+
+@training("line_reader", lines)
+def _(fluid):
+    """As readers of lines of text are built: columns of an image are steps, which are aligned with the text."""
+    layers = fluid.layers
+    image, text = fluid.data("image", [None, 1, 8, None]), fluid.data("text", [None, 1], "int32", lod_level=1)
+    features = layers.pool2d(layers.conv2d(image, 4, 3, padding=1, act="relu"), 2, pool_stride=2)
+    steps = layers.im2sequence(features, filter_size=[4, 1], stride=1)
+    hidden = layers.dynamic_gru(layers.fc(steps, 24), 8)
+    cost = layers.warpctc(layers.fc(hidden, 6), text, blank=5, norm_by_times=True)
+    return layers.mean(cost), fluid.optimizer.Momentum(0.1, 0.9)
+
+
+def padded_lines(fluid, rng, lengths):
+    steps = [2 * length + 1 for length in lengths]
+    return {
+        "features": rng.randn(max(steps), len(lengths), 6).astype("float32"),
+        "text": rng.randint(1, 6, (len(lengths), max(lengths))).astype("int32"),
+        "steps": np.array(steps),
+        "length": np.array(lengths),
+    }
+
+
+@training("reader_of_padded_lines", padded_lines)
+def _(fluid):
+    layers = fluid.layers
+    features, text = fluid.data("features", [None, None, 6]), fluid.data("text", [None, None], "int32")
+    scores = layers.fc(layers.fc(features, 12, num_flatten_dims=2, act="tanh"), 6, num_flatten_dims=2)
+    lengths = [fluid.data(name, [None], "int64") for name in ("steps", "length")]
+    cost = layers.warpctc(scores, text, input_length=lengths[0], label_length=lengths[1])
+    return layers.mean(cost), fluid.optimizer.SGD(0.05)
+
+
 def run_training(fluid, name):
     """``loss:STEP``, and ``state:NAME`` of all parameters and moments in the end."""
     main, startup, scope = fluid.Program(), fluid.Program(), fluid.Scope()
     place = fluid.CPUPlace()
     exe, arrays = fluid.Executor(place), {}
     with fluid.unique_name.guard(), fluid.program_guard(main, startup), fluid.scope_guard(scope):
-        loss, optimizer = TRAININGS[name](fluid)
+        build, feed_of = TRAININGS[name]
+        loss, optimizer = build(fluid)
         optimizer.minimize(loss)
         exe.run(startup)
         set_parameters(main, scope, place, name)
         for step in range(STEPS):
-            feed = feeds(fluid, name, step, 5 if name.endswith("crf") else 0)
+            feed = feed_of(fluid, random_state("%s %d" % (name, step)), LENGTHS[step])
             [value] = exe.run(main, feed=feed, fetch_list=[loss])
             arrays["loss:%d" % step] = np.asarray(value)
     for variable, value in persistables(main, scope).items():
