@@ -22,9 +22,9 @@ class DependsOnValues(EnforceNotMet):
     """The shape of a Value is not known before a plan runs."""
 
     def __init__(self, step, value):
+        name = "what it makes" if value is None else value.name
         super().__init__(
-            f"the shape of {value.name} depends on values that are known only while the program runs\n"
-            f"{step.op.describe()}"
+            f"the shape of {name} depends on values that are known only while the program runs\n{step.op.describe()}"
         )
 
 
@@ -114,7 +114,8 @@ class Inference:
 
         A step whose outputs have shapes that depend on values is a source of such.  What reads its outputs has to wait
         for it, and so has what must not write a persistable variable before those that wait have read or written it.
-        A dynamic one that needs no more than what others make is a source, too: they run one behind the other.
+        A dynamic one that needs no more than what others make is a source, too: they run one behind the other.  Steps
+        with effects stay in their order.
 
         Args:
             steps: in order.
@@ -125,13 +126,17 @@ class Inference:
         """
         known, sources, waiting = [], [], []
         missing, touched, made = set(), set(), set()
+        effects_wait = False
         for step in steps:
             lacking = missing.intersection(step.reads)
-            if lacking or not touched.isdisjoint(step.writes):
-                is_next = step.definition.dynamic and lacking <= made and touched.isdisjoint(step.writes)
+            must_wait = not touched.isdisjoint(step.writes) or (effects_wait and step.has_effects)
+            if lacking or must_wait:
+                is_next = step.definition.dynamic and lacking <= made and not must_wait
                 (sources if is_next else waiting).append(step)
                 if is_next:
                     made.update(step.writes)
+                elif step.has_effects:
+                    effects_wait = True
             else:
                 try:
                     self.run([step])
@@ -174,7 +179,7 @@ class Inference:
         except EnforceNotMet as error:
             raise EnforceNotMet(f"{error}\n{step.op.describe()}") from None
         if is_dynamic:
-            raise DependsOnValues(step, step.writes[0])
+            raise DependsOnValues(step, next(iter(step.writes), None))
         if not self._given.keys().isdisjoint(step.writes):
             return [self.one(self._given.get(value, spec)) for value, spec in zip(step.writes, made, strict=True)]
         for number, value in enumerate(step.writes):

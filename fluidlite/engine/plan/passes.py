@@ -82,10 +82,11 @@ class Usage:
 
 
 def prune(steps, wanted):
-    """Keep the steps that a wanted Value or a persistable one depends on."""
+    """Keep the steps that a wanted Value or a persistable one depends on, and those with effects."""
     needed, kept = set(wanted), []
     for step in reversed(steps):
-        if any(value.persistable for value in step.writes) or not needed.isdisjoint(step.writes):
+        is_kept = step.has_effects or any(value.persistable for value in step.writes)
+        if is_kept or not needed.isdisjoint(step.writes):
             kept.append(step)
             needed.update(step.reads)
     return kept[::-1]

@@ -3,6 +3,7 @@
 # ruff: noqa: F403
 from . import (
     arrays,
+    callbacks,
     cells,
     control_flow,
     decoding,
@@ -25,6 +26,7 @@ from . import (
     tensor,
 )
 from .arrays import *
+from .callbacks import *
 from .cells import *
 from .control_flow import *
 from .decoding import *
@@ -49,6 +51,7 @@ from .tensor import *
 __all__ = []
 for _module in (
     arrays,
+    callbacks,
     control_flow,
     dynamic_rnn,
     cells,
