@@ -112,6 +112,28 @@ def _(fluid):
     return [layers.Print(x, message="third")]
 
 
+@case("print_beside_functions")
+def _(fluid):
+    """In the order of the Program."""
+    layers, x = fluid.layers, data(fluid)
+
+    def tell(x):
+        sys.stdout.write("a function of %g\n" % np.array(x).sum())
+        sys.stdout.flush()
+
+    layers.Print(x, message="first")
+    layers.py_func(tell, x * 2.0, None)
+    layers.Print(x, message="second")
+    layers.Print(layers.gather_nd(x, layers.where(x)), message="third")
+    layers.py_func(tell, x * 3.0, None)
+    return [layers.Print(x, message="last")]
+
+
+@case("print_constant")
+def _(fluid):
+    return [fluid.layers.Print(fluid.layers.fill_constant([2], "int64", 5)), data(fluid) * 2.0]
+
+
 @case("print_other_phase")
 def _(fluid):
     return [fluid.layers.Print(data(fluid), print_phase="sideways")]

@@ -51,6 +51,34 @@ def test_a_tensor_is_printed_a_number_of_times(exe, capsys):
     assert capsys.readouterr().out.count("seen") == 2
 
 
+def test_what_never_changes_is_printed_at_every_run(exe, capsys):
+    out = layers.Print(layers.fill_constant([2], "float32", 5.0), summarize=1)
+    for _ in range(3):
+        exe.run(fetch_list=[out])
+    assert capsys.readouterr().out.count("data: 5,") == 3
+
+
+def test_a_batch_is_printed_whole(capsys):
+    """Where several threads work on a part of it each, too."""
+    out = layers.mean(layers.Print(data(fluid) * 2.0, message="all of it"))
+    program = fluid.CompiledProgram(fluid.default_main_program()).with_data_parallel(places=fluid.cpu_places(2))
+    found = fluid.Executor(fluid.CPUPlace()).run(program, feed={"x": np.ones((64, 3), "float32")}, fetch_list=[out])
+    np.testing.assert_allclose(np.asarray(found).ravel()[0], 2.0)
+    text = capsys.readouterr().out
+    assert text.count("all of it") == 1 and "shape: [64,3,]" in text
+
+
+def test_tensors_are_printed_at_each_step_of_a_recurrence(exe, capsys):
+    rnn = layers.StaticRNN()
+    with rnn.step():
+        state = rnn.memory(shape=[-1, 3], batch_ref=(x := rnn.step_input(data(fluid, shape=[4, 2, 3]))))
+        rnn.update_memory(state, layers.Print(state + x, print_phase="forward", summarize=1))
+        rnn.step_output(state)
+    exe.run(feed={"x": np.ones((4, 2, 3), "float32")}, fetch_list=[rnn()])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "data" in line] == [f"\tdata: {n}," for n in (1, 2, 3, 4)]
+
+
 def test_numbers_are_printed_without_their_type(exe, capsys):
     """Where the real Paddle says that it cannot print them."""
     exe.run(feed={"x": X}, fetch_list=[layers.Print(data(fluid), print_tensor_type=False, summarize=2)])

@@ -126,17 +126,17 @@ class Inference:
         """
         known, sources, waiting = [], [], []
         missing, touched, made = set(), set(), set()
-        effects_wait = False
+        effects_follow = effects_wait = False  # whether sources, or steps that wait, have effects
         for step in steps:
-            lacking = missing.intersection(step.reads)
-            must_wait = not touched.isdisjoint(step.writes) or (effects_wait and step.has_effects)
+            is_dynamic, lacking = step.definition.dynamic, missing.intersection(step.reads)
+            must_wait = not touched.isdisjoint(step.writes)
+            must_wait |= step.has_effects and (effects_wait or (effects_follow and not is_dynamic))
             if lacking or must_wait:
-                is_next = step.definition.dynamic and lacking <= made and not must_wait
+                is_next = is_dynamic and lacking <= made and not must_wait
                 (sources if is_next else waiting).append(step)
                 if is_next:
                     made.update(step.writes)
-                elif step.has_effects:
-                    effects_wait = True
+                effects_wait |= step.has_effects and not is_next
             else:
                 try:
                     self.run([step])
@@ -144,7 +144,8 @@ class Inference:
                     continue
                 except DependsOnValues:
                     sources.append(step)
-                    if step.definition.dynamic:
+                    effects_follow |= step.has_effects
+                    if is_dynamic:
                         made.update(step.writes)
             missing.update(step.writes)
             touched.update(value for value in (*step.reads, *step.writes) if value.persistable)

@@ -298,7 +298,8 @@ def constant(steps, fed=(), others=()):
     found, known = [], set()
     for step in steps:
         definition = step.definition
-        if definition.random or definition.stacks or definition.flat or definition.region is not None:
+        has_more = definition.random or definition.effects or definition.region is not None
+        if has_more or definition.stacks or definition.flat:
             continue
         if all(value in known or (value.persistable and value not in written) for value in step.reads) and not any(
             value.persistable or value in others for value in step.writes
