@@ -75,7 +75,16 @@ def rows_beside_axis(*slots):
     return rows
 
 
-def reshaping(type, infer, inputs="X", attributes=None, keeps="XShape", details=None, lod_of=if_rows_stay):
+def reshaping(
+    type,
+    infer,
+    inputs="X",
+    attributes=None,
+    keeps="XShape",
+    details=None,
+    lod_of=if_rows_stay,
+    lod_of_gradient=None,
+):
     """An operator whose Out is X in another shape, and its gradient.
 
     Fluid has most of them twice: the older operator's gradient reads X and other slots (`keeps`) to learn a shape, that
@@ -103,7 +112,7 @@ def reshaping(type, infer, inputs="X", attributes=None, keeps="XShape", details=
         shapes=keeps,
         infer=infer_from_x_shape if keeps == "XShape" else None,
         memory=Memory(view={"X@GRAD": "Out@GRAD"}),
-        lod=Lod(of="XShape" if keeps == "XShape" else None),
+        lod=Lod(of="XShape" if keeps == "XShape" else lod_of_gradient),
     )
     def gradient(ctx, *arrays):
         *_, dout, dx = arrays
@@ -144,7 +153,15 @@ _QUANTIZER = {"use_quantizer": ignored(False)}
 
 _SHAPES = "X, Shape?!, ShapeTensor*?!"
 
-reshaping("reshape", infer_reshape, _SHAPES, {"shape": []}, "X, Out, Shape, ShapeTensor", _details_of_reshape)
+reshaping(
+    "reshape",
+    infer_reshape,
+    _SHAPES,
+    {"shape": []},
+    "X, Out, Shape, ShapeTensor",
+    _details_of_reshape,
+    lod_of_gradient="none",
+)
 reshape2_grad = reshaping("reshape2", infer_reshape, _SHAPES, {"shape": []} | _QUANTIZER, "XShape", _details_of_reshape)
 
 
@@ -241,7 +258,7 @@ _TRANSPOSE = {
     "lod": Lod(of={"Out": "none"}),
 }
 operator("transpose", outputs="Out", infer=infer_transpose, **_TRANSPOSE)(transpose).gradient(
-    shapes="X, Out", kernel=BOUND
+    shapes="X, Out", kernel=BOUND, lod=Lod(of="none")
 )(transpose_grad)
 operator("transpose2", outputs="Out, XShape!", infer=with_x_shape(infer_transpose), **_TRANSPOSE)(transpose).gradient(
     shapes="XShape", infer=infer_from_x_shape, kernel=BOUND, lod=Lod(of="XShape")
@@ -426,7 +443,7 @@ def infer_unstacked(attrs, dy):
     return ([Spec(dy.shape[:axis] + dy.shape[axis + 1 :], dy.dtype)] * dy.shape[axis],)
 
 
-@stack.gradient(infer=infer_unstacked, kernel=BOUND)
+@stack.gradient(infer=infer_unstacked, kernel=BOUND, lod=Lod(of="none"))
 def stack_grad(ctx, dy, dxs):
     return copies(ctx, dxs, list(ctx.xp.moveaxis(dy, ctx.attrs["axis"], 0)))
 
@@ -555,7 +572,7 @@ for _type, _slots, _attrs, _infer in (
         kernel=Kernel(bind=True, **{"shape_only" if _type.startswith("expand_as") else "shape_from": _names}),
         lod=Lod(of="none" if _type.startswith("expand_as") else if_rows_stay),
     )(repeat)
-    _gradient = _definition.gradient(shapes="X " + _names, kernel=BOUND)(repeat_grad)
+    _gradient = _definition.gradient(shapes="X " + _names, kernel=BOUND, lod=Lod(of="none"))(repeat_grad)
     if _type == "expand":
         _gradient.gradient_by_forward()
 
@@ -687,7 +704,7 @@ def slicing(type, bounds, constant=False, lod_of=None):
         batch=Batch(rows=rows_of_slice),
         lod=Lod(of=lod_of),
     )(copy_part)
-    return definition.gradient(", ".join(tensors), shapes="Input", kernel=BOUND)(copy_part_grad)
+    return definition.gradient(", ".join(tensors), shapes="Input", kernel=BOUND, lod=Lod(of="none"))(copy_part_grad)
 
 
 slicing("slice", ["starts", "ends"], constant=True, lod_of=lod_beside_slice).gradient_by_forward()
@@ -807,7 +824,7 @@ def infer_scatter_grad(attrs, ids, updates, dout):
     return dout, updates
 
 
-@scatter.gradient("Ids", shapes="Updates", infer=infer_scatter_grad)
+@scatter.gradient("Ids", shapes="Updates", infer=infer_scatter_grad, lod=Lod(of="none"))
 def scatter_grad(ctx, ids, updates, dout, dx, dupdates):
     # dUpdates = dOut at the rows named; dX is all of dOut, as in Fluid, the replaced rows included.
     if dupdates is not None:

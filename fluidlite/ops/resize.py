@@ -112,7 +112,7 @@ def interpolation(type, along):
         image, result = images(ctx, x, out)
         return multiply(ctx, *matrices(ctx, image, result), image, result)
 
-    @resize.gradient(shapes="X, OutSize, SizeTensor, Scale", kernel=BOUND)
+    @resize.gradient(shapes="X, OutSize, SizeTensor, Scale", kernel=BOUND, lod=Lod(of="none"))
     def resize_grad(ctx, x, out_size, size_tensors, scale, dout, dx):
         dresult, dimage = images(ctx, dout, dx)
         rows, columns = matrices(ctx, dimage, dresult)

@@ -4,7 +4,9 @@
 from . import (
     arrays,
     callbacks,
+    beam,
     cells,
+    click_through,
     control_flow,
     decoding,
     dynamic_rnn,
@@ -18,16 +20,22 @@ from . import (
     metric_op,
     nn,
     ops,
+    ranking,
     recurrent,
+    sampled,
     selected_rows,
     sequence,
     static_rnn,
+    steps,
     structured,
     tensor,
 )
+from . import rnn as _rnn  # `rnn` itself is the function
 from .arrays import *
 from .callbacks import *
+from .beam import *
 from .cells import *
+from .click_through import *
 from .control_flow import *
 from .decoding import *
 from .dynamic_rnn import *
@@ -41,10 +49,14 @@ from .math import *
 from .metric_op import *
 from .nn import *
 from .ops import *
+from .ranking import *
 from .recurrent import *
+from .rnn import *
+from .sampled import *
 from .selected_rows import *
 from .sequence import *
 from .static_rnn import *
+from .steps import *
 from .structured import *
 from .tensor import *
 
@@ -54,9 +66,12 @@ for _module in (
     callbacks,
     control_flow,
     dynamic_rnn,
+    beam,
     cells,
+    click_through,
     control_flow,
     decoding,
+    dynamic_rnn,
     image,
     io,
     learning_rate_scheduler,
@@ -67,11 +82,19 @@ for _module in (
     metric_op,
     nn,
     ops,
+    ranking,
+    _rnn,
+    sequence,
     structured,
     static_rnn,
     sequence,
     recurrent,
+    sampled,
     selected_rows,
+    sequence,
+    static_rnn,
+    steps,
+    structured,
     tensor,
 ):
     __all__ += _module.__all__
