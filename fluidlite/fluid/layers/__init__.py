@@ -3,8 +3,8 @@
 # ruff: noqa: F403
 from . import (
     arrays,
-    callbacks,
     beam,
+    callbacks,
     cells,
     click_through,
     control_flow,
@@ -32,8 +32,8 @@ from . import (
 )
 from . import rnn as _rnn  # `rnn` itself is the function
 from .arrays import *
-from .callbacks import *
 from .beam import *
+from .callbacks import *
 from .cells import *
 from .click_through import *
 from .control_flow import *
