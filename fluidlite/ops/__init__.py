@@ -5,6 +5,7 @@ from . import (
     activation,
     arithmetic,
     batch_norm,
+    beam_search,
     cells,
     channels,
     click_through,
@@ -49,6 +50,7 @@ from . import (
     sequence_pool,
     softmax,
     sorting,
+    steps,
     tensor_array,
 )
 
@@ -56,6 +58,7 @@ __all__ = [
     "activation",
     "arithmetic",
     "batch_norm",
+    "beam_search",
     "cells",
     "channels",
     "click_through",
@@ -94,12 +97,13 @@ __all__ = [
     "sampled",
     "selected_rows",
     "selection",
-    "sequence_metrics",
     "sequence_conv",
     "sequence_layout",
+    "sequence_metrics",
     "sequence_pool",
     "softmax",
     "sorting",
+    "steps",
     "tensor_array",
 ]
 

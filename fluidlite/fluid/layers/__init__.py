@@ -3,6 +3,7 @@
 # ruff: noqa: F403
 from . import (
     arrays,
+    beam,
     cells,
     click_through,
     control_flow,
@@ -24,10 +25,13 @@ from . import (
     selected_rows,
     sequence,
     static_rnn,
+    steps,
     structured,
     tensor,
 )
+from . import rnn as _rnn  # `rnn` itself is the function
 from .arrays import *
+from .beam import *
 from .cells import *
 from .click_through import *
 from .control_flow import *
@@ -45,16 +49,19 @@ from .nn import *
 from .ops import *
 from .ranking import *
 from .recurrent import *
+from .rnn import *
 from .sampled import *
 from .selected_rows import *
 from .sequence import *
 from .static_rnn import *
+from .steps import *
 from .structured import *
 from .tensor import *
 
 __all__ = []
 for _module in (
     arrays,
+    beam,
     cells,
     click_through,
     control_flow,
@@ -71,11 +78,17 @@ for _module in (
     nn,
     ops,
     ranking,
+    _rnn,
+    sequence,
+    structured,
+    static_rnn,
+    sequence,
     recurrent,
     sampled,
     selected_rows,
     sequence,
     static_rnn,
+    steps,
     structured,
     tensor,
 ):
