@@ -484,8 +484,9 @@ class AdamOptimizer(Optimizer):
         beta1, beta2 (float, or Variable of shape [1]): how much of the running mean, and of the running mean square, a
             step keeps.
         epsilon (float): keeps the division finite.
-        lazy_mode (bool): where a gradient is selected rows (`embedding` with `is_sparse=True`), update the means and the
-            parameter in those rows alone. With selected rows, lazy or not, Fluid 1.8 corrects each step as the next one.
+        lazy_mode (bool): where a gradient is selected rows (`embedding` with `is_sparse=True`), update the means and
+            the parameter in those rows alone. With selected rows, lazy or not, Fluid 1.8 corrects the means of a step
+            as those of the next one.
         learning_rate, parameter_list, regularization, grad_clip, name: as in `Optimizer`.
     """
 
