@@ -437,7 +437,8 @@ def sequence_mask(ctx, x, longest, y=None):
     """Y[..., j] is whether j < X[...]; `maxlen` says how many j there are, or else the largest of X."""
     xp = ctx.xp
     if y is None:
-        size = int(x.max()) if longest is None else int(longest.reshape(-1)[0])
+        size = ctx.attrs["maxlen"] if longest is None else int(longest.reshape(-1)[0])
+        size = int(x.max()) if size < 0 else size
         y = xp.empty((*x.shape, size), numpy_dtype(ctx.attrs["out_dtype"]))
     xp.copyto(y, xp.arange(y.shape[-1]) < x[..., None])
     return y

@@ -40,8 +40,8 @@ from .math import *
 from .metric_op import *
 from .nn import *
 from .ops import *
-from .rnn import *
 from .recurrent import *
+from .rnn import *
 from .selected_rows import *
 from .sequence import *
 from .static_rnn import *

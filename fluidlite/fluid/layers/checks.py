@@ -4,6 +4,7 @@ import numpy as np
 
 from ...core.dtypes import numpy_dtype
 from ...core.errors import EnforceNotMet
+from .. import unique_name
 from ..framework import UserFrame, Variable
 from ..layer_helper import LayerHelper
 from ..messages import described
@@ -86,6 +87,7 @@ def numbers_or_variables(layer, argument, value, helper, slots, dtype="int32"):
 
 def constant(out, value, helper):
     """Append an operator that writes the int `value` into `out`, of shape [1]."""
+    unique_name.generate("fill_constant")  # as Fluid's layer does, although nothing is called so
     attrs = {"shape": [1], "dtype": out.dtype, "value": float(value), "str_value": str(value), "force_cpu": True}
     helper.append_op(type="fill_constant", outputs={"Out": out}, attrs=attrs)
     out.stop_gradient = True
