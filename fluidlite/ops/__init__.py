@@ -45,6 +45,7 @@ from . import (
     sequence_pool,
     softmax,
     sorting,
+    stacked_lstm,
     tensor_array,
 )
 
@@ -92,6 +93,7 @@ __all__ = [
     "sequence_pool",
     "softmax",
     "sorting",
+    "stacked_lstm",
     "tensor_array",
 ]
 
