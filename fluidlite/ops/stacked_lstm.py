@@ -56,7 +56,8 @@ def size_of_weights(attrs):
 def infer_lstm(attrs, x, h0, c0, weight, cache):
     size, count = attrs["hidden_size"], directions(attrs)
     check_shape("Input", x, None, None, attrs["input_size"])
-    batch = x.shape[1]
+    # Whoever leaves a size open, such as Paddle's own example, may still mean another one by it.
+    batch = None if min(x.shape) < 0 else x.shape[1]
     for name, spec in (("InitH", h0), ("InitC", c0)):
         check_shape(name, spec, attrs["num_layers"] * count, batch, size)
     check_shape("W", weight, size_of_weights(attrs))
