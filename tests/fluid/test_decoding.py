@@ -80,3 +80,29 @@ def test_mistakes(message):
     kind, build = MISTAKES[message]
     with pytest.raises(kind, match=message):
         build()
+
+
+@pytest.mark.parametrize("options", [{}, {"softmax_temperature": 1e-4, "seed": 5}])
+def test_tokens_are_drawn(exe, options):
+    """With a low temperature those of the highest scores."""
+    start, encoded = fluid.data("start", [None], "int64"), fluid.data("encoded", [None, 4])
+
+    def embedding(ids):
+        return fluid.embedding(ids, [7, 3], param_attr="vectors")
+
+    def decoded(kind, **options):
+        decoder = layers.BasicDecoder(cell, kind(embedding, start, 9, **options), scores)
+        return layers.dynamic_decode(decoder, encoded, max_step_num=5, is_test=True)[0].sample_ids
+
+    cell, attr = layers.GRUCell(4), fluid.ParamAttr(name="scores")
+
+    def scores(x):
+        return layers.fc(x, 7, param_attr=attr, bias_attr=False)
+
+    drawn, best = decoded(layers.SampleEmbeddingHelper, **options), decoded(layers.GreedyEmbeddingHelper)
+    exe.run(fluid.default_startup_program())
+    feed = {"start": np.array([1, 2, 3]), "encoded": 50 * np.random.randn(3, 4).astype("float32")}
+    found, wanted = exe.run(feed=feed, fetch_list=[drawn, best])
+    assert found.shape == wanted.shape == (3, 6) and found.min() >= 0 and found.max() < 7
+    if options:
+        np.testing.assert_array_equal(found, wanted)

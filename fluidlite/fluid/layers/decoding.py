@@ -36,6 +36,7 @@ from .math import (
 )
 from .nn import softmax
 from .ops import log
+from .sampled import sampling_id
 from .tensor import argmax, assign, fill_constant, fill_constant_batch_size_like, range, topk, zeros_like
 from .utils import flatten, map_structure
 
@@ -485,12 +486,10 @@ class SampleEmbeddingHelper(GreedyEmbeddingHelper):
 
     def sample(self, time, outputs, states):
         """Tokens that are drawn."""
-        from .sampled import sampling_id
-
         scores = outputs if self.softmax_temperature is None else outputs / self.softmax_temperature
         probabilities = softmax(scores)
         probabilities.stop_gradient = True
-        return sampling_id(probabilities, seed=self.seed, dtype=self.start_tokens.dtype)
+        return sampling_id(probabilities, seed=self.seed or 0, dtype=self.start_tokens.dtype)
 
 
 class BasicDecoder(Decoder):
