@@ -254,7 +254,8 @@ def dynamic_decode(
         max_step_num (int): the number of the last step, if sequences are not finished before; None for no limit.
         output_time_major (bool): whether the outputs have the steps first.
         impute_finished (bool): whether states of finished sequences stay as they are.
-        is_test (bool): whether no gradients will be wanted, so that no step's values need to be kept.
+        is_test (bool): whether no gradients will be wanted, so that no step's values need to be kept.  As in Fluid, the
+            Variables of the first inputs and states are overwritten then.
         return_length (bool): whether to return how many steps each sequence has.
         kwargs: what else the decoder's `step` gets.
     Returns:
