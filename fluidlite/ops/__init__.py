@@ -51,6 +51,7 @@ from . import (
     sequence_pool,
     softmax,
     sorting,
+    stacked_lstm,
     steps,
     tensor_array,
 )
@@ -105,6 +106,7 @@ __all__ = [
     "sequence_pool",
     "softmax",
     "sorting",
+    "stacked_lstm",
     "steps",
     "tensor_array",
 ]
