@@ -9,13 +9,9 @@ import oracle_cases_operators  # noqa: F401
 import oracle_cases_sequences  # noqa: F401
 from oracle_harness import CASES, load
 
-RECORDED = {**load("cases"), **load("cases_crf"), **load("cases_extra"), **load("cases_operators")}
-RECORDED = {**load("cases"), **load("cases_extra"), **load("cases_operators"), **load("cases_sequences")}
 # Other fixtures are no pairs of a .json and a .npz.
 FIXTURES = sorted({case.fixture for case in CASES.values() if case.fixture.startswith("cases")})
 RECORDED = {name: entry for fixture in FIXTURES for name, entry in load(fixture).items()}
-RECORDED = {**load("cases"), **load("cases_extra"), **load("cases_lstm"), **load("cases_operators")}
-RECORDED = {**load("cases"), **load("cases_cells"), **load("cases_extra"), **load("cases_operators")}
 # Where fluidlite differs on purpose: (test, case) -> why.
 _IN_PLACE = "the output is a variable of its own; what happens in place is the plan's business"
 _LAYER_NORM = "the real Paddle's static shape of a flattened open batch is -2"
