@@ -11,6 +11,7 @@ import numpy as np
 
 from ...core.errors import EnforceNotMet
 from ...core.numpy_program import in_sequence
+from .indexing import take
 
 
 def row_offsets(lod, level=-1):
@@ -113,8 +114,8 @@ def checked_lod(spec, slot, most=1):
     return lod
 
 
-# Kind of device -> `segment_sums` for it.
-SUM_VARIANTS = {}
+# Kind of device -> `segment_sums` and `segment_maxima` for it, which may return None.
+SUM_VARIANTS, MAXIMA_VARIANTS = {}, {}
 
 # Sequences are summed by products with matrices of up to so many columns and rows, or those of one sequence: smaller
 # ones take longer to call, larger ones multiply by more zeros.
@@ -130,8 +131,8 @@ def segment_sums(ctx, offsets, x, out, factors=None):
         out: [sequences, width].
         factors: [sequences], on the host.
     """
-    if ctx.variant in SUM_VARIANTS:
-        return SUM_VARIANTS[ctx.variant](ctx, offsets, x, out, factors)
+    if ctx.variant in SUM_VARIANTS and (run := SUM_VARIANTS[ctx.variant](ctx, offsets, x, out, factors)):
+        return run
     if ctx.xp is not np:
         return _sums_of_padded(ctx.xp, offsets, x, out, factors)
     return numpy_segment_sums(offsets, x, out, factors)
@@ -201,3 +202,39 @@ def _sums_of_padded(xp, offsets, x, out, factors):
         xp.multiply(xp.sum(padded, axis=1), factors, out=out)
 
     return step
+
+
+def segment_maxima(ctx, offsets, x, out, places=None):
+    """A function that finds the largest elements of each sequence, and in which rows they first are (bind time only).
+
+    All sequences are looked at side by side: a first dimension for the steps keeps rows together in memory.
+
+    Args:
+        offsets: of the sequences; what those without rows get is undefined.
+        x: float, [rows, width], one row at least.
+        out: [sequences, width].
+        places: int32, like out, or None.
+    """
+    if ctx.variant in MAXIMA_VARIANTS and (run := MAXIMA_VARIANTS[ctx.variant](ctx, offsets, x, out, places)):
+        return run
+    xp = ctx.xp
+    index, mask = padded_rows(offsets)
+    # What a sequence lacks its first row stands for; places count down, so that the first one is the largest.
+    starts = np.minimum(np.asarray(offsets, np.intp)[:-1], len(x) - 1)
+    index = xp.asarray(np.ascontiguousarray(np.where(mask, index, starts[:, None]).T))
+    longest = len(index)
+    padded = ctx.scratch((longest, *out.shape), x.dtype)
+    steps = [partial(take, xp, x, index, 0, padded), partial(xp.amax, padded, axis=0, out=out)]
+    if places is not None:
+        count = np.int16 if longest < 1 << 15 else np.int32
+        down = np.arange(longest, 0, -1, dtype=count)[:, None, None]
+        down, first = xp.asarray(down), xp.asarray((starts + longest)[:, None].astype(np.int32))
+        equal, ranks = ctx.scratch(padded.shape, bool), ctx.scratch(padded.shape, count)
+        best = ctx.scratch(out.shape, count)
+        steps += [
+            partial(xp.equal, padded, out, out=equal),
+            partial(xp.multiply, equal, down, out=ranks),
+            partial(xp.amax, ranks, axis=0, out=best),
+            partial(xp.subtract, first, best, out=places),
+        ]
+    return in_sequence(steps)
