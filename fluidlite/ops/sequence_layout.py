@@ -1,5 +1,6 @@
 """Operators that lay out sequences anew: joined, repeated, padded, turned around, cut; or say which rows are one."""
 
+import math
 from functools import partial
 
 import numpy as np
@@ -443,8 +444,8 @@ def sequence_mask(ctx, x, longest, y):
 
 def infer_scatter(attrs, x, ids, updates):
     lods = [checked_lod(ids, "Ids"), checked_lod(updates, "Updates")]
-    if len(x.shape) != 2:
-        raise EnforceNotMet(f"X must have 2 dimensions, got shape {list(x.shape)}")
+    if len(x.shape) < 2:
+        raise EnforceNotMet(f"X must have 2 dimensions or more, got shape {list(x.shape)}")
     if None not in lods and (lods[0] != lods[1] or len(lods[0][0]) - 1 != x.shape[0]):
         raise EnforceNotMet(
             f"Ids and Updates must hold the same sequences, one for each of the {x.shape[0]} rows of X, got "
@@ -469,8 +470,11 @@ def scattered(ctx, ids, width):
     lod=Lod(reads="Ids Updates"),
 )
 def sequence_scatter(ctx, x, ids, updates, out):
-    """Out is X, and to the elements of row i that sequence i of Ids names its Updates are added."""
-    places, check = scattered(ctx, ids, x.shape[1])
+    """Out is X, and to the elements of row i that sequence i of Ids names its Updates are added.
+
+    A row of several dimensions counts as flat.
+    """
+    places, check = scattered(ctx, ids, math.prod(x.shape[1:]))
 
     def step():
         check()
@@ -490,7 +494,7 @@ def sequence_scatter(ctx, x, ids, updates, out):
 def sequence_scatter_grad(ctx, ids, updates, dout, dx, dupdates):
     steps = [] if dx is None else [partial(ctx.xp.copyto, dx, dout)]
     if dupdates is not None:
-        places, check = scattered(ctx, ids, dout.shape[1])
+        places, check = scattered(ctx, ids, math.prod(dout.shape[1:]))
         steps += [check, lambda: ctx.xp.copyto(dupdates, dout.reshape(-1)[places()].reshape(dupdates.shape))]
     return in_sequence(steps)
 

@@ -14,6 +14,7 @@ __all__ = [
     "Trainer",
     "inferencer",
     "layers",
+    "sequence_topk_avg_pooling",
     "trainer",
 ]
 
@@ -21,7 +22,7 @@ __getattr__, __dir__ = on_demand(
     __name__,
     {
         "inferencer": ["Inferencer"],
-        "layers": [],
+        "layers": ["sequence_topk_avg_pooling"],
         "trainer": [
             "BeginEpochEvent",
             "BeginStepEvent",
