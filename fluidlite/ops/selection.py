@@ -14,7 +14,7 @@ from ..core.traits import BOUND, ELEMENTWISE, Kernel, Lod
 from .arrays.indexing import add_at, fill_rows, index_check
 from .arrays.strides import in_sequence
 from .loss import same_sizes
-from .manipulation import coordinates, given
+from .manipulation import coordinates, given, known_values
 from .pointwise import by_formula
 from .reduce import axis_of
 
@@ -283,9 +283,11 @@ def infer_crop(attrs, x, y, offsets):
 
 def infer_crop_tensor(attrs, x, shape, offsets, shape_tensors, offset_tensors):
     unknown = [None] * len(x.shape)
-    # Beside tensors, 0 in the attribute says that a tensor holds the size; a size of -1 is what is left of X.
-    beside = [size or -1 for size in attrs["shape"] or [0] * len(x.shape)]
-    sizes = given(beside if shape_tensors else attrs["shape"], shape, shape_tensors)
+    sizes = given(attrs["shape"], shape, None)
+    if shape is None and shape_tensors:
+        # Beside tensors, 0 in the attribute says that a tensor holds the size; a size of -1 is what is left of X.
+        beside, known = attrs["shape"] or [0] * len(x.shape), map(known_values, shape_tensors)
+        sizes = [(size or None) if value is None else value[0] for size, value in zip(beside, known, strict=True)]
     numbers = given([-1] * len(x.shape) if offset_tensors else attrs["offsets"], offsets, offset_tensors)
     sizes = unknown if sizes is None else sizes or [-1] * len(x.shape)
     return cropped(attrs, x, sizes, unknown if numbers is None else numbers or [0] * len(x.shape))
