@@ -47,7 +47,7 @@ def levels_of_pool(attrs, levels):
 def rows_of(ctx, slot="X"):
     """(offsets of the innermost sequences, how long they are, which have no row)."""
     offsets = np.asarray(ctx.lods[slot][0][-1], np.intp)
-    lengths = np.diff(offsets)
+    lengths = lengths_of(offsets)
     return offsets, lengths, np.flatnonzero(lengths == 0)
 
 

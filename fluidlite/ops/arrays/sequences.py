@@ -30,7 +30,8 @@ def row_offsets(lod, level=-1):
 
 def lengths_of(offsets):
     """How many rows each sequence has."""
-    return np.diff(np.asarray(offsets, np.intp))
+    offsets = np.asarray(offsets, np.intp)
+    return offsets[1:] - offsets[:-1]
 
 
 def offsets_of(lengths):
@@ -60,8 +61,7 @@ def positions(offsets):
 
 def reversed_rows(offsets):
     """The row that stands in the place of each row once every sequence is turned around: [rows]; its own inverse."""
-    offsets = np.asarray(offsets, np.intp)
-    lengths = np.diff(offsets)
+    offsets, lengths = np.asarray(offsets, np.intp), lengths_of(offsets)
     mirrors = np.repeat(offsets[:-1] + offsets[1:] - 1, lengths)
     return mirrors - np.arange(len(mirrors), dtype=np.intp)
 
@@ -76,8 +76,7 @@ def padded_rows(offsets, longest=None, fill=0):
     Returns:
         (index, mask): both [sequences, longest]; the mask says where there is a row.
     """
-    offsets = np.asarray(offsets, np.intp)
-    lengths = np.diff(offsets)
+    offsets, lengths = np.asarray(offsets, np.intp), lengths_of(offsets)
     if longest is None:
         longest = int(lengths.max(initial=0))
     steps = np.arange(longest, dtype=np.intp)
@@ -161,25 +160,34 @@ def numpy_segment_sums(offsets, x, out, factors=None):
 
 
 def _tiles(offsets, x, out, factors, most):
-    """(weights, rows of x, rows of out), for up to so many sequences at a time."""
-    offsets = np.asarray(offsets, np.intp)
-    start = 0
-    while start < len(offsets) - 1:
-        stop = int(np.searchsorted(offsets, offsets[start] + _COLUMNS, "right")) - 1
-        stop = max(min(stop, start + most), start + 1)
-        first, last = offsets[start], offsets[stop]
-        lengths = np.diff(offsets[start : stop + 1])
-        weights = np.zeros((stop - start, last - first), x.dtype)
-        numbers = np.repeat(np.arange(stop - start), lengths)
-        weights[numbers, np.arange(last - first)] = factors[start:stop][numbers]
-        yield weights, x[first:last], out[start:stop]
-        start = stop
+    """[(weights, rows of x, rows of out), ...], for up to so many sequences at a time."""
+    bounds, starts = np.asarray(offsets).tolist(), [0]
+    while starts[-1] < len(bounds) - 1:
+        start = starts[-1]
+        stop = start + 1
+        while stop < min(start + most, len(bounds) - 1) and bounds[stop + 1] - bounds[start] <= _COLUMNS:
+            stop += 1
+        starts.append(stop)
+    pairs = list(zip(starts, starts[1:], strict=False))
+    sizes = [(stop - start) * (bounds[stop] - bounds[start]) for start, stop in pairs]
+    # All weights lie behind each other, so that they are written at once.
+    weights, base, begins, tiles = np.zeros(sum(sizes), x.dtype), 0, [], []
+    for (start, stop), size in zip(pairs, sizes, strict=True):
+        first, last = bounds[start], bounds[stop]
+        begins += [base + number * (last - first) - first for number in range(stop - start)]
+        tiles.append((weights[base : base + size].reshape(stop - start, last - first), x[first:last], out[start:stop]))
+        base += size
+    lengths = lengths_of(offsets)
+    places = np.repeat(np.array(begins, np.intp), lengths)
+    places += np.arange(bounds[0], bounds[-1])
+    weights[places] = np.repeat(factors, lengths)
+    return tiles
 
 
 def _sums_of_column(offsets, x, out, factors):
     """For rows of one number; `reduceat` takes an element where there is none to sum."""
     offsets = np.asarray(offsets, np.intp)
-    there = np.flatnonzero(np.diff(offsets))
+    there = np.flatnonzero(lengths_of(offsets))
     starts, factors = offsets[there], factors[there].astype(x.dtype)
     column, result = x[:, 0], out[:, 0]
 
