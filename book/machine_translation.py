@@ -147,10 +147,10 @@ class Translator:
             best = sorted(tried, reverse=True)[:beam]
             ended += [each for each in best if each[1][-1] == END]
             beginnings = [each for each in best if each[1][-1] != END]
-            # What is not as likely now as what has ended will never be: each word makes it less so.
-            if not beginnings or (ended and max(ended)[0] >= beginnings[0][0]):
+            if not beginnings or len(ended) >= beam:
                 break
-        _, words = max(ended or beginnings)
+        # A mean over the words, since each word makes a longer translation less likely than a short one.
+        _, words = max((score / len(words), words) for score, words in ended or beginnings)
         return [word for word in words if word not in (START, END)]
 
     def _next_words(self, source, beginnings):
