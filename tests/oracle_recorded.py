@@ -7,6 +7,7 @@ import oracle_cases_dense  # noqa: F401
 import oracle_cases_extra  # noqa: F401
 import oracle_cases_lstm  # noqa: F401
 import oracle_cases_operators  # noqa: F401
+import oracle_cases_sampled  # noqa: F401
 import oracle_cases_sequences  # noqa: F401
 from oracle_harness import CASES, load
 
@@ -25,6 +26,13 @@ _PADDED = "the real Paddle's static shape claims that the longest sequence has o
 _RESHAPE = "the real Paddle gives a gradient of the shape after the reshaping"
 _EMPTY = "the real Paddle's gradients read beyond the rows of the first step where a sequence without rows has a state"
 _EIGHTS = "the real Paddle's gradients in single precision leave cells out where there are 8 of them, or a multiple"
+_PRE_OUT = "the real Paddle does not describe PreOut"
+_SAMPLE_LOGITS = "the real Paddle describes LabelsDim by a type that is none of elements"
+_SAMPLING_ID = "the real Paddle describes numbers of classes by the layer's dtype, and gives int64"
+_INSTAG = (
+    "the real Paddle describes LossWeight as float64 and IndexMap as [-1, 2], and gives the dtype of Ins and [n, 3]"
+)
+_SAMPLED = load("cases_sampled")
 DIFFERENT = {
     **{
         (test, "npair_loss_" + name): "labels stay as they were fed; what happens in place is the plan's business"
@@ -40,6 +48,17 @@ DIFFERENT = {
             "affine_grid_one_image",
             "grid_sampler_of_affine_grid",
         )
+        (test, name): why
+        for test in ("structure", "gradient_structure")
+        for start, why in (
+            ("hsigmoid", _PRE_OUT),
+            ("sampled_softmax", _SAMPLE_LOGITS),
+            ("sampling_id_plain", _SAMPLING_ID),
+            ("sampling_id_beyond", _SAMPLING_ID),
+            ("filter_by_instag", _INSTAG),
+        )
+        for name in _SAMPLED
+        if name.startswith(start)
     },
     ("values", "batch_norm_in_place"): _IN_PLACE,
     ("structure", "batch_norm_in_place"): _IN_PLACE,

@@ -1,7 +1,8 @@
 """Data sets, each a module with ``train()`` and ``test()`` that return readers.
 
 The files live in a folder per data set under ``FLUIDLITE_DATA_HOME`` (an environment variable) or else under the
-user's cache folder. What is missing is downloaded on first use, except :mod:`digits`, which needs no network.
+user's cache folder. What is missing is downloaded on first use, except :mod:`digits` and what :mod:`synthetic` holds,
+which need no network.
 """
 
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ if TYPE_CHECKING:  # for editors, which do not look behind __getattr__
         movielens,
         mq2007,
         sentiment,
+        synthetic,
         uci_housing,
         voc2012,
         wmt14,
@@ -43,6 +45,7 @@ __all__ = [
     "movielens",
     "mq2007",
     "sentiment",
+    "synthetic",
     "uci_housing",
     "voc2012",
     "wmt14",
