@@ -199,15 +199,6 @@ def _(t, classes=4, high=None, scale=1, **kwargs):
 
 
 @dense_variants(
-    "center_loss", {"moves": {}, "stays": dict(update_center=False), "one_row": dict(rows=1), "one_class": dict(high=1)}
-)
-def _(t, rows=6, high=3, update_center=True):
-    x, label = t.x(rows, 4), t.integers("label", high, rows, 1)
-    attr = t.fluid.ParamAttr(name="centers", trainable=False)
-    return t.layers.center_loss(x, label, 3, 0.3, attr, update_center)
-
-
-@dense_variants(
     "npair_loss", {"floats": {}, "integers": dict(dtype="int64"), "one": dict(rows=1), "plain": dict(l2_reg=0.0)}
 )
 def _(t, rows=4, dtype="float32", **kwargs):

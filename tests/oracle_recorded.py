@@ -48,6 +48,8 @@ DIFFERENT = {
             "affine_grid_one_image",
             "grid_sampler_of_affine_grid",
         )
+    },
+    **{
         (test, name): why
         for test in ("structure", "gradient_structure")
         for start, why in (

@@ -8,7 +8,7 @@ from ..core.fusions import fusion
 from ..core.operators import operator
 from ..core.spec import Spec
 from ..core.traits import BOUND, About, Algebra, Batch, Lod, Memory
-from .arrays.indexing import add_at, index_check, put_along_axis, refusal, take
+from .arrays.indexing import put_along_axis, refusal, take
 from .arrays.strides import scratch_like, sum_into
 from .pointwise import by_formula
 from .reduce import axis_of, kept_shape
@@ -611,47 +611,3 @@ def sigmoid_focal_loss_grad(ctx, x, label, count, dout, dx):
     missed = rest**f.gamma * (rest - f.gamma * f.chance * f.log_chance)
     found = f.chance**f.gamma * (f.gamma * rest * f.log_rest - f.chance)
     ctx.xp.multiply(-(f.positive * missed + f.negative * found), dout, out=dx)
-
-
-def infer_center_loss(attrs, x, label, centers, rate):
-    if len(x.shape) < 2 or len(centers.shape) != 2:
-        raise EnforceNotMet(
-            f"X must have the shape [n, size] and Centers [classes, size], got {list(x.shape)} and "
-            f"{list(centers.shape)}"
-        )
-    return centers, x, Spec((x.shape[0], 1), x.dtype)
-
-
-@operator(
-    "center_loss",
-    inputs="X, Label!, Centers!, CenterUpdateRate!",
-    outputs="CentersOut!, SampleCenterDiff!, Loss",
-    attributes={"cluster_num": 1, "need_update": True},
-    infer=infer_center_loss,
-    kernel=BOUND,
-    memory=Memory(inplace={"CentersOut": "Centers"}),
-)
-def center_loss(ctx, x, label, centers, rate, centers_out, difference, loss):
-    """Half the squared distance of each row from the centre of its class, which then moves towards its rows."""
-    xp = ctx.xp
-    label = label.reshape(-1)
-    check = index_check(ctx, label, len(centers), "label")
-
-    def step():
-        check()
-        xp.subtract(x, centers[label].reshape(x.shape), out=difference)
-        loss[...] = (difference.reshape(len(x), -1) ** 2).sum(axis=1, keepdims=True) / 2
-        if centers_out is not centers:
-            xp.copyto(centers_out, centers)
-        if ctx.attrs["need_update"]:
-            moves, counts = xp.zeros_like(centers), xp.ones(len(centers), centers.dtype)
-            add_at(xp, moves, label, difference.reshape(len(x), -1))
-            add_at(xp, counts, label, xp.ones(len(x), centers.dtype))
-            xp.add(centers_out, moves * rate / counts[:, None], out=centers_out)
-
-    return step
-
-
-@center_loss.gradient("SampleCenterDiff", shapes="X", infer=lambda attrs, difference, x, dloss: x)
-def center_loss_grad(ctx, difference, x, dloss, dx):
-    ctx.xp.multiply(difference, dloss.reshape(-1, *(1,) * (difference.ndim - 1)), out=dx)

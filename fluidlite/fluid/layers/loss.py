@@ -1,11 +1,7 @@
 """Losses."""
 
-from ...core.dtypes import VarType
 from ..framework import Variable
-from ..initializer import Constant
 from ..layer_helper import LayerHelper
-from ..messages import described
-from ..param_attr import ParamAttr
 from .checks import append, check_dtype, check_variable, integer, number, truth
 from .control_flow import equal
 from .manipulation import expand, reshape, transpose
@@ -13,7 +9,6 @@ from .math import matmul, reduce_mean, reduce_sum
 from .ops import square
 
 __all__ = [
-    "center_loss",
     "npair_loss",
     "sigmoid_focal_loss",
     "cross_entropy",
@@ -361,50 +356,6 @@ def sigmoid_focal_loss(x, label, fg_num, gamma=2.0, alpha=0.25):
         "alpha": number("sigmoid_focal_loss", "alpha", alpha),
     }
     return append("sigmoid_focal_loss", {"X": x, "Label": label, "FgNum": fg_num}, attrs)
-
-
-def center_loss(input, label, num_classes, alpha, param_attr, update_center=True):
-    """Half the squared distance of features from the centre of their class, which follows them.
-
-    Args:
-        input (Variable): float, [batch, size]: features.
-        label (Variable): integers, [batch, 1]: numbers of classes.
-        num_classes (int): how many classes there are.
-        alpha (float or Variable): how fast the centres follow.
-        param_attr (ParamAttr or Initializer): of the centres, [num_classes, size].
-        update_center (bool): whether they do.
-    Returns:
-        Variable of shape [batch, 1].
-    Raises:
-        TypeError: a wrong argument.
-        AssertionError: alpha is neither a float nor a Variable.
-        EnforceNotMet: the shapes do not fit, or, when the Program runs, a label names no class.
-    References:
-        Wen et al.: A Discriminative Feature Learning Approach for Deep Face Recognition. ECCV 2016.
-    """
-    check_dtype("center_loss", "input", input, "f")
-    check_dtype("center_loss", "label", label, "i")
-    if not isinstance(alpha, (float, Variable)):
-        raise AssertionError(f"center_loss: alpha must be a float or a Variable, got {described(alpha)}")
-    helper = LayerHelper("center_loss")
-    attr = ParamAttr._to_attr(param_attr)
-    centers = helper.create_parameter(attr, [num_classes, input.shape[1]], input.dtype)
-    centers.stop_gradient = True
-    if not isinstance(alpha, Variable):
-        # As in Fluid, every run sets it anew.
-        rate = helper.create_variable(
-            name="centerloss_alpha", shape=[1], dtype=VarType.FP32, persistable=True, stop_gradient=True
-        )
-        Constant(alpha)(rate, rate.block)
-        alpha = rate
-    difference, loss = (helper.create_variable_for_type_inference(input.dtype) for _ in range(2))
-    helper.append_op(
-        type="center_loss",
-        inputs={"X": input, "Label": label, "Centers": centers, "CenterUpdateRate": alpha},
-        outputs={"SampleCenterDiff": difference, "Loss": loss, "CentersOut": centers},
-        attrs={"cluster_num": num_classes, "need_update": truth("center_loss", "update_center", update_center)},
-    )
-    return loss
 
 
 def npair_loss(anchor, positive, labels, l2_reg=0.002):
