@@ -109,12 +109,12 @@ def linear_chain_crf(ctx, emission, transition, label, length, alpha, emission_e
     layout_of = by_step(ctx, "Emission", emission, length)
     labels_of = labelled(ctx, label, tags)
     chances, largest = ctx.scratch(exps.shape, exps.dtype), ctx.scratch((len(exps), 1), exps.dtype)
-    turned, places = ctx.scratch(exps.shape, exps.dtype), ctx.scratch((len(exps),), np.int64)
+    turned, places = ctx.scratch((len(cost), tags), exps.dtype), ctx.scratch((len(exps),), np.int64)
     refuse = refusal(
         ctx,
         places,
-        "no tag of row {value} of Emission has a chance, given the rows before it: scores in Transition are too low for "
-        "their exponentials",
+        "no tag of row {value} of Emission has a chance, given the rows before it: scores in Transition are too low "
+        "for their exponentials",
     )
 
     def step():
