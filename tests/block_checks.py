@@ -5,8 +5,10 @@ Where the real Paddle's gradients are wrong, finite differences of its own forwa
 
 import functools
 
+import numpy as np
 from oracle_compare import array_differences, op_differences, var_differences
 from oracle_control_flow import CASES, dump_blocks, load, run_case
+from oracle_harness import with_lod
 
 import fluidlite.fluid as fluid
 
@@ -28,6 +30,10 @@ class Recorded:
     def arrays(self, name, *kinds):
         return of_kind(self.files[name][1], *kinds)
 
+    def has_lods(self, name):
+        """Whether sequences are fed."""
+        return bool(self.arrays(name, "levels:"))
+
     def gradients(self, name):
         """The real Paddle's gradients, but the function's own where those are wrong or missing."""
         truth = {key.replace("true:", "grad:"): value for key, value in self.arrays(name, "true:").items()}
@@ -37,7 +43,8 @@ class Recorded:
         return fluid.Program.parse_from_string(self.files[f"{name}/{which}"])
 
     def check_values(self, name):
-        close(of_kind(ran(name)[1], "out:", "state:"), self.arrays(name, "out:", "state:"))
+        kinds = "out:", "lod:", "state:"
+        close(of_kind(ran(name)[1], *kinds), self.arrays(name, *kinds))
 
     def check_gradients(self, name):
         got, want = of_kind(ran(name)[1], "grad:"), self.gradients(name)
@@ -77,12 +84,16 @@ class Recorded:
             fluid.global_scope().find_var(variable[len("param:") :]).get_tensor().set(value, fluid.CPUPlace())
         for step in range(self.structure(name)["steps"]):
             feed = {key.split(":", 2)[2]: value for key, value in self.arrays(name, f"feed:{step}:").items()}
+            for key, levels in self.arrays(name, f"levels:{step}:").items():
+                fed = key.split(":", 2)[2]
+                feed[fed] = with_lod(fluid, feed[fed], levels)
             wanted = self.arrays(name, f"out:{step}:")
             if name not in LEFT_OUT:
                 wanted.update(of_kind(self.gradients(name), f"grad:{step}:"))
             fetches = {key: fetched_as(key) for key in wanted if main.global_block().has_var(fetched_as(key))}
-            values = exe.run(main, feed=feed, fetch_list=list(fetches.values()))
+            values = exe.run(main, feed=feed, fetch_list=list(fetches.values()), return_numpy=not self.has_lods(name))
             for key, value in zip(fetches, values, strict=True):
+                value = value if value is None else np.array(value)
                 if value is None and not wanted[key].any():
                     continue
                 close({key: value}, {key: wanted[key]}, tolerance=5e-4)

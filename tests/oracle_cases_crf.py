@@ -221,3 +221,106 @@ def _(t, **kwargs):
     found, right = t.integers("x", 4, 3, 5), t.integers("y", 4, 3, 4)
     length, other = t.feed("length", np.array([2, 0, 5])), t.feed("other", np.array([4, 2, 1]))
     return list(t.layers.edit_distance(found, right, input_length=length, label_length=other, **kwargs))
+
+
+AHEAD = {"three": [2, 1, 4], "one": [5], "of_one_row": [1, 1, 1]}  # the real Paddle refuses empty sequences here
+
+
+@variants("row_conv", {**of(AHEAD), "relu": dict(lengths=[3, 6], act="relu")}, **FIXTURE)
+def _(t, lengths, act=None):
+    return t.layers.row_conv(scores(t, lengths, 3), 2, act=act)
+
+
+@variants("row_conv_padded", {"long": dict(steps=6), "short": dict(steps=2)}, **FIXTURE)
+def _(t, steps):
+    return t.layers.row_conv(t.feed("x", t.randn(2, steps, 3), [None, None, 3]), 2)
+
+
+@variants("add_position_encoding", {**of(LENGTHS, width=4), "narrow": dict(lengths=[3, 2], width=2)}, **FIXTURE)
+def _(t, lengths, width):
+    return t.layers.add_position_encoding(scores(t, lengths, width), alpha=0.5, beta=2.0)
+
+
+@case("add_position_encoding_padded", **FIXTURE)
+def _(t):
+    return t.layers.add_position_encoding(t.feed("x", t.randn(2, 5, 6), [None, None, 6]), alpha=1.0, beta=1.0)
+
+
+WINDOWS = {
+    "default": {},
+    "columns": dict(filter_size=[5, 1]),
+    "strided": dict(filter_size=[3, 2], stride=[2, 1], padding=[1, 0]),
+    "uneven": dict(filter_size=2, stride=2, padding=[0, 1, 1, 0]),
+    "wide": dict(filter_size=4, stride=3, padding=2),
+}
+
+
+@variants("im2sequence", WINDOWS, **FIXTURE)
+def _(t, **kwargs):
+    return t.layers.im2sequence(t.feed("x", t.randn(2, 3, 5, 4), [None, 3, 5, 4]), **kwargs)
+
+
+ONE_EACH = [1, 1, 1, 1]
+BEAMS = {
+    "accumulated": dict(lod=[[2, 2], ONE_EACH]),
+    "probabilities": dict(lod=[[2, 2], ONE_EACH], is_accumulated=False),
+    "first": dict(lod=[ONE_EACH, ONE_EACH]),
+    "one_source": dict(lod=[[4], ONE_EACH], beam_size=3),
+    "ended": dict(lod=[[2, 2], ONE_EACH], before=[0, 2, 3, 0]),
+    "all_of_one_ended": dict(lod=[[2, 2], ONE_EACH], before=[0, 0, 3, 0]),
+    "uneven": dict(lod=[[1, 3], ONE_EACH], beam_size=3),
+    "a_source_without_rows": dict(lod=[[2, 0, 2], [2, 0, 1, 1]]),
+    "inner_level": dict(lod=[[2, 2], [2, 0, 1, 1]], level=1),
+    "numbered": dict(lod=[[2, 2], ONE_EACH], numbered=True),
+    "ties": dict(lod=[[2, 2], ONE_EACH], equal=True),
+    "ties_of_three": dict(lod=[[2, 2], ONE_EACH], equal=True, beam_size=3),
+}
+
+
+@variants("beam_search", BEAMS, grad=False, **FIXTURE)
+def _(t, lod, before=(1, 2, 3, 4), numbered=False, equal=False, beam_size=2, **kwargs):
+    scores = np.ones((4, 4)) if equal else -np.sort(-t.rng.uniform(size=(4, 4)), axis=1)
+    pre_ids = t.sequences("pre_ids", np.array(before).reshape(-1, 1), lod)
+    pre_scores = t.sequences("pre_scores", t.rng.uniform(size=(4, 1)).astype("float32"), lod)
+    ids = None if numbered else t.sequences("ids", t.rng.randint(0, 9, (4, 4)), lod)
+    scores = t.sequences("scores", scores.astype("float32"), lod)
+    more = dict(beam_size=beam_size, end_id=0, return_parent_idx=True, **kwargs)
+    return list(t.layers.beam_search(pre_ids, pre_scores, ids, scores, **more))
+
+
+# Of each step: ids, scores, which rows of the beam before belong to a source, how many rows come from each of those.
+FOUND = {
+    "one_step": [([1, 2, 3, 4], [0.1, 0.2, 0.4, 0.3], [1, 1], [2, 2])],
+    "two_steps": [
+        ([1, 2, 3, 4], [0.1, 0.2, 0.3, 0.4], [1, 1], [2, 2]),
+        ([5, 6, 7, 8], [1.0, 2.0, 3.0, 4.0], [2, 2], [1, 1, 2, 0]),
+    ],
+    "ended": [
+        ([1, 2, 3, 4], [0.1, 0.2, 0.3, 0.4], [1, 1], [2, 2]),
+        ([0, 6, 7, 8], [1.0, 2.0, 3.0, 4.0], [2, 2], [1, 1, 2, 0]),
+        ([0, 6, 7, 0], [1.0, 2.5, 3.0, 4.0], [2, 2], [1, 1, 2, 0]),
+    ],
+    "a_source_ends_before": [
+        ([1, 2, 3, 4], [0.1, 0.2, 0.3, 0.4], [1, 1], [2, 2]),
+        ([0, 0, 7, 8], [1.0, 2.0, 3.0, 4.0], [2, 2], [1, 1, 2, 0]),
+        ([7, 0], [3.0, 4.0], [2, 2], [0, 0, 1, 1]),
+    ],
+    "ties": [
+        ([1, 2, 3, 4], [0.1, 0.2, 0.3, 0.4], [1, 1], [2, 2]),
+        ([5, 6, 7, 8], [1.0, 1.0, 3.0, 3.0], [2, 2], [1, 1, 2, 0]),
+    ],
+}
+
+
+@variants(
+    "beam_search_decode", {name: dict(steps=steps) for name, steps in FOUND.items()}, extra=True, grad=False, **FIXTURE
+)
+def _(t, steps):
+    ids_array = scores_array = None
+    for number, (ids, scores, outer, inner) in enumerate(steps):
+        place = t.layers.fill_constant([1], "int64", number)
+        ids = t.sequences("ids_%d" % number, np.array(ids).reshape(-1, 1), [outer, inner])
+        ids_array = t.layers.array_write(ids, place, ids_array)
+        scores = t.sequences("scores_%d" % number, np.array(scores, "float32").reshape(-1, 1), [outer, inner])
+        scores_array = t.layers.array_write(scores, place, scores_array)
+    return list(t.layers.beam_search_decode(ids_array, scores_array, beam_size=2, end_id=0))

@@ -264,3 +264,106 @@ def _(t):
 def _(t):
     x, n = t.x(3, 2, 3), t.feed("n", [2], [0], [1])
     return t.times(n, lambda h: [recurrence(t, lambda word, before: t.layers.tanh(word + before), h * 1.0)], x)
+
+
+# Cells
+
+
+def sequences(t):
+    """A batch of sequences with their lengths."""
+    lengths = [2, 4], [4, 1, 3], [1]
+    x = t.feed("x", *[t.randn(len(one), 4, 3) for one in lengths])
+    return x, t.feed("lengths", *[np.array(one) for one in lengths])
+
+
+def results(returned):
+    outputs, states = returned
+    return [outputs] + (list(states) if isinstance(states, (list, tuple)) else [states])
+
+
+@case("rnn_gru")
+def _(t):
+    x = t.feed("x", t.randn(2, 4, 3), t.randn(1, 4, 3), t.randn(5, 4, 3))
+    return results(t.layers.rnn(t.layers.GRUCell(5, dtype=t.dtype), x, t.layers.fc(x[:, 0], 5)))
+
+
+@case("rnn_gru_initial", stops=True)
+def _(t):
+    """States that begin with zeros, of single precision."""
+    return t.layers.rnn(t.layers.GRUCell(5), t.feed("x", t.randn(2, 4, 3)))[0]
+
+
+@case("rnn_lstm_lengths", stops=True)
+def _(t):
+    x, lengths = sequences(t)
+    return results(t.layers.rnn(t.layers.LSTMCell(4), x, sequence_length=lengths))
+
+
+@case("rnn_lstm_backwards", stops=True)
+def _(t):
+    x, lengths = sequences(t)
+    return results(t.layers.rnn(t.layers.LSTMCell(4), x, sequence_length=lengths, is_reverse=True))
+
+
+@case("rnn_lstm_time_major", stops=True)
+def _(t):
+    x, cell = t.x(4, 2, 3), t.layers.LSTMCell(5, forget_bias=0.5, name="mine")
+    return results(t.layers.rnn(cell, x, time_major=True))
+
+
+@case("rnn_gru_options", stops=True)
+def _(t):
+    param, bias = t.fluid.ParamAttr(name="w"), t.fluid.ParamAttr(name="b")
+    cell = t.layers.GRUCell(5, param, bias, gate_activation=t.layers.tanh, activation=t.layers.relu)
+    return results(t.layers.rnn(cell, t.x(2, 4, 3), is_reverse=True))
+
+
+@case("rnn_gru_lstm_two_layers", stops=True)
+def _(t):
+    x, lengths = sequences(t)
+    hidden, _ = t.layers.rnn(t.layers.GRUCell(5), x, sequence_length=lengths)
+    return results(t.layers.rnn(t.layers.LSTMCell(4), hidden, sequence_length=lengths))
+
+
+@case("rnn_cell_of_its_own", stops=True)
+def _(t):
+    """Its states are nested."""
+    layers = t.layers
+
+    class Cell(layers.RNNCell):
+        state_shape = [[4], [[-1, 4]]]
+
+        def call(self, inputs, states, factor):
+            total, (last,) = states
+            total = total + inputs * factor
+            return [total, layers.tanh(total)], [total, [inputs + last * 0.5]]
+
+    outputs, (total, (last,)) = layers.rnn(Cell(), t.x(3, 2, 4), time_major=True, factor=2.0)
+    return outputs + [total, last]
+
+
+def stacked(name, **given):
+    def build(t):
+        options = dict(given)
+        x = t.feed("x", t.randn(2, 4, 3))
+        kind = getattr(t.fluid.contrib.layers, name)
+        initial = [None] * (2 if name == "basic_lstm" else 1)
+        if options.pop("initial", False):
+            count = options.get("num_layers", 1) * (2 if options.get("bidirectional") else 1)
+            batch = 2 if options.get("batch_first", True) else 4
+            initial = [t.feed("i%d" % n, t.randn(count, batch, 5)) for n in range(len(initial))]
+        if options.pop("lengths", False):
+            options["sequence_length"] = t.feed("lengths", np.array([2, 4]))
+        return list(kind(x, *initial, hidden_size=5, **options))
+
+    return build
+
+
+for _name in ("basic_gru", "basic_lstm"):
+    for _kind, _options in {
+        "plain": {},
+        "two_layers": dict(num_layers=2, initial=True),
+        "both_ways": dict(bidirectional=True, num_layers=2, lengths=True),
+        "steps_first": dict(batch_first=False, bidirectional=True, initial=True),
+    }.items():
+        case(_name + "_" + _kind, stops=True)(stacked(_name, **_options))

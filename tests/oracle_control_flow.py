@@ -11,7 +11,7 @@ import json
 import numpy as np
 import oracle_harness
 import oracle_models
-from oracle_harness import dtype_name, persistables, random_state, set_parameters
+from oracle_harness import dtype_name, lod_array, lod_tensor, persistables, random_state, set_parameters
 
 CASES = {}
 
@@ -47,21 +47,22 @@ UNORDERED = {
 
 
 class Case:
-    def __init__(self, name, build, grad, stops, fixture):
+    def __init__(self, name, build, grad, stops, fixture, single=False):
         self.name, self.build, self.grad, self.stops, self.fixture = name, build, grad, stops, fixture
+        self.single = single
 
 
-def case(name, grad=True, stops=False, fixture="control_flow"):
+def case(name, grad=True, stops=False, fixture="control_flow", single=False):
     """Declare a case: a function that takes a ``Builder`` and returns its output Variable or Variables.
 
     ``grad`` says whether to differentiate, ``stops`` that ``stop_gradient`` makes gradients other than the function's,
-    ``fixture`` where the result is kept.
+    ``fixture`` where the result is kept, ``single`` that the real Paddle computes it in single precision only.
     """
 
     def declare(build):
         if name in CASES:
             raise ValueError("two cases are named " + name)
-        CASES[name] = Case(name, build, grad, stops, fixture)
+        CASES[name] = Case(name, build, grad, stops, fixture, single)
         return build
 
     return declare
@@ -75,7 +76,7 @@ class Builder:
 
     def __init__(self, fluid, name, dtype="float32"):
         self.fluid, self.layers, self.dtype = fluid, fluid.layers, dtype
-        self.rng, self.values, self.count = random_state(name), {}, 1
+        self.rng, self.values, self.lengths, self.count = random_state(name), {}, {}, 1
 
     def feed(self, name, *values):
         """A data Variable, and what is fed to it in turn, the last value also from then on."""
@@ -89,17 +90,35 @@ class Builder:
         self.steps(len(values))
         return var
 
+    def sequences(self, name, *values):
+        """Likewise for rows that make up sequences: pairs of an array and recursive lengths, as many levels each."""
+        arrays = [np.asarray(array) for array, _ in values]
+        arrays = [array.astype(self.dtype) if array.dtype.kind == "f" else array for array in arrays]
+        shape, levels = [None] + list(arrays[0].shape[1:]), len(values[0][1])
+        var = self.fluid.data(name, shape, arrays[0].dtype.name, lod_level=levels)
+        var.stop_gradient = arrays[0].dtype.kind != "f"
+        self.values[name], self.lengths[name] = arrays, [lengths for _, lengths in values]
+        self.steps(len(values))
+        return var
+
     def steps(self, count):
         self.count = max(self.count, count)
 
     def feeds(self, step):
-        return {name: values[min(step, len(values) - 1)] for name, values in self.values.items()}
+        feeds = {name: values[min(step, len(values) - 1)] for name, values in self.values.items()}
+        for name, lengths in self.lengths.items():
+            feeds[name] = lod_tensor(self.fluid, feeds[name], lengths[min(step, len(lengths) - 1)])
+        return feeds
 
     def all_feeds(self):
-        """``feed:STEP:NAME``, for a run without a Builder."""
-        return {
-            "feed:%d:%s" % (step, name): value for step in range(self.count) for name, value in self.feeds(step).items()
-        }
+        """``feed:STEP:NAME`` and ``levels:STEP:NAME`` (see ``lod_array``), for a run without a Builder."""
+        found = {}
+        for step in range(self.count):
+            for name, value in self.feeds(step).items():
+                found["feed:%d:%s" % (step, name)] = np.array(value)
+                if name in self.lengths:
+                    found["levels:%d:%s" % (step, name)] = lod_array(value)
+        return found
 
     def randn(self, *shape):
         # All floats are such that single precision holds them.
@@ -207,7 +226,10 @@ class Run:
         set_parameters(self.main, self.scope, self.place, case.name)
 
     def step(self, step, fetches):
-        return self.exe.run(self.main, feed=self.builder.feeds(step), fetch_list=fetches, scope=self.scope)
+        """Values, arrays as a rule, LoDTensors where sequences are fed."""
+        is_plain = not self.builder.lengths
+        feeds = self.builder.feeds(step)
+        return self.exe.run(self.main, feed=feeds, fetch_list=fetches, scope=self.scope, return_numpy=is_plain)
 
     def differentiated(self):
         """Names of what gradients are wanted by: float feeds and parameters."""
@@ -225,7 +247,7 @@ def run_case(fluid, case, backward=True):
     The structure is JSON: all blocks, how many operators each has without gradients, the startup program's operators,
     the outputs' names and, for each step whose gradients fail, the exception's class.  There are the arrays
     ``feed:STEP:NAME``, ``out:STEP:NAME``, ``grad:STEP:NAME``, ``param:NAME`` (persistables before) and ``state:NAME``
-    (those that changed).
+    (those that changed); where sequences are fed, also ``levels:STEP:NAME`` of feeds and ``lod:STEP:NAME`` of outputs.
     """
     failures, run = {}, Run(fluid, case)
     before = persistables(run.main, run.scope)
@@ -233,7 +255,9 @@ def run_case(fluid, case, backward=True):
     arrays.update(run.builder.all_feeds())
     for step in range(run.builder.count):
         for var, value in zip(run.outputs, run.step(step, run.outputs)):  # noqa: B905
-            arrays["out:%d:%s" % (step, var.name)] = np.asarray(value)
+            arrays["out:%d:%s" % (step, var.name)] = np.array(value)
+            if run.builder.lengths:
+                arrays["lod:%d:%s" % (step, var.name)] = lod_array(value)
     for name, value in persistables(run.main, run.scope).items():
         if not np.array_equal(value, before[name]):
             arrays["state:" + name] = value
@@ -250,7 +274,7 @@ def run_case(fluid, case, backward=True):
             for name, value in zip(names, values):  # noqa: B905
                 # What no block computed is fetched as None.
                 if value is not None:
-                    arrays["grad:%d:%s" % (step, name)] = np.asarray(value)
+                    arrays["grad:%d:%s" % (step, name)] = np.array(value)
     structure = {
         "feeds": sorted(run.builder.values),
         "steps": run.builder.count,
@@ -270,7 +294,8 @@ def finite_differences(fluid, case):
         feeds = run.builder.feeds(step)
 
         def loss():
-            values = run.exe.run(run.main, feed=feeds, fetch_list=run.outputs, scope=run.scope)  # noqa: B023
+            values = run.exe.run(run.main, feeds, run.outputs, scope=run.scope, return_numpy=False)  # noqa: B023
+            values = [np.array(value) for value in values]
             return sum(np.sum(np.square(value)) for var, value in zip(run.outputs, values) if is_float(var))  # noqa: B905
 
         for name in run.differentiated():
@@ -285,11 +310,14 @@ class Fed:
     def __init__(self, feeds, name):
         self.feeds, self.name = feeds, name
 
-    def __array__(self, *dtype):
-        return np.array(self.feeds[self.name], *dtype)
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.feeds[self.name], dtype=dtype)
 
     def set(self, value, place):
-        self.feeds[self.name] = value
+        if isinstance(self.feeds[self.name], np.ndarray):
+            self.feeds[self.name] = value
+        else:
+            self.feeds[self.name].set(value, place)
 
 
 def central_differences(tensor, loss, place, epsilon=1e-5):

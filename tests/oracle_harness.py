@@ -206,7 +206,8 @@ def persistables(program, scope):
 
 
 def dtype_name(var):
-    return DTYPES[int(var.dtype)]
+    # The real Paddle describes a variable of sample_logits by a type that is none of elements.
+    return DTYPES.get(int(var.dtype), "no data type")
 
 
 def dump_var(var):

@@ -12,7 +12,7 @@ import oracle_cases  # noqa: F401
 import oracle_cases_extra  # noqa: F401
 import oracle_cases_operators  # noqa: F401
 from oracle_harness import CASES as LAYERS
-from oracle_harness import Builder, Case, set_parameters
+from oracle_harness import Builder, Case, fetched, run_gradients, set_parameters
 
 CASES = {name: case for name, case in LAYERS.items() if case.fixture in ("cases", "cases_extra", "cases_operators")}
 
@@ -280,3 +280,25 @@ def run_lod(fluid, case, variant):
             lod = [list(level) for level in value.lod()]
             found.append([var.lod_level, fed.get(str(lod), lod) if lod else None, value.shape()[0]])
         return found
+
+
+def run_lod_of_gradients(fluid, case):
+    """The LoD of the gradient of each feed and parameter, if every feed has one of one level: its offsets, or [].
+
+    None if there are no gradients.
+    """
+    main, startup, scope = fluid.Program(), fluid.Program(), fluid.Scope()
+    place, exe = fluid.CPUPlace(), fluid.Executor(fluid.CPUPlace())
+    with fluid.unique_name.guard(), fluid.program_guard(main, startup), fluid.scope_guard(scope):
+        builder = Sequences(fluid, case.name, 1)
+        outputs = case.build(builder)
+        outputs = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+        for number, (name, array) in enumerate(builder.feeds.items()):
+            if np.ndim(array):
+                builder.feeds[name] = lod_tensor(fluid, np.asarray(array), number, 1)
+        exe.run(startup)
+        set_parameters(main, scope, place, case.name)
+        arrays = fetched(exe, main, builder, builder.feeds, outputs, [v.name for v in outputs], "out:", "lod:")
+        found = run_gradients(exe, builder, case, outputs, arrays)
+        lods = {name.split(":")[1]: value[1:].tolist() for name, value in found.items() if name.startswith("grad_lod:")}
+        return lods or None

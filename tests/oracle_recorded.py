@@ -6,16 +6,13 @@ import oracle_cases_crf  # noqa: F401
 import oracle_cases_extra  # noqa: F401
 import oracle_cases_lstm  # noqa: F401
 import oracle_cases_operators  # noqa: F401
+import oracle_cases_sampled  # noqa: F401
 import oracle_cases_sequences  # noqa: F401
 from oracle_harness import CASES, load
 
-RECORDED = {**load("cases"), **load("cases_crf"), **load("cases_extra"), **load("cases_operators")}
-RECORDED = {**load("cases"), **load("cases_extra"), **load("cases_operators"), **load("cases_sequences")}
 # Other fixtures are no pairs of a .json and a .npz.
 FIXTURES = sorted({case.fixture for case in CASES.values() if case.fixture.startswith("cases")})
 RECORDED = {name: entry for fixture in FIXTURES for name, entry in load(fixture).items()}
-RECORDED = {**load("cases"), **load("cases_extra"), **load("cases_lstm"), **load("cases_operators")}
-RECORDED = {**load("cases"), **load("cases_cells"), **load("cases_extra"), **load("cases_operators")}
 # Where fluidlite differs on purpose: (test, case) -> why.
 _IN_PLACE = "the output is a variable of its own; what happens in place is the plan's business"
 _LAYER_NORM = "the real Paddle's static shape of a flattened open batch is -2"
@@ -28,7 +25,27 @@ _PADDED = "the real Paddle's static shape claims that the longest sequence has o
 _RESHAPE = "the real Paddle gives a gradient of the shape after the reshaping"
 _EMPTY = "the real Paddle's gradients read beyond the rows of the first step where a sequence without rows has a state"
 _EIGHTS = "the real Paddle's gradients in single precision leave cells out where there are 8 of them, or a multiple"
+_PRE_OUT = "the real Paddle does not describe PreOut"
+_SAMPLE_LOGITS = "the real Paddle describes LabelsDim by a type that is none of elements"
+_SAMPLING_ID = "the real Paddle describes numbers of classes by the layer's dtype, and gives int64"
+_INSTAG = (
+    "the real Paddle describes LossWeight as float64 and IndexMap as [-1, 2], and gives the dtype of Ins and [n, 3]"
+)
+_SAMPLED = load("cases_sampled")
 DIFFERENT = {
+    **{
+        (test, name): why
+        for test in ("structure", "gradient_structure")
+        for start, why in (
+            ("hsigmoid", _PRE_OUT),
+            ("sampled_softmax", _SAMPLE_LOGITS),
+            ("sampling_id_plain", _SAMPLING_ID),
+            ("sampling_id_beyond", _SAMPLING_ID),
+            ("filter_by_instag", _INSTAG),
+        )
+        for name in _SAMPLED
+        if name.startswith(start)
+    },
     ("values", "batch_norm_in_place"): _IN_PLACE,
     ("structure", "batch_norm_in_place"): _IN_PLACE,
     ("gradients", "batch_norm_in_place"): _IN_PLACE,

@@ -226,3 +226,69 @@ def in_scope(t, reads):
 
 for _name in ("old", "one_row", "padding", "read_twice"):
     case("scope_" + _name)(functools.partial(in_scope, reads=READS[_name]))
+
+
+def attr(t, name, *shape):
+    values = random_state(name).uniform(-0.7, 0.7, shape).astype("float32")
+    return t.fluid.ParamAttr(name, t.fluid.initializer.NumpyArrayInitializer(values))
+
+
+def word2vec(t, head, make="adam_lazy", is_sparse=True):
+    """Four words and the word between them: tables of words and of classes, and ten steps."""
+    layers = t.layers
+    words = layers.reshape(t.look_up((6, 4), is_sparse=is_sparse), [-1, 4 * WIDTH])
+    hidden = layers.fc(words, 5, act="tanh", param_attr=attr(t, "hidden", 4 * WIDTH, 5), bias_attr=False)
+    target = t.fluid.data("target", [None, 1], "int64")
+    t.feeds["target"] = (6, 1), None
+    loss = layers.mean(HEADS[head](t, hidden, target, is_sparse))
+    optimizers(t.fluid)[make]().minimize(loss)
+    t.run([loss], steps=10)
+
+
+def tree(t, hidden, target, is_sparse):
+    shapes = (HEIGHT - 1, 5), (HEIGHT - 1, 1)
+    return t.layers.hsigmoid(hidden, target, HEIGHT, attr(t, "table.w", *shapes[0]), attr(t, "table.b", *shapes[1]))
+
+
+def tree_of_ones_own(t, hidden, target, is_sparse):
+    ways = [t.layers.gather(t.layers.assign(np.array(rows, "int64")), target) for rows in (NODES, TURNS)]
+    return t.layers.hsigmoid(
+        hidden,
+        target,
+        HEIGHT,
+        attr(t, "table.w", HEIGHT, 5),
+        attr(t, "table.b", HEIGHT, 1),
+        path_table=ways[0],
+        path_code=ways[1],
+        is_custom=True,
+        is_sparse=is_sparse,
+    )
+
+
+# Words are leaves of a tree, the frequent ones near its root.
+NODES = [[0, -1, -1], [0, 1, -1], [0, 1, 2], [0, 1, 2], [0, 3, 4], [0, 3, 4], [0, 3, -1]]
+TURNS = [[0, -1, -1], [1, 0, -1], [1, 1, 0], [1, 1, 1], [1, 0, 0], [1, 0, 1], [1, 1, -1]]
+
+
+def noise(t, hidden, target, is_sparse):
+    """All of the noise is one class, so that what is drawn is known."""
+    chances = [0.0] * HEIGHT
+    chances[2] = 1.0
+    return t.layers.nce(
+        hidden,
+        target,
+        HEIGHT,
+        param_attr=attr(t, "table.w", HEIGHT, 5),
+        bias_attr=attr(t, "table.b", HEIGHT, 1),
+        num_neg_samples=3,
+        sampler="custom_dist",
+        custom_dist=chances,
+        is_sparse=is_sparse,
+    )
+
+
+HEADS = {"tree": tree, "tree_of_ones_own": tree_of_ones_own, "noise": noise}
+for _head in HEADS:
+    for _kind in ("adam_lazy", "sgd", "adam"):
+        case("word2vec_{}_{}".format(_head, _kind))(functools.partial(word2vec, head=_head, make=_kind))
+    case("word2vec_{}_dense".format(_head))(functools.partial(word2vec, head=_head, make="sgd", is_sparse=False))

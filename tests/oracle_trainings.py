@@ -13,20 +13,22 @@ STEPS = 6
 
 
 class Training:
-    def __init__(self, name, build, optimizer, truth):
+    def __init__(self, name, build, optimizer, truth, steps, fixture):
         self.name, self.build, self.optimizer, self.truth = name, build, optimizer, truth
+        self.steps, self.fixture = steps, fixture
 
 
-def training(name, optimizer, truth=False):
+def training(name, optimizer, truth=False, steps=STEPS, fixture="trainings"):
     """Declare a training: a function that takes a ``Builder`` and returns the loss and what predicts.
 
     ``optimizer`` makes one of Fluid.  ``truth`` marks those that the real Paddle trains with wrong gradients, by SGD.
+    ``fixture`` says where the result is kept.
     """
 
     def declare(build):
         if name in TRAININGS:
             raise ValueError("two trainings are named " + name)
-        TRAININGS[name] = Training(name, build, optimizer, truth)
+        TRAININGS[name] = Training(name, build, optimizer, truth, steps, fixture)
         return build
 
     return declare
@@ -336,7 +338,7 @@ def run_training(fluid, training):
     arrays = model.builder.all_feeds()
     for name, value in persistables(model.main, model.scope).items():
         arrays["param:" + name] = value
-    for step in range(STEPS):
+    for step in range(training.steps):
         for kind, value in zip(("loss", "rate", "out"), model.step(step, model.fetches)):  # noqa: B905
             arrays["%s:%d" % (kind, step)] = np.asarray(value)
     for name, value in persistables(model.main, model.scope).items():

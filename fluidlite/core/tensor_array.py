@@ -1,7 +1,8 @@
 """Tensor arrays: values that are lists of tensors (Fluid's LOD_TENSOR_ARRAY).
 
 In plans, a tensor array lies in a box, a NumPy array of one object, on the host.  It never changes: who writes to it
-makes another one, so that each turn of a loop, and its gradient, finds what it had.
+makes another one, so that each turn of a loop, and its gradient, finds what it had.  A tensor whose shape a plan need
+not know may lie in a box, too, as an Entry.
 """
 
 from typing import Any, NamedTuple
@@ -45,13 +46,14 @@ class TensorArray:
 
     def added(self, other, add):
         """The sum of two arrays, entry by entry, by a function of two NumPy or CuPy arrays; nothing counts as zero."""
-        if not other.entries:
-            return self
-        count = max(len(self.entries), len(other.entries))
-        pairs = [(self.get(place), other.get(place)) for place in range(count)]
-        return TensorArray(
-            [a or b if a is None or b is None else Entry(add(a.array, b.array), a.lod) for a, b in pairs]
-        )
+        if not self.entries:
+            return other
+        found = [*self.entries, *[None] * (len(other.entries) - len(self.entries))]
+        for place, entry in enumerate(other.entries):
+            if entry is not None:
+                old = found[place]
+                found[place] = entry if old is None else Entry(add(old.array, entry.array), old.lod)
+        return TensorArray(found)
 
     def boxed(self):
         """The array in a box."""
@@ -60,6 +62,25 @@ class TensorArray:
         return box
 
 
+class Passed:
+    """A tensor that a plan hands on as it is, whatever its shape.
+
+    Args:
+        array, lod: those of the tensor.
+    """
+
+    __slots__ = ("array", "lod")
+
+    def __init__(self, array, lod):
+        self.array, self.lod = array, lod
+
+    def boxed(self):
+        """The tensor in a box."""
+        box = np.empty((), OBJECT)
+        box[()] = self
+        return box
+
+
 def is_box(array):
-    """Whether an array is the box of a TensorArray."""
+    """Whether an array is the box of a TensorArray, or of what is Passed."""
     return array.dtype == OBJECT

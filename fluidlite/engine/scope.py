@@ -1,7 +1,7 @@
 """Values: tensors, and the scopes that hold them by name between runs."""
 
 from ..core.errors import EnforceNotMet
-from .tensors import LoDTensor, SelectedRows
+from .tensors import LoDTensor, LoDTensorArray, SelectedRows
 
 # Between the name of a variable of the type SELECTED_ROWS and that of one of its parts (`SelectedRows.parts`).
 PART = "@PART@"
@@ -10,16 +10,23 @@ PART = "@PART@"
 class ScopeVariable:
     """A named place for a value in a Scope."""
 
-    __slots__ = ("name", "tensor", "_selected")
+    __slots__ = ("name", "tensor", "_array", "_selected")
 
     def __init__(self, name):
         self.name = name
         self.tensor = LoDTensor()
+        self._array = None
         self._selected = None
 
     def get_tensor(self):
         """Its LoDTensor."""
         return self.tensor
+
+    def get_lod_tensor_array(self):
+        """Its LoDTensorArray."""
+        if self._array is None:
+            self._array = LoDTensorArray()
+        return self._array
 
     def get_selected_rows(self):
         """Its SelectedRows; a variable without a value becomes one of that type.

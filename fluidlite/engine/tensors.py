@@ -45,6 +45,10 @@ class LoDTensor:
     A plan is bound to the array inside, so a new value of the same shape and dtype is copied into it; any other value
     replaces it, and plans that were bound to it bind again at their next run.
 
+    Args:
+        array: its value, a NumPy or CuPy array; or, as in Fluid, a list of the lengths of its sequences for each level.
+        lod: its level of detail, as offsets.
+
     Attributes:
         array: the NumPy or CuPy array, or None while there is no value.
         offsets: the level of detail as tuples; `lod()` has it as lists.
@@ -54,6 +58,8 @@ class LoDTensor:
 
     def __init__(self, array=None, lod=None):
         self._place = None  # in which Arena, and where
+        if isinstance(array, (list, tuple)):
+            array, lod = None, levels.offsets(_levels(array, "lengths"))
         self.array = array if array is None else on_gpu(array) if is_on_gpu(array) else np.ascontiguousarray(array)
         self.offsets = levels.frozen(lod or ())
 
@@ -63,9 +69,14 @@ class LoDTensor:
         Args:
             array: the value.
             place: where it is to lie; None for the CPU, or where the tensor's value, if it has one of that shape, lies.
+        Raises:
+            EnforceNotMet: there is no such data type.
         """
         array = host(on_gpu(array)) if is_on_gpu(array) else np.asarray(array)
-        numpy_dtype(array.dtype)
+        try:
+            numpy_dtype(array.dtype)
+        except TypeError as error:
+            raise EnforceNotMet(str(error)) from None
         if self.array is None or self.array.shape != array.shape or self.array.dtype != array.dtype:
             self.array = np.array(array, order="C") if place is None else place.device.copy(array)
         elif is_on_host(self.array):
@@ -89,9 +100,18 @@ class LoDTensor:
         # An array that was set since is not the view that was put there.
         return self._place is not None and self.array.base is self._place[0].array
 
+    def __getitem__(self, key):
+        """The elements of a slice, copied (LoDTensor without LoD); an int stands for a slice of size 1, as in Fluid."""
+        keys = key if isinstance(key, tuple) else (key,)
+        for key, size in zip(keys, self.shape(), strict=False):
+            if isinstance(key, int) and not -size <= key < size:
+                raise IndexError(f"the index {keys} lies outside the shape {self.shape()}")
+        slices = tuple(slice(key, key + 1 or None) if isinstance(key, int) else key for key in keys)
+        return LoDTensor(np.array(self)[slices])
+
     def shape(self):
-        """The sizes of its dimensions (list of int)."""
-        return [] if self.array is None else list(self.array.shape)
+        """The sizes of its dimensions (list of int); [0] while there is no value."""
+        return [0] if self.array is None else list(self.array.shape)
 
     def _dtype(self):
         return var_type(self.array.dtype)
@@ -170,6 +190,37 @@ class LoDTensor:
 
     def __repr__(self):
         return f"LoDTensor(shape={self.shape()}, lod={self.lod()}, array={self.array!r})"
+
+
+class LoDTensorArray(list):
+    """A list of LoDTensors, as operators read and write them one by one.
+
+    array = fluid.LoDTensorArray()
+    array.append(tensor)
+    """
+
+    def append(self, tensor):
+        """Add a LoDTensor with the value and the LoD that `tensor` has now; they share the array.
+
+        Raises:
+            TypeError: tensor is not a LoDTensor.
+        """
+        super().append(_same(tensor))
+
+    def __setitem__(self, index, tensor):
+        super().__setitem__(index, _same(tensor))
+
+    def _move_to_list(self):
+        """Its LoDTensors in a list; there are none here afterwards."""
+        tensors = list(self)
+        self.clear()
+        return tensors
+
+
+def _same(tensor):
+    if not isinstance(tensor, LoDTensor):
+        raise TypeError(f"a LoDTensorArray holds LoDTensors, got {tensor!r:.80}")
+    return LoDTensor(tensor.array, tensor.offsets)
 
 
 class SelectedRows:

@@ -184,6 +184,7 @@ class _Tape:
         self.writers = Counter()  # value -> how many parts its gradient has
         self.parts = {}  # value -> the names of those parts that were computed, or of the whole
         self.renamed = Counter()
+        self.empty = set()  # names of gradients of tensor arrays in which nothing is
         self.passes = forward.program._gradient_passes
 
     @classmethod
@@ -414,7 +415,7 @@ class _Tape:
         """The name of the gradient that an operator is about to read: the sum of its parts, or zeros."""
         parts = self.parts.get(value)
         if parts is None and self.holds_array(value[0]):
-            self.declare(self.grad_name(value))  # nothing in it
+            self.empty.add(self.grad_name(value))
         elif parts is None:
             self.append("fill_zeros_like", {"X": [value[0]]}, {"Out": [self.grad_name(value)]}, {})
         elif len(parts) > 1:
@@ -436,7 +437,10 @@ class _Tape:
         return part
 
     def append(self, type, inputs, outputs, attrs, forward=None):
-        for names in outputs.values():
+        for names in (
+            *outputs.values(),
+            *([name for name in names if name in self.empty] for names in inputs.values()),
+        ):
             for name in names:
                 self.declare(name)
         attrs = dict(attrs)

@@ -4,7 +4,7 @@ from ..core.dtypes import VarType
 from ..core.errors import EnforceNotMet
 from ..engine.places import CPUPlace, CUDAPinnedPlace, CUDAPlace, cuda_device_count
 from ..engine.scope import Scope
-from ..engine.tensors import LoDTensor, SelectedRows
+from ..engine.tensors import LoDTensor, LoDTensorArray, SelectedRows
 
 __all__ = [
     "CPUPlace",
@@ -30,10 +30,6 @@ class VarDesc:
 
 class EOFException(Exception):
     """A reader has no more data."""
-
-
-class LoDTensorArray(list):
-    """A list of LoDTensors."""
 
 
 def get_cuda_device_count():

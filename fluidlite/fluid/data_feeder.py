@@ -5,7 +5,7 @@ from itertools import chain
 
 import numpy as np
 
-from ..core.dtypes import VarType, numpy_dtype
+from ..core.dtypes import VarType, numpy_dtype, var_type
 from ..engine.places import CUDAPlace, cuda_device_count
 from ..engine.tensors import LoDTensor
 from .framework import Variable, default_main_program
@@ -145,6 +145,8 @@ class DataFeeder:
         feed_list (list): Variables or their names, in the order of a sample's fields.
         place: kept for Fluid's sake; the Executor moves arrays to its place.
         program (Program): where names are looked up; None for `default_main_program()`.
+    Attributes:
+        feed_names, feed_dtypes, feed_shapes, feed_lod_level (list): of the variables.
     Raises:
         TypeError: feed_list is not a list of Variables and names.
         ValueError: the program has no variable of a name.
@@ -164,6 +166,9 @@ class DataFeeder:
                 raise TypeError(f"DataFeeder: feed_list must hold Variables or names, got {item!r}")
             self._fields.append(_Field(variable))
         self.feed_names = [field.name for field in self._fields]
+        self.feed_dtypes = [var_type(field.dtype) for field in self._fields]
+        self.feed_shapes = [list(field.shape) for field in self._fields]
+        self.feed_lod_level = [field.lod_level for field in self._fields]
 
     def feed(self, iterable):
         """Convert one minibatch.
@@ -176,7 +181,8 @@ class DataFeeder:
         Returns:
             dict: variable name -> LoDTensor of the variable's dtype.
         Raises:
-            TypeError, ValueError: a sample does not fit; the message names variable, sample and shapes.
+            AssertionError: a sample has more or fewer fields than there are variables.
+            TypeError, ValueError: a value does not fit; the message names variable, sample and shapes.
         """
         samples = iterable if isinstance(iterable, (list, tuple)) else list(iterable)
         try:
@@ -195,7 +201,7 @@ class DataFeeder:
                     f"got {sample!r:.80}"
                 )
             if len(sample) != len(self._fields):
-                return ValueError(
+                return AssertionError(
                     f"DataFeeder: sample {number} has {len(sample)} fields, but there are {len(self._fields)} "
                     f"variables to feed: {self.feed_names}; a minibatch is a list of samples, [(...), (...)]"
                 )

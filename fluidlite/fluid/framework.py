@@ -7,9 +7,9 @@ and remembers the line of the user's script that asked for it.
 import contextlib
 import functools
 import linecache
+import operator
 import os
 import sys
-from operator import itemgetter
 
 import numpy as np
 
@@ -153,7 +153,7 @@ class Variable:
         self._describe(
             None if shape is None else _checked_shape(shape, self.name), None if dtype is None else var_type(dtype)
         )
-        self.lod_level = lod_level or 0
+        self.lod_level = 0 if lod_level is None else _checked_levels(lod_level, self.name)
         self._persistable = bool(persistable)
         self.stop_gradient = stop_gradient
         self.error_clip = error_clip
@@ -281,6 +281,13 @@ def _checked_shape(shape, name):
     if any(size < -1 for size in dims):
         raise ValueError(f"the shape of {name} must hold sizes, or -1 for an unknown one, got {list(dims)}")
     return dims
+
+
+def _checked_levels(count, name):
+    try:
+        return int(operator.index(count))
+    except TypeError:
+        raise TypeError(f"lod_level of {name} must be an int, got {count!r}") from None
 
 
 _PLAIN = frozenset([bool, int, float, str, type(None)])
@@ -534,7 +541,7 @@ class Operator:
         outs = ", ".join(f"{slot}={names}" for slot, names in self.outputs.items())
         ins = ", ".join(f"{slot}={names}" for slot, names in self.inputs.items())
         words = [f"inputs={{{ins}}}"]
-        attrs = sorted(attrs, key=itemgetter(0))
+        attrs = sorted(attrs, key=operator.itemgetter(0))
         words += [f"{name} = {_shown(value)}" for name, value in attrs if name != "op_callstack"]
         return f"{{{outs}}} = {self.type}({', '.join(words)})"
 
@@ -649,6 +656,12 @@ class Block:
         return variable
 
     def _existing(self, variable, wanted):
+        levels = wanted.get("lod_level")
+        if levels is not None and _checked_levels(levels, variable.name) != variable.lod_level:
+            raise ValueError(
+                f"the variable {variable.name} exists with lod_level {variable.lod_level} and cannot be created again "
+                f"with lod_level {levels}"
+            )
         shape, dtype = wanted.get("shape"), wanted.get("dtype")
         if shape is not None:
             shape = _checked_shape(shape, variable.name)

@@ -1,7 +1,10 @@
 """Tensors with sequence information."""
 
+from itertools import chain
+
 import numpy as np
 
+from ..core.errors import EnforceNotMet
 from ..engine.tensors import LoDTensor
 from .messages import described
 
@@ -13,7 +16,7 @@ def create_lod_tensor(data, recursive_seq_lens, place):
 
     Args:
         data: an array [rows, ...]; a LoDTensor, whose values get other lengths; or a list of sequences, lists of
-            numbers or rows, which are stacked to [rows, 1, ...].
+            numbers or rows, which are stacked to [rows, ..., 1].
         recursive_seq_lens (list of lists of int): lengths of the sequences, for each level.
         place: where it is to lie.
     Returns:
@@ -21,7 +24,7 @@ def create_lod_tensor(data, recursive_seq_lens, place):
     Raises:
         TypeError: data is nothing of these, or the lengths are no lists of integers.
         AssertionError: the lists have other lengths.
-        EnforceNotMet: the lengths do not fit the rows of the array.
+        EnforceNotMet: the lengths do not fit the rows of the array, or the rows do not fit each other.
     """
     if isinstance(data, LoDTensor):
         return create_lod_tensor(np.array(data), recursive_seq_lens, place)
@@ -31,14 +34,20 @@ def create_lod_tensor(data, recursive_seq_lens, place):
             raise AssertionError(
                 f"the sequences have the lengths {[lengths]}, but recursive_seq_lens is {recursive_seq_lens}"
             )
-        data = np.concatenate([np.asarray(sequence) for sequence in data])
-        data = data.reshape(len(data), 1, *data.shape[1:])
+        data = _stacked(list(chain.from_iterable(data)))[..., np.newaxis]
     elif not isinstance(data, np.ndarray):
         raise TypeError(f"data must be a LoDTensor, an array or a list of sequences, got {described(data)}")
     tensor = LoDTensor()
     tensor.set(data, place)
     tensor.set_recursive_sequence_lengths(recursive_seq_lens)
     return tensor
+
+
+def _stacked(rows):
+    try:
+        return np.asarray(rows)
+    except ValueError:
+        raise EnforceNotMet(f"the rows of the sequences have different shapes: {rows!r:.80}") from None
 
 
 def create_random_int_lodtensor(recursive_seq_lens, base_shape, place, low, high):
@@ -51,7 +60,12 @@ def create_random_int_lodtensor(recursive_seq_lens, base_shape, place, low, high
         low, high (int): the least and the greatest number.
     Returns:
         LoDTensor of int64, with a row for each element of the sequences.
+    Raises:
+        AssertionError: base_shape is no list.
+        EnforceNotMet: the lengths do not fit each other.
     """
+    if not isinstance(base_shape, list):
+        raise AssertionError(f"base_shape must be a list of the sizes of one row, got {described(base_shape)}")
     rows = sum(recursive_seq_lens[-1])
     data = np.random.randint(low, high + 1, [rows, *base_shape]).astype("int64")
     return create_lod_tensor(data, recursive_seq_lens, place)

@@ -7,7 +7,7 @@ from ..core import formula as f
 from ..core.attributes import LIBRARIES, MKLDNN, later
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
-from ..core.traits import BOUND, ELEMENTWISE, About, Algebra
+from ..core.traits import BOUND, ELEMENTWISE, About, Algebra, Lod
 from .linalg import size_of
 from .pointwise import by_formula, pointwise
 
@@ -89,6 +89,7 @@ activation(
     "Out",
     lambda Out, dOut, scale, alpha: dOut * ((Out > 0) * (scale - scale * alpha) + (f.minimum(Out, 0) + scale * alpha)),
     attributes={"scale": 1.0507009873554805, "alpha": 1.6732632423543772},
+    slope_lod=Lod(of="none"),
 )
 activation("sigmoid", lambda X: f.sigmoid(X), "Out", attributes=LIBRARIES, algebra=MONOTONE)
 activation(
@@ -236,4 +237,4 @@ def slopes_of_prelu(X, Alpha, dOut):
     return {"dX": dOut * ((X > 0) * (1 - Alpha) + Alpha), "dAlpha": dOut * f.minimum(X, 0)}
 
 
-by_formula(prelu.gradient("X, Alpha", formula=slopes_of_prelu, **_PRELU))
+by_formula(prelu.gradient("X, Alpha", formula=slopes_of_prelu, **_PRELU, lod=Lod(of="none")))

@@ -292,6 +292,7 @@ def _is_wanted(outputs, slot):
     kernel=BOUND,
     memory=Memory(image="X Y@GRAD"),
     batch=Batch(rows="X Y@GRAD", sums="Scale@GRAD Bias@GRAD"),
+    lod=Lod(of="none"),
 )
 def batch_norm_sums(ctx, x, dy, mean, inverse, dscale, dbias):
     xp = ctx.xp
@@ -319,6 +320,7 @@ def batch_norm_sums(ctx, x, dy, mean, inverse, dscale, dbias):
     kernel=BOUND,
     memory=Memory(image="X Y@GRAD X@GRAD"),
     batch=Batch(rows="X Y@GRAD X@GRAD"),
+    lod=Lod(of="none"),
 )
 def batch_norm_slope(ctx, x, dy, mean, inverse, scale, dscale, dbias, dx):
     xp = ctx.xp
@@ -379,6 +381,7 @@ for _type in ("batch_norm", "sync_batch_norm"):
         "X Scale Bias SavedMean SavedVariance Mean? Variance?",
         shapes="ReserveSpace",
         infer=lambda attrs, x, scale, *_: (x, scale, scale),
+        lod=Lod(of="none"),
     )(None)
     _gradient.decomposition(batch_norm_grad_decomposition)
     _definition.gradient_program(partial(_make_gradient, _definition.make_gradient))

@@ -137,7 +137,7 @@ def space_to_depth(ctx, x, out):
     return partial(ctx.xp.copyto, target, source)
 
 
-@space_to_depth.gradient(shapes="X")
+@space_to_depth.gradient(shapes="X", lod=Lod(of="none"))
 def space_to_depth_grad(ctx, x, dout, dx):
     target, source = reorganized(dx, dout, ctx.attrs["blocksize"])
     ctx.xp.copyto(target, source)
@@ -174,7 +174,7 @@ def temporal_shift(ctx, x, out):
     shift_in_time(ctx, x, out, back=False)
 
 
-@temporal_shift.gradient()
+@temporal_shift.gradient(lod=Lod(of="none"))
 def temporal_shift_grad(ctx, dout, dx):
     shift_in_time(ctx, dout, dx, back=True)
 
@@ -215,6 +215,7 @@ by_formula(
         infer=lambda attrs, x, scale, dout: (dout, scale, scale),
         memory=ELEMENTWISE,
         algebra=_BY_CHANNEL,
+        lod=Lod(of="none"),
     )
 )
 
@@ -252,7 +253,7 @@ def maxout(ctx, x, out):
     return partial(ctx.xp.amax, candidates, axis=axis, out=out)
 
 
-@maxout.gradient("X, Out")
+@maxout.gradient("X, Out", lod=Lod(of="none"))
 def maxout_grad(ctx, x, out, dout, dx):
     # The first of the largest gets the gradient.
     xp = ctx.xp
@@ -315,7 +316,7 @@ def lrn(ctx, x, out, middle):
     return step
 
 
-@lrn.gradient("X, Out, MidOut", kernel=BOUND)
+@lrn.gradient("X, Out, MidOut", kernel=BOUND, lod=Lod(of="none"))
 def lrn_grad(ctx, x, out, middle, dout, dx):
     # dX = dOut / MidOut^beta - 2 alpha beta X * (sum over neighbouring channels of dOut * Out / MidOut)
     xp, alpha, beta = ctx.xp, ctx.attrs["alpha"], ctx.attrs["beta"]

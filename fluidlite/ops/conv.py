@@ -11,7 +11,7 @@ from ..core.attributes import LIBRARIES, ignored, only
 from ..core.fusions import fusion
 from ..core.operators import describe, operator
 from ..core.spec import Spec
-from ..core.traits import BOUND, About, Batch, Memory, sizes, unless
+from ..core.traits import BOUND, About, Batch, Lod, Memory, sizes, unless
 from .arrays.conv_rows import Rows
 from .arrays.conv_winograd import Winograd
 from .arrays.geometry import LAYOUT, ConvGeometry, as_nchw, from_nchw_shape, is_channels_last
@@ -111,7 +111,10 @@ for _type in ("conv2d", "depthwise_conv2d"):
         about=About("convolution", flops=flops_of_conv, details=details_of_conv),
     )(_conv2d)
     _gradient = _definition.gradient(
-        "Input Filter Bias", kernel=BOUND, memory=Memory(image="Input Output@GRAD Input@GRAD")
+        "Input Filter Bias",
+        kernel=BOUND,
+        memory=Memory(image="Input Output@GRAD Input@GRAD"),
+        lod=Lod(of="none"),
     )(_conv2d_grad)
     if _type == "conv2d":
         second_gradient_of_product(_gradient, "Input", "Filter", "Output")

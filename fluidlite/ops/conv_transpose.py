@@ -116,6 +116,9 @@ for _type in ("conv2d_transpose", "depthwise_conv2d_transpose"):
         about=About("convolution", flops=flops_of_conv_transpose, details=details_of_conv),
     )(conv_transpose)
     _gradient = _definition.gradient(
-        "Input Filter Bias", kernel=BOUND, memory=Memory(image="Input Output@GRAD Input@GRAD")
+        "Input Filter Bias",
+        kernel=BOUND,
+        memory=Memory(image="Input Output@GRAD Input@GRAD"),
+        lod=Lod(of="none"),
     )
     _gradient(conv_transpose_grad)

@@ -145,7 +145,7 @@ def forward(xp, layout, likely, transition_exps, turned):
             now *= before
         else:
             now *= transition_exps[0]
-        now /= xp.sum(now, axis=1, keepdims=True, out=sums[first:end])
+        now /= now.sum(axis=1, keepdims=True, out=sums[first:end])
         begin = first
     return sums[:, 0]
 

@@ -14,7 +14,7 @@ from ..core.spec import Spec
 from ..core.traits import BOUND, About, Kernel, Lod
 from .arrays.indexing import index_check
 from .arrays.sequences import lengths_of, padded_rows, positions, row_offsets, sequence_numbers
-from .arrays.steps import by_step, checked_lengths
+from .arrays.steps import by_step, checked_lengths, on_host
 
 _INT64 = np.dtype(np.int64)
 # The logarithm of the chance of what cannot be; its sums and differences are finite.
@@ -268,7 +268,7 @@ def ctc_align(ctx, given, length):
         kept[1:] &= (classes[1:] != classes[:-1]) | xp.asarray(first[1:])
     found = classes[kept]
     counts = np.zeros(len(classes) + 1, np.int64)
-    np.cumsum(kept if xp is np else kept.get(), out=counts[1:])
+    np.cumsum(on_host(kept), out=counts[1:])
     if not len(found):
         found = xp.full(1, -1, given.dtype)
     return Sequences(found[:, None], [counts[offsets].tolist()]), None

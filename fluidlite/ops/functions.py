@@ -2,6 +2,7 @@
 
 from ..core import formula as f
 from ..core.attributes import LIBRARIES
+from ..core.traits import Lod
 from .pointwise import pointwise
 
 
@@ -83,4 +84,5 @@ pointwise(
     slope_of_clip,
     inputs="X, Min?!, Max?!",
     attributes={"min": 0.0, "max": 0.0},
+    slope_lod=Lod(of="none"),
 )

@@ -129,7 +129,10 @@ def group_norm(ctx, x, scale, bias, y, mean, variance):
 
 
 @group_norm.gradient(
-    "Y, Scale, Bias, Variance", infer=lambda attrs, y, scale, bias, variance, dy: (dy, scale, bias), kernel=BOUND
+    "Y, Scale, Bias, Variance",
+    infer=lambda attrs, y, scale, bias, variance, dy: (dy, scale, bias),
+    kernel=BOUND,
+    lod=Lod(of="none"),
 )
 def group_norm_grad(ctx, y, scale, bias, variance, dy, dx, dscale, dbias):
     xp, groups = ctx.xp, Groups(ctx, y, ctx.attrs["groups"])
@@ -190,7 +193,9 @@ def instance_norm(ctx, x, scale, bias, y, mean, inverse):
 _INSTANCE = "X, Scale, SavedMean, SavedVariance"
 
 
-@instance_norm.gradient(_INSTANCE, infer=lambda attrs, x, scale, mean, inverse, dy: (x, scale, scale), kernel=BOUND)
+@instance_norm.gradient(
+    _INSTANCE, infer=lambda attrs, x, scale, mean, inverse, dy: (x, scale, scale), kernel=BOUND, lod=Lod(of="none")
+)
 def instance_norm_grad(ctx, x, scale, mean, inverse, dy, dx, dscale, dbias):
     xp, groups = ctx.xp, Groups(ctx, x)
     image = groups.view(x)

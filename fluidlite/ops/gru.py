@@ -17,7 +17,9 @@ from ..core.operators import operator
 from ..core.spec import Spec
 from ..core.traits import BOUND, About, Lod
 from .arrays.recurrence import (
+    Planes,
     activation_of,
+    check_dtypes,
     check_initial,
     check_sequences,
     check_shape,
@@ -31,6 +33,7 @@ def infer_gru(attrs, x, h0, weight, bias):
     for name in ("gate_activation", "activation"):
         activation_of(attrs, name)
     check_sequences(x)
+    check_dtypes(x, H0=h0, Weight=weight, Bias=bias)
     check_shape("Input", x, None, None)
     check_shape("Weight", weight, None, None)
     size = weight.shape[0]
@@ -132,7 +135,7 @@ def gru(ctx, x, h0, weight, bias, gates, reset, states, hidden):
     "H0, Weight, Bias, BatchGate, BatchResetHiddenPrev, BatchHidden, Hidden",
     shapes="Input",
     kernel=BOUND,
-    lod=Lod(reads="Hidden"),
+    lod=Lod(reads="Hidden", of={"Input@GRAD": "none"}),
 )
 def gru_grad(ctx, h0, weight, bias, gates, reset, states, hidden, x, dhidden, dx, dh0, dweight, dbias):
     xp, size = ctx.xp, weight.shape[0]
@@ -140,63 +143,64 @@ def gru_grad(ctx, h0, weight, bias, gates, reset, states, hidden, x, dhidden, dx
     ((lod,),) = ctx.lods.values()
     time, is_original = time_steps(xp, lod, ctx.attrs["is_reverse"]), ctx.attrs["origin_mode"]
     rows, width = len(hidden), time.width
-    slopes, before, dh, kept = (ctx.scratch((rows, columns), x.dtype) for columns in (3 * size, size, size, size))
-    dreset, back = (ctx.scratch((width, size), x.dtype) for _ in range(2))
-    turned = [(matrix, ctx.scratch(matrix.shape[::-1], x.dtype)) for matrix in matrices(weight, size)]
-    (_, turned_gates), (_, turned_candidates) = turned
+    slopes = Planes(ctx, time, (3, rows, size), x.dtype)
+    to_u, to_r, to_c = slopes.planes
+    before, dh, kept = (ctx.scratch((rows, size), x.dtype) for _ in range(3))
+    others = ctx.scratch((width, size), x.dtype)
+    backs = ctx.scratch((2, width, size), x.dtype)
+    turned_gates, turned_candidates = (ctx.scratch(shape, x.dtype) for shape in ((2, size, size), (size, size)))
+    drows = ctx.scratch((rows, 3 * size), x.dtype) if dx is None else dx
 
     def prepare():
         """What the slope of h' is to be multiplied by: for those of the columns of gates, and of h (`kept`)."""
-        for matrix, target in turned:
-            xp.copyto(target, matrix.T)
+        of_gates, of_candidates = matrices(weight, size)
+        xp.copyto(turned_gates, of_gates.reshape(size, 2, size).transpose(1, 2, 0))
+        xp.copyto(turned_candidates, of_candidates.T)
         time.before(hidden, h0, before)
         for some in stretches(xp, gates):
-            u, r, c = (gates[some, place * size : (place + 1) * size] for place in range(3))
-            to_u, to_r, to_c = (slopes[some, place * size : (place + 1) * size] for place in range(3))
+            u, _, c = slopes.of_rows(gates[some])
             h, to_h = before[some], kept[some]
             take_rows(xp, dhidden, time.index[some], dh[some])
-            gate_.slope(xp, gates[some, : 2 * size], slopes[some, : 2 * size])
-            candidate.slope(xp, c, to_c)
-            xp.multiply(to_r, h, out=to_r)
+            gate_.slope(xp, slopes.of_rows(gates[some])[:2], slopes.planes[:2, some])
+            candidate.slope(xp, c, to_c[some])
+            xp.multiply(to_r[some], h, out=to_r[some])
             origin, target = (c, h) if is_original else (h, c)
             xp.subtract(target, origin, out=to_h)
-            xp.multiply(to_u, to_h, out=to_u)
+            xp.multiply(to_u[some], to_h, out=to_u[some])
             xp.subtract(1, u, out=to_h)
-            xp.multiply(to_c, to_h if is_original else u, out=to_c)
+            xp.multiply(to_c[some], to_h if is_original else u, out=to_c[some])
             if is_original:
                 xp.copyto(to_h, u)
 
     def run():
         later = 0  # how many of the sequences have a step behind this one
         for start, stop in reversed(time.steps):
-            count = stop - start
-            slope, now, to_h, term = slopes[start:stop], dh[start:stop], kept[start:stop], dreset[:count]
-            to_u, to_r, to_c = slope[:, :size], slope[:, size : 2 * size], slope[:, 2 * size :]
-            if later:
-                xp.add(now[:later], back[:later], out=now[:later])
-            xp.multiply(to_u, now, out=to_u)
-            xp.multiply(to_c, now, out=to_c)
-            xp.matmul(to_c, turned_candidates, out=term)
-            xp.multiply(to_r, term, out=to_r)
-            xp.multiply(term, gates[start:stop, size : 2 * size], out=term)
-            xp.multiply(to_h, now, out=to_h)
-            xp.matmul(slope[:, : 2 * size], turned_gates, out=back[:count])
-            xp.add(back[:count], term, out=back[:count])
-            xp.add(back[:count], to_h, out=back[:count])
+            count, now = stop - start, slice(start, stop)
+            slope, dreset, dcandidates = dh[now], others[:count], to_c[now]
+            for term in (*backs[:, :later], others[:later]) if later else ():
+                xp.add(slope[:later], term, out=slope[:later])
+            xp.multiply(to_u[now], slope, out=to_u[now])
+            xp.multiply(dcandidates, slope, out=dcandidates)
+            xp.multiply(kept[now], slope, out=kept[now])
+            xp.matmul(dcandidates, turned_candidates, out=dreset)
+            xp.multiply(to_r[now], dreset, out=to_r[now])
+            xp.matmul(slopes.planes[:2, now], turned_gates, out=backs[:, :count])
+            xp.multiply(dreset, gates[now, size : 2 * size], out=dreset)
+            xp.add(dreset, kept[now], out=dreset)
             later = count
 
     def step():
         prepare()
         run()
         if dh0 is not None:
-            time.first_gradient(back, dh0)
-        if dx is not None:
-            take_rows(xp, slopes, time.inverse, dx)
+            time.first_gradient(backs.sum(axis=0) + others, dh0)
+        slopes.to_rows(drows)
         if dweight is not None:
             of_gates, of_candidates = matrices(dweight, size)
-            xp.matmul(before.T, slopes[:, : 2 * size], out=of_gates)
-            xp.matmul(reset.T, slopes[:, 2 * size :], out=of_candidates)
+            time.rows_before(hidden, h0, before)
+            xp.matmul(before.T, drows[:, : 2 * size], out=of_gates)
+            xp.matmul(reset.T, to_c, out=of_candidates)
         if dbias is not None:
-            xp.sum(slopes, axis=0, out=dbias.reshape(-1))
+            xp.sum(drows, axis=0, out=dbias.reshape(-1))
 
     return step

@@ -80,7 +80,9 @@ def infer_layer_norm_grad(attrs, x, scale, mean, variance, bias, dy):
     return dy, scale, bias
 
 
-@layer_norm.gradient("X, Scale, Mean, Variance", shapes="Bias", infer=infer_layer_norm_grad, kernel=BOUND)
+@layer_norm.gradient(
+    "X, Scale, Mean, Variance", shapes="Bias", infer=infer_layer_norm_grad, kernel=BOUND, lod=Lod(of="none")
+)
 def layer_norm_grad(ctx, x, scale, mean, variance, bias, dy, dx, dscale, dbias):
     # With x' = (X - Mean) / deviation and g = Scale * dY, m(.) the mean over a sample:
     # dX = (g - m(g) - x' * m(g * x')) / deviation, dScale = sum(dY * x'), dBias = sum(dY) over the samples

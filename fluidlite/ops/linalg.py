@@ -9,7 +9,7 @@ from ..core.attributes import MKLDNN, ignored, only
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import EMPTY, Spec
-from ..core.traits import BOUND, About, Batch, Memory
+from ..core.traits import BOUND, About, Batch, Lod, Memory
 from .arrays.strides import in_sequence, is_matrix, matrix_of, scratch_like, sum_into
 from .pointwise import by_formula
 
@@ -295,7 +295,7 @@ for _type, _attributes, _infer, _rows in (
         batch=Batch(rows=_rows),
         about=About("" if _type == "bmm" else "product", flops=flops_of_matmul),
     )(matmul_kernel)
-    _definition.gradient("X, Y", kernel=BOUND)(matmul_grad_kernel)
+    _definition.gradient("X, Y", kernel=BOUND, lod=Lod(of="none"))(matmul_grad_kernel)
 
 
 def infer_dot(attrs, x, y):
@@ -369,7 +369,7 @@ def infer_bilinear_grad(attrs, x, y, w, dout):
     return x, y, w, Spec((1, w.shape[0]), w.dtype)
 
 
-@bilinear_tensor_product.gradient("X, Y, Weight", infer=infer_bilinear_grad, kernel=BOUND)
+@bilinear_tensor_product.gradient("X, Y, Weight", infer=infer_bilinear_grad, kernel=BOUND, lod=Lod(of="none"))
 def bilinear_tensor_product_grad(ctx, x, y, w, dout, dx, dy, dw, dbias):
     xp = ctx.xp
     like_x, like_y = ctx.scratch(x.shape, x.dtype), ctx.scratch(y.shape, y.dtype)

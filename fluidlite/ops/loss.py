@@ -253,6 +253,7 @@ def softmax_with_cross_entropy(ctx, logits, label, softmax, loss):
     infer=lambda attrs, label, softmax, dloss: softmax,
     kernel=BOUND,
     memory=Memory(inplace={"Logits@GRAD": "Softmax"}),
+    lod=Lod(of="none"),
 )
 def softmax_with_cross_entropy_grad(ctx, label, softmax, dloss, dlogits):
     xp, axis = ctx.xp, ctx.attrs["axis"]
@@ -333,7 +334,7 @@ sigmoid_cross_entropy_with_logits = by_formula(
         formula=logits_loss,
     )
 )
-by_formula(sigmoid_cross_entropy_with_logits.gradient("X, Label"))
+by_formula(sigmoid_cross_entropy_with_logits.gradient("X, Label", lod=Lod(of="none")))
 
 
 def infer_log_loss(attrs, predicted, labels):
@@ -363,7 +364,7 @@ log_loss = by_formula(
         batch=Batch(rows="Predicted Labels Loss"),
     )
 )
-by_formula(log_loss.gradient("Predicted, Labels", formula=slope_of_log_loss))
+by_formula(log_loss.gradient("Predicted, Labels", formula=slope_of_log_loss, lod=Lod(of="none")))
 
 
 def huber(X, Y, delta):
@@ -394,6 +395,7 @@ by_formula(
         "Residual",
         infer=lambda attrs, residual, dout: (residual, residual),
         formula=slopes_of_huber,
+        lod=Lod(of="none"),
     )
 )
 
@@ -511,7 +513,7 @@ kldiv_loss = by_formula(
         lod=Lod(of="none"),
     )
 )
-by_formula(kldiv_loss.gradient("Target", shapes="X", formula=slope_of_kldiv))
+by_formula(kldiv_loss.gradient("Target", shapes="X", formula=slope_of_kldiv, lod=Lod(of="none")))
 
 
 def margin_rank(X1, X2, Label, margin):
@@ -553,4 +555,4 @@ rank_loss = by_formula(
         lod=Lod(of="none"),
     )
 )
-by_formula(rank_loss.gradient("Label, Left, Right"))
+by_formula(rank_loss.gradient("Label, Left, Right", lod=Lod(of="none")))

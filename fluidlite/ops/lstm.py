@@ -21,7 +21,9 @@ from ..core.operators import operator
 from ..core.spec import Spec
 from ..core.traits import BOUND, About, Lod
 from .arrays.recurrence import (
+    Planes,
     activation_of,
+    check_dtypes,
     check_initial,
     check_sequences,
     check_shape,
@@ -177,79 +179,78 @@ def backward(cells, r0, c0, state, cell, gates, active, dstate, dx, dr0, dc0, dw
     """
     xp, time, size, width = cells.xp, cells.time, cells.size, cells.width
     peepholes, clip = cells.peepholes, cells.ctx.attrs.get("cell_clip", 0.0)
-    slopes, dr, dc, c_before = cells.rows(4 * size), cells.rows(cells.states), cells.rows(size), cells.rows(size)
-    back, carry = cells.rows(cells.states, width), cells.rows(size, width)
-    part, parts = cells.rows(size, width), cells.rows(2 * size, width).reshape(width, 2, size)
-    turned = cells.rows(cells.states, 4 * size)
-    slopes_apart = slopes.reshape(-1, 4, size)
+    slopes = Planes(cells.ctx, time, (4, cells.count, size), cells.weight.dtype)
+    to_g, to_i, to_f, to_o = slopes.planes
+    dr, dc, c_before = cells.rows(cells.states), cells.rows(size), cells.rows(size)
+    carry = cells.rows(size, width)
+    part, parts = cells.rows(size, width), cells.rows(size, 2 * width).reshape(2, width, size)
+    turned = cells.rows(size, 4 * cells.states).reshape(4, size, cells.states)
+    backs = cells.rows(cells.states, 4 * width).reshape(4, width, cells.states)
     r_before = None if dweight is None else cells.rows(cells.states)
     is_inside = cells.rows(size) if clip > 0 else None
+    rows = cells.rows(4 * size) if dx is None else dx
 
     def prepare():
-        xp.copyto(turned, cells.weight.T)
+        xp.copyto(turned, cells.weight.reshape(-1, 4, size).transpose(1, 2, 0))
         time.before(cell, c0, c_before)
         if clip > 0:
             take_rows(xp, cell, time.index, is_inside)
             mark_inside(xp, is_inside, clip)
         for some in stretches(xp, gates):
             g, i, f, o = cells.parts(gates[some])
-            to_g, to_i, to_f, to_o = cells.parts(slopes[some])
-            b, to_c = active[some], dc[some]
             take_rows(xp, dstate, time.index[some], dr[some])
-            cells.candidate.slope(xp, g, to_g)
-            cells.gate.slope(xp, gates[some, size:], slopes[some, size:])
-            cells.cell.slope(xp, b, to_c)
-            for result, factor in ((to_g, i), (to_i, g), (to_f, c_before[some]), (to_o, b), (to_c, o)):
-                xp.multiply(result, factor, out=result)
+            cells.candidate.slope(xp, g, to_g[some])
+            cells.gate.slope(xp, slopes.of_rows(gates[some])[1:], slopes.planes[1:, some])
+            cells.cell.slope(xp, active[some], dc[some])
+            terms = (to_g, i), (to_i, g), (to_f, c_before[some]), (to_o, active[some]), (dc, o)
+            for result, factor in terms:
+                xp.multiply(result[some], factor, out=result[some])
 
     def run():
         later = 0  # how many of the sequences have a step behind this one
         for start, stop in reversed(time.steps):
-            count = stop - start
-            slope, dh, to_c = slopes[start:stop], dr[start:stop], dc[start:stop]
-            to_o = slope[:, 3 * size :]
-            if later:
-                xp.add(dh[:later], back[:later], out=dh[:later])
+            count, now = stop - start, slice(start, stop)
+            dh, to_c, dgates, dcarry = dr[now], dc[now], slopes.planes[:, now], carry[:count]
+            for term in backs[:, :later] if later else ():
+                xp.add(dh[:later], term, out=dh[:later])
             if unproject is not None:
                 dh = unproject(start, stop, dh)
-            xp.multiply(to_o, dh, out=to_o)
+            xp.multiply(to_o[now], dh, out=to_o[now])
             xp.multiply(to_c, dh, out=to_c)
             if later:
                 xp.add(to_c[:later], carry[:later], out=to_c[:later])
             if peepholes is not None:
-                xp.multiply(to_o, peepholes[2], out=part[:count])
+                xp.multiply(to_o[now], peepholes[2], out=part[:count])
                 xp.add(to_c, part[:count], out=to_c)
             if clip > 0:
-                xp.multiply(to_c, is_inside[start:stop], out=to_c)
-            others = slopes_apart[start:stop, :3]
-            xp.multiply(others, to_c[:, None], out=others)
-            xp.multiply(to_c, gates[start:stop, 2 * size : 3 * size], out=carry[:count])
+                xp.multiply(to_c, is_inside[now], out=to_c)
+            xp.multiply(dgates[:3], to_c, out=dgates[:3])
+            xp.multiply(to_c, gates[now, 2 * size : 3 * size], out=dcarry)
             if peepholes is not None:
-                xp.multiply(others[:, 1:], peepholes[:2], out=parts[:count])
-                xp.add(carry[:count], parts[:count, 0], out=carry[:count])
-                xp.add(carry[:count], parts[:count, 1], out=carry[:count])
-            xp.matmul(slope, turned, out=back[:count])
+                xp.multiply(dgates[1:3], peepholes[:2, None], out=parts[:, :count])
+                xp.add(dcarry, parts[0, :count], out=dcarry)
+                xp.add(dcarry, parts[1, :count], out=dcarry)
+            xp.matmul(dgates, turned, out=backs[:, :count])
             later = count
 
     def step():
         prepare()
         run()
-        for target, slope in ((dr0, back), (dc0, carry)):
-            if target is not None:
-                time.first_gradient(slope, target)
-        if dx is not None:
-            take_rows(xp, slopes, time.inverse, dx)
+        if dr0 is not None:
+            time.first_gradient(backs.sum(axis=0), dr0)
+        if dc0 is not None:
+            time.first_gradient(carry, dc0)
+        slopes.to_rows(rows)
         if dweight is not None:
-            time.before(state, r0, r_before)
-            xp.matmul(r_before.T, slopes, out=dweight)
+            time.rows_before(state, r0, r_before)
+            xp.matmul(r_before.T, rows, out=dweight)
         if dbias is not None:
             sums = dbias.reshape(-1)
-            xp.sum(slopes, axis=0, out=sums[: 4 * size])
+            xp.sum(rows, axis=0, out=sums[: 4 * size])
             if peepholes is not None:
                 sum_peepholes(sums[4 * size :].reshape(3, size))
 
     def sum_peepholes(sums):
-        _, to_i, to_f, to_o = cells.parts(slopes)
         for place, slope in enumerate((to_i, to_f)):
             xp.multiply(slope, c_before, out=dc)
             xp.sum(dc, axis=0, out=sums[place])
@@ -269,6 +270,7 @@ def infer_rows(attrs, x, h0, c0, weight, bias, states):
     for name in ("gate_activation", "cell_activation", "candidate_activation"):
         activation_of(attrs, name)
     check_sequences(x)
+    check_dtypes(x, H0=h0, C0=c0, Weight=weight, Bias=bias)
     check_shape("Input", x, None, None)
     check_shape("Weight", weight, None, None)
     size = weight.shape[1] // 4
@@ -322,7 +324,7 @@ def lstm(ctx, x, h0, c0, weight, bias, hidden, cell, gates, active):
     "H0, C0, Weight, Bias, Hidden, Cell, BatchGate, BatchCellPreAct",
     shapes="Input",
     kernel=BOUND,
-    lod=Lod(reads="Hidden"),
+    lod=Lod(reads="Hidden", of={"Input@GRAD": "none"}),
 )
 def lstm_grad(ctx, h0, c0, weight, bias, hidden, cell, gates, active, x, dhidden, dx, dh0, dc0, dweight, dbias):
     cells = Cells(ctx, weight, bias, len(x))
@@ -336,6 +338,7 @@ def activation_of_projection(attrs):
 
 def infer_lstmp(attrs, x, h0, c0, weight, projection, bias):
     activation_of(attrs, "proj_activation")
+    check_dtypes(x, ProjWeight=projection)
     check_shape("ProjWeight", projection, None, None)
     states = projection.shape[1]
     size = infer_rows(attrs, x, h0, c0, weight, bias, states)
@@ -374,14 +377,14 @@ def lstmp(ctx, x, h0, c0, weight, matrix, bias, projection, cell, gates, active,
 
 
 def infer_lstmp_grad(attrs, h0, c0, weight, matrix, bias, projection, cell, gates, active, hidden, dprojection):
-    return Spec(gates.shape, gates.dtype, lod=projection.lod), h0, c0, weight, matrix, bias
+    return Spec(gates.shape, gates.dtype), h0, c0, weight, matrix, bias
 
 
 @lstmp.gradient(
     "H0, C0, Weight, ProjWeight, Bias, Projection, Cell, BatchGate, BatchCellPreAct, BatchHidden",
     infer=infer_lstmp_grad,
     kernel=BOUND,
-    lod=Lod(reads="Projection"),
+    lod=Lod(reads="Projection", of={"Input@GRAD": "none"}),
 )
 def lstmp_grad(
     ctx, h0, c0, weight, matrix, bias, projection, cell, gates, active, hidden, dprojection,
@@ -395,7 +398,8 @@ def lstmp_grad(
 
     def unproject(start, stop, slope):
         xp.multiply(slopes[start:stop], slope, out=slopes[start:stop])
-        return xp.matmul(slopes[start:stop], turned, out=dh[: stop - start])
+        xp.matmul(slopes[start:stop], turned, out=dh[: stop - start])
+        return dh[: stop - start]
 
     run = backward(
         cells, h0, c0, projection, cell, gates, active, dprojection, dx, dh0, dc0, dweight, dbias, unproject

@@ -75,7 +75,16 @@ def rows_beside_axis(*slots):
     return rows
 
 
-def reshaping(type, infer, inputs="X", attributes=None, keeps="XShape", details=None, lod_of=if_rows_stay):
+def reshaping(
+    type,
+    infer,
+    inputs="X",
+    attributes=None,
+    keeps="XShape",
+    details=None,
+    lod_of=if_rows_stay,
+    lod_of_gradient=None,
+):
     """An operator whose Out is X in another shape, and its gradient.
 
     Fluid has most of them twice: the older operator's gradient reads X and other slots (`keeps`) to learn a shape, that
@@ -103,7 +112,7 @@ def reshaping(type, infer, inputs="X", attributes=None, keeps="XShape", details=
         shapes=keeps,
         infer=infer_from_x_shape if keeps == "XShape" else None,
         memory=Memory(view={"X@GRAD": "Out@GRAD"}),
-        lod=Lod(of="XShape" if keeps == "XShape" else None),
+        lod=Lod(of="XShape" if keeps == "XShape" else lod_of_gradient),
     )
     def gradient(ctx, *arrays):
         *_, dout, dx = arrays
@@ -117,7 +126,8 @@ def infer_reshape(attrs, x, shape_tensor, shape_tensors):
     if wanted is None:
         return Spec((-1,) * shape_tensor.shape[0], x.dtype)
     if None in wanted:
-        return Spec(tuple(-1 if size is None else size for size in wanted), x.dtype)
+        sizes = [x.shape[axis] if size == 0 and axis < len(x.shape) else size for axis, size in enumerate(wanted)]
+        return Spec(tuple(-1 if size is None else size for size in sizes), x.dtype)
     got = f"X has shape {list(x.shape)} and cannot take the shape {wanted}"
     if wanted.count(-1) > 1 or any(size < -1 for size in wanted):
         raise EnforceNotMet(f"{got}: one dimension may be -1, the others are positive, or 0 to keep that of X")
@@ -143,7 +153,15 @@ _QUANTIZER = {"use_quantizer": ignored(False)}
 
 _SHAPES = "X, Shape?!, ShapeTensor*?!"
 
-reshaping("reshape", infer_reshape, _SHAPES, {"shape": []}, "X, Out, Shape, ShapeTensor", _details_of_reshape)
+reshaping(
+    "reshape",
+    infer_reshape,
+    _SHAPES,
+    {"shape": []},
+    "X, Out, Shape, ShapeTensor",
+    _details_of_reshape,
+    lod_of_gradient="none",
+)
 reshape2_grad = reshaping("reshape2", infer_reshape, _SHAPES, {"shape": []} | _QUANTIZER, "XShape", _details_of_reshape)
 
 
@@ -240,7 +258,7 @@ _TRANSPOSE = {
     "lod": Lod(of={"Out": "none"}),
 }
 operator("transpose", outputs="Out", infer=infer_transpose, **_TRANSPOSE)(transpose).gradient(
-    shapes="X, Out", kernel=BOUND
+    shapes="X, Out", kernel=BOUND, lod=Lod(of="none")
 )(transpose_grad)
 operator("transpose2", outputs="Out, XShape!", infer=with_x_shape(infer_transpose), **_TRANSPOSE)(transpose).gradient(
     shapes="XShape", infer=infer_from_x_shape, kernel=BOUND, lod=Lod(of="XShape")
@@ -275,9 +293,18 @@ def pieces(array, axis, sizes):
     return found
 
 
-def check_axis_is_an_attribute(axis_tensor):
-    if axis_tensor is not None:
-        raise EnforceNotMet("AxisTensor is not supported: the axis must be known when the program is built")
+def axis_from(attrs, x, axis_tensor):
+    """The dimension of X that the attribute `axis` or else a tensor names; None if its value is not known yet."""
+    if axis_tensor is None:
+        return axis_of(attrs, x)
+    value = known_values(axis_tensor)
+    return None if value is None else axis_of({"axis": int(value[0])}, x)
+
+
+def axis_between(whole, parts):
+    """The dimension along which shapes, laid one behind the other, make the `whole` one; the last if it is but one."""
+    differing = (axis for part in parts for axis, size in enumerate(part) if size != whole[axis])
+    return next(differing, len(whole) - 1)
 
 
 def copies(ctx, targets, sources):
@@ -287,17 +314,21 @@ def copies(ctx, targets, sources):
 
 
 def infer_concat(attrs, xs, axis_tensor):
-    check_axis_is_an_attribute(axis_tensor)
-    axis = axis_of(attrs, xs[0])
+    axis = axis_from(attrs, xs[0], axis_tensor)
     for spec in xs:
         if spec.dtype != xs[0].dtype:
             raise EnforceNotMet(f"all inputs must have one data type, got {xs[0].dtype} and {spec.dtype}")
+    if axis is None:
+        return Spec((-1,) * len(xs[0].shape), xs[0].dtype)
     return Spec(joined([spec.shape for spec in xs], axis, "the inputs"), xs[0].dtype)
 
 
 def lod_of_joined(attrs, shapes):
     """That of the first one; but if rows are joined, the sequences of all, provided that all have some."""
-    return "X" if attrs["axis"] % len(shapes["X"][0]) else lod_of_joined_rows
+    joins_rows = attrs["axis"] % len(shapes["X"][0]) == 0
+    if shapes.get("AxisTensor"):
+        joins_rows = axis_between(shapes["Out"][0], shapes["X"]) == 0
+    return lod_of_joined_rows if joins_rows else "X"
 
 
 def lod_of_joined_rows(lods):
@@ -315,28 +346,31 @@ def lod_of_joined_rows(lods):
     outputs="Out",
     attributes={"axis": 0, "use_quantizer": ignored(False)} | MKLDNN,
     infer=infer_concat,
-    kernel=Kernel(bind=True, constant=True),
+    kernel=Kernel(bind=True, constant=True, shape_from="AxisTensor"),
     batch=Batch(rows=rows_beside_axis("X", "Out")),
     lod=Lod(of=lod_of_joined),
     about=About(details=axis_unless_last),
 )
 def concat(ctx, xs, axis_tensor, out):
-    axis = ctx.attrs["axis"] % out.ndim
+    axis = axis_between(out.shape, [x.shape for x in xs])
     return copies(ctx, pieces(out, axis, [x.shape[axis] for x in xs]), xs)
 
 
 @concat.gradient(shapes="X, AxisTensor", kernel=BOUND)
 def concat_grad(ctx, xs, axis_tensor, dout, dxs):
-    axis = ctx.attrs["axis"] % dout.ndim
+    axis = axis_between(dout.shape, [x.shape for x in xs])
     return copies(ctx, dxs, pieces(dout, axis, [x.shape[axis] for x in xs]))
 
 
 def infer_split(attrs, x, axis_tensor, section_tensors):
-    check_axis_is_an_attribute(axis_tensor)
-    axis = axis_of(attrs, x)
-    total, sections = x.shape[axis], given(attrs["sections"], None, section_tensors)
+    axis = axis_from(attrs, x, axis_tensor)
+    sections = given(attrs["sections"], None, section_tensors)
+    if axis is None:
+        return ([Spec((-1,) * len(x.shape), x.dtype)] * (len(sections) or attrs["num"]),)
+    total = x.shape[axis]
     if None in sections:
-        return ([Spec((*x.shape[:axis], -1, *x.shape[axis + 1 :]), x.dtype)] * len(sections),)
+        known = [-1 if size is None else size for size in sections]
+        return ([Spec((*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype) for size in known],)
     if not sections:
         if total >= 0 and total % attrs["num"]:
             raise EnforceNotMet(
@@ -347,14 +381,15 @@ def infer_split(attrs, x, axis_tensor, section_tensors):
         if sections.count(-1) == 1:
             sections[sections.index(-1)] = total - sum(sections) - 1
         if sum(sections) != total or min(sections) < 0:
-            raise EnforceNotMet(
-                f"the sections {attrs['sections']} do not add up to dimension {axis} of X {list(x.shape)}"
-            )
+            raise EnforceNotMet(f"the sections {sections} do not add up to dimension {axis} of X {list(x.shape)}")
     return ([Spec((*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype) for size in sections],)
 
 
 def lod_of_parts(attrs, shapes):
-    return "X" if attrs["axis"] % len(shapes["X"][0]) else "none"
+    splits_rows = attrs["axis"] % len(shapes["X"][0]) == 0
+    if shapes.get("AxisTensor"):
+        splits_rows = axis_between(shapes["X"][0], shapes["Out"]) == 0
+    return "none" if splits_rows else "X"
 
 
 @operator(
@@ -363,12 +398,12 @@ def lod_of_parts(attrs, shapes):
     outputs="Out*",
     attributes={"axis": 0, "num": 0, "sections": []},
     infer=infer_split,
-    kernel=Kernel(bind=True, shape_from="SectionsTensorList"),
+    kernel=Kernel(bind=True, shape_from="AxisTensor SectionsTensorList"),
     batch=Batch(rows=rows_beside_axis("X", "Out")),
     lod=Lod(of=lod_of_parts),
 )
 def split(ctx, x, axis_tensor, sections, outs):
-    axis = ctx.attrs["axis"] % x.ndim
+    axis = axis_between(x.shape, [out.shape for out in outs])
     return copies(ctx, outs, pieces(x, axis, [out.shape[axis] for out in outs]))
 
 
@@ -408,7 +443,7 @@ def infer_unstacked(attrs, dy):
     return ([Spec(dy.shape[:axis] + dy.shape[axis + 1 :], dy.dtype)] * dy.shape[axis],)
 
 
-@stack.gradient(infer=infer_unstacked, kernel=BOUND)
+@stack.gradient(infer=infer_unstacked, kernel=BOUND, lod=Lod(of="none"))
 def stack_grad(ctx, dy, dxs):
     return copies(ctx, dxs, list(ctx.xp.moveaxis(dy, ctx.attrs["axis"], 0)))
 
@@ -537,7 +572,7 @@ for _type, _slots, _attrs, _infer in (
         kernel=Kernel(bind=True, **{"shape_only" if _type.startswith("expand_as") else "shape_from": _names}),
         lod=Lod(of="none" if _type.startswith("expand_as") else if_rows_stay),
     )(repeat)
-    _gradient = _definition.gradient(shapes="X " + _names, kernel=BOUND)(repeat_grad)
+    _gradient = _definition.gradient(shapes="X " + _names, kernel=BOUND, lod=Lod(of="none"))(repeat_grad)
     if _type == "expand":
         _gradient.gradient_by_forward()
 
@@ -658,7 +693,7 @@ def slicing(type, bounds, constant=False, lod_of=None):
         batch=Batch(rows=rows_of_slice),
         lod=Lod(of=lod_of),
     )(copy_part)
-    return definition.gradient(", ".join(tensors), shapes="Input", kernel=BOUND)(copy_part_grad)
+    return definition.gradient(", ".join(tensors), shapes="Input", kernel=BOUND, lod=Lod(of="none"))(copy_part_grad)
 
 
 slicing("slice", ["starts", "ends"], constant=True, lod_of=lod_beside_slice).gradient_by_forward()
@@ -778,7 +813,7 @@ def infer_scatter_grad(attrs, ids, updates, dout):
     return dout, updates
 
 
-@scatter.gradient("Ids", shapes="Updates", infer=infer_scatter_grad)
+@scatter.gradient("Ids", shapes="Updates", infer=infer_scatter_grad, lod=Lod(of="none"))
 def scatter_grad(ctx, ids, updates, dout, dx, dupdates):
     # dUpdates = dOut at the rows named; dX is all of dOut, as in Fluid, the replaced rows included.
     if dupdates is not None:

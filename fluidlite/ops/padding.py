@@ -141,7 +141,7 @@ def pad2d(ctx, x, paddings, out):
     return with_paddings(ctx, paddings, fill)
 
 
-@pad2d.gradient("Paddings", shapes="X", kernel=BOUND)
+@pad2d.gradient("Paddings", shapes="X", kernel=BOUND, lod=Lod(of="none"))
 def pad2d_grad(ctx, paddings, x, dout, dx):
     # Each pixel gets the sum of the gradients of its repetitions.
     dresult, dimage = as_nchw(dout, ctx.attrs), as_nchw(dx, ctx.attrs)

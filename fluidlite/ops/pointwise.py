@@ -22,7 +22,7 @@ from ..core.formula import PRIMITIVES, Expression, names_of, number, parameters,
 from ..core.numpy_program import TAKE_NAMES, broadcast, class_in, in_sequence, program
 from ..core.operators import operator
 from ..core.spec import GRAD, Spec, formula_name
-from ..core.traits import POINTWISE, Memory
+from ..core.traits import POINTWISE, Lod, Memory
 from .arrays.strides import scratch_like, sum_into
 
 # Kind of device -> a function that finds sums there in one pass (`fluidlite.ops.cuda.sums.sums_of`).
@@ -389,7 +389,7 @@ def by_formula(declare):
     return Formula(declare.formula).declared(declare)
 
 
-def pointwise(type, formula, reads, slope=None, inputs="X", differentiable=True, second=None, **groups):
+def pointwise(type, formula, reads, slope=None, inputs="X", differentiable=True, second=None, slope_lod=None, **groups):
     """Declare an operator from X to Out, and its gradient.
 
     Args:
@@ -401,6 +401,7 @@ def pointwise(type, formula, reads, slope=None, inputs="X", differentiable=True,
         differentiable: False for an operator whose gradient is declared otherwise.
         second: (what the gradient of the gradient reads, of what it gives the gradient), as slots of the gradient;
             None where Fluid has none.
+        slope_lod (Lod): of the gradient.
         groups: see `operator`.
     Returns:
         OperatorDef
@@ -409,7 +410,7 @@ def pointwise(type, formula, reads, slope=None, inputs="X", differentiable=True,
     definition = by_formula(operator(type, inputs, "Out", formula=formula, memory=memory, **groups))
     if differentiable:
         over = POINTWISE | Memory(inplace={"X" + GRAD: "Out" + GRAD})
-        slope = by_formula(definition.gradient(reads, formula=slope, memory=over))
+        slope = by_formula(definition.gradient(reads, formula=slope, memory=over, lod=slope_lod or Lod()))
         if second is not None:
             read, given = second
             by_formula(slope.gradient(read, gives=given, memory=POINTWISE))

@@ -404,7 +404,7 @@ def kind_of(attrs):
     return "mean" if whole or attrs["exclusive"] else "sum by window size"
 
 
-@pool2d.gradient("X Out", kernel=BOUND, memory=Memory(image="X Out Out@GRAD X@GRAD"))
+@pool2d.gradient("X Out", kernel=BOUND, memory=Memory(image="X Out Out@GRAD X@GRAD"), lod=Lod(of="none"))
 def pool2d_grad(ctx, x, out, dout, dx):
     g = Geometry(ctx.attrs, x.shape)
     arrays = [as_nchw(array, ctx.attrs) for array in (x, out, dout, dx)]
@@ -498,6 +498,6 @@ def max_pool2d_with_index(ctx, x, out, mask):
     return first_maxima(ctx, _window_bounds(ctx.attrs, x.shape), x, out, mask)
 
 
-@max_pool2d_with_index.gradient("Mask", shapes="X", kernel=BOUND)
+@max_pool2d_with_index.gradient("Mask", shapes="X", kernel=BOUND, lod=Lod(of="none"))
 def max_pool2d_with_index_grad(ctx, mask, x, dout, dx):
     return scatter_maxima(ctx, mask, dout, dx)

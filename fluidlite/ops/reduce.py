@@ -262,7 +262,7 @@ def norm(ctx, x, norm, out):
     return step
 
 
-@norm.gradient("X, Norm", kernel=BOUND)
+@norm.gradient("X, Norm", kernel=BOUND, lod=Lod(of="none"))
 def norm_grad(ctx, x, norm, dout, dx):
     xp = ctx.xp  # dX = (dOut - X * sum(X * dOut) / Norm^2) / Norm
     projection = ctx.scratch(norm.shape, norm.dtype)
@@ -307,7 +307,7 @@ def p_norm(ctx, x, out):
     out[...] = found.reshape(out.shape)
 
 
-@p_norm.gradient("X, Out")
+@p_norm.gradient("X, Out", lod=Lod(of="none"))
 def p_norm_grad(ctx, x, out, dout, dx):
     # dX = dOut * sign(X) * |X|^(p-1) / Out^(p-1); for infinite p, all of it goes to the elements that are the norm.
     xp, order = ctx.xp, ctx.attrs["porder"]
@@ -368,7 +368,7 @@ def cos_sim(ctx, x, y, out, x_norm, y_norm):
     return step
 
 
-@cos_sim.gradient("X, Y, XNorm, YNorm, Out", kernel=BOUND)
+@cos_sim.gradient("X, Y, XNorm, YNorm, Out", kernel=BOUND, lod=Lod(of="none"))
 def cos_sim_grad(ctx, x, y, x_norm, y_norm, out, dout, dx, dy):
     xp = ctx.xp
     own_part = ctx.scratch(x.shape, x.dtype)

@@ -28,7 +28,7 @@ def infer_interpolation(attrs, x, out_size, size_tensors, scale_tensor):
     attrs = {**attrs, "data_format": attrs["data_layout"]}
     batch, channels, *sizes = nchw_shape(x.shape, attrs)
     if out_size is not None or size_tensors:
-        found = given([-1, -1], out_size, size_tensors) or [None, None]
+        found = given([attrs["out_h"] or -1, attrs["out_w"] or -1], out_size, size_tensors) or [None, None]
         found = [-1 if size is None else int(size) for size in found]
     elif scale_tensor is not None and known_values(scale_tensor) is None:
         found = [-1, -1]
@@ -112,7 +112,7 @@ def interpolation(type, along):
         image, result = images(ctx, x, out)
         return multiply(ctx, *matrices(ctx, image, result), image, result)
 
-    @resize.gradient(shapes="X, OutSize, SizeTensor, Scale", kernel=BOUND)
+    @resize.gradient(shapes="X, OutSize, SizeTensor, Scale", kernel=BOUND, lod=Lod(of="none"))
     def resize_grad(ctx, x, out_size, size_tensors, scale, dout, dx):
         dresult, dimage = images(ctx, dout, dx)
         rows, columns = matrices(ctx, dimage, dresult)

@@ -14,7 +14,7 @@ from ..core.traits import BOUND, ELEMENTWISE, Kernel, Lod
 from .arrays.indexing import add_at, fill_rows, index_check
 from .arrays.strides import in_sequence
 from .loss import same_sizes
-from .manipulation import coordinates, given
+from .manipulation import coordinates, given, known_values
 from .pointwise import by_formula
 from .reduce import axis_of
 
@@ -47,7 +47,7 @@ def slopes_of_where(Condition, dOut):
     return {"dX": dOut * Condition, "dY": dOut * ~Condition}
 
 
-by_formula(where.gradient("Condition", shapes="X, Y", formula=slopes_of_where, memory=ELEMENTWISE))
+by_formula(where.gradient("Condition", shapes="X, Y", formula=slopes_of_where, memory=ELEMENTWISE, lod=Lod(of="none")))
 
 
 # Of how many tensors rows can be put together: a gradient is not told the number.
@@ -104,7 +104,7 @@ def index_select(ctx, x, index, out):
     return in_sequence([check, partial(ctx.xp.take, x, index, axis=axis, out=out)])
 
 
-@index_select.gradient("Index", shapes="X")
+@index_select.gradient("Index", shapes="X", lod=Lod(of="none"))
 def index_select_grad(ctx, index, x, dout, dx):
     # What was taken several times gets the sum of the gradients.
     axis = ctx.attrs["dim"]
@@ -126,7 +126,11 @@ def scatter_nd_add(ctx, x, index, updates, out):
 
 
 @scatter_nd_add.gradient(
-    "Index", shapes="Updates", infer=lambda attrs, index, updates, dout: (dout, updates), kernel=BOUND
+    "Index",
+    shapes="Updates",
+    infer=lambda attrs, index, updates, dout: (dout, updates),
+    kernel=BOUND,
+    lod=Lod(of="none"),
 )
 def scatter_nd_add_grad(ctx, index, updates, dout, dx, dupdates):
     steps = []
@@ -183,7 +187,7 @@ roll = operator(
     attributes={"shifts": typed([], "LONGS"), "dims": typed([], "LONGS")},
     infer=infer_roll,
 )(roll_by(1))
-roll.gradient(shapes="X")(roll_by(-1))
+roll.gradient(shapes="X", lod=Lod(of="none"))(roll_by(-1))
 
 
 def infer_unbind(attrs, x):
@@ -223,7 +227,7 @@ operator(
     attributes={"diagonal": 0, "lower": True},
     infer=infer_tril_triu,
     kernel=BOUND,
-)(triangle).gradient(kernel=BOUND)(triangle)
+)(triangle).gradient(kernel=BOUND, lod=Lod(of="none"))(triangle)
 
 
 def infer_meshgrid(attrs, xs):
@@ -247,7 +251,7 @@ def meshgrid(ctx, xs, outs):
     return in_sequence(steps)
 
 
-@meshgrid.gradient(shapes="X")
+@meshgrid.gradient(shapes="X", lod=Lod(of="none"))
 def meshgrid_grad(ctx, xs, douts, dxs):
     for number, (dout, dx) in enumerate(zip(douts, dxs, strict=True)):
         if dx is not None:
@@ -279,9 +283,11 @@ def infer_crop(attrs, x, y, offsets):
 
 def infer_crop_tensor(attrs, x, shape, offsets, shape_tensors, offset_tensors):
     unknown = [None] * len(x.shape)
-    # Beside tensors, 0 in the attribute says that a tensor holds the size; a size of -1 is what is left of X.
-    beside = [size or -1 for size in attrs["shape"] or [0] * len(x.shape)]
-    sizes = given(beside if shape_tensors else attrs["shape"], shape, shape_tensors)
+    sizes = given(attrs["shape"], shape, None)
+    if shape is None and shape_tensors:
+        # Beside tensors, 0 in the attribute says that a tensor holds the size; a size of -1 is what is left of X.
+        beside, known = attrs["shape"] or [0] * len(x.shape), map(known_values, shape_tensors)
+        sizes = [(size or None) if value is None else value[0] for size, value in zip(beside, known, strict=True)]
     numbers = given([-1] * len(x.shape) if offset_tensors else attrs["offsets"], offsets, offset_tensors)
     sizes = unknown if sizes is None else sizes or [-1] * len(x.shape)
     return cropped(attrs, x, sizes, unknown if numbers is None else numbers or [0] * len(x.shape))
@@ -311,7 +317,7 @@ def crop(ctx, x, y, offsets, out):
     ctx.xp.copyto(out, window(x, out.shape, ctx.attrs, offsets))
 
 
-@crop.gradient("Offsets", shapes="X", infer=lambda attrs, offsets, x, dout: x)
+@crop.gradient("Offsets", shapes="X", infer=lambda attrs, offsets, x, dout: x, lod=Lod(of="none"))
 def crop_grad(ctx, offsets, x, dout, dx):
     dx.fill(0)
     ctx.xp.copyto(window(dx, dout.shape, ctx.attrs, offsets), dout)
@@ -330,7 +336,9 @@ def crop_tensor(ctx, x, shape, offsets, shape_tensors, offset_tensors, out):
     ctx.xp.copyto(out, window(x, out.shape, ctx.attrs, offsets, offset_tensors))
 
 
-@crop_tensor.gradient("Offsets, OffsetsTensor", shapes="X", infer=lambda attrs, offsets, tensors, x, dout: x)
+@crop_tensor.gradient(
+    "Offsets, OffsetsTensor", shapes="X", infer=lambda attrs, offsets, tensors, x, dout: x, lod=Lod(of="none")
+)
 def crop_tensor_grad(ctx, offsets, offset_tensors, x, dout, dx):
     dx.fill(0)
     ctx.xp.copyto(window(dx, dout.shape, ctx.attrs, offsets, offset_tensors), dout)

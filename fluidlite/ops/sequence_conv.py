@@ -104,7 +104,7 @@ def sequence_conv(ctx, x, padding, filter, out):
     windows = ctx.scratch((len(x), ctx.attrs["contextLength"], x.shape[1]), x.dtype)
     trained = padding if ctx.attrs["paddingTrainable"] else None
     fill = Windows(ctx).fill(ctx, x, trained, windows)
-    return in_sequence([fill, partial(ctx.xp.matmul, windows.reshape(len(x), -1), filter, out=out)])
+    return in_sequence([fill, partial(ctx.xp.matmul, windows.reshape(len(x), len(filter)), filter, out=out)])
 
 
 @sequence_conv.gradient("X, PaddingData?, Filter", kernel=BOUND, lod=Lod(reads="X", of={"Filter@GRAD": "none"}))
@@ -112,7 +112,7 @@ def sequence_conv_grad(ctx, x, padding, filter, dout, dx, dpadding, dfilter):
     xp, found = ctx.xp, Windows(ctx)
     slopes, copy, _ = matrix_of(ctx, dout, 1)
     windows = ctx.scratch((len(x), ctx.attrs["contextLength"], x.shape[1]), x.dtype)
-    matrix = windows.reshape(len(x), -1)
+    matrix = windows.reshape(len(x), len(filter))
     steps = [copy]
     if dfilter is not None:
         steps += [found.fill(ctx, x, padding, windows), partial(xp.matmul, matrix.T, slopes, out=dfilter)]

@@ -421,6 +421,8 @@ def infer_mask(attrs, x, longest):
             raise EnforceNotMet(f"MaxLenTensor must be positive, got {size}")
     elif size == 0:
         raise EnforceNotMet("maxlen must be positive, or -1 for the largest of X, got 0")
+    elif size < 0 and x.value is not None:
+        size = int(x.value.max(initial=0))
     return Spec((*x.shape, max(size, -1)), numpy_dtype(attrs["out_dtype"]))
 
 
@@ -430,17 +432,12 @@ def infer_mask(attrs, x, longest):
     outputs="Y!",
     attributes={"maxlen": -1, "out_dtype": VarType.INT64},
     infer=infer_mask,
-    kernel=Kernel(dynamic=True, shape_from="MaxLenTensor"),
+    kernel=Kernel(shape_from="X MaxLenTensor"),
     lod=Lod(of="none"),
 )
-def sequence_mask(ctx, x, longest, y=None):
+def sequence_mask(ctx, x, longest, y):
     """Y[..., j] is whether j < X[...]; `maxlen` says how many j there are, or else the largest of X."""
-    xp = ctx.xp
-    if y is None:
-        size = int(x.max()) if longest is None else int(longest.reshape(-1)[0])
-        y = xp.empty((*x.shape, size), numpy_dtype(ctx.attrs["out_dtype"]))
-    xp.copyto(y, xp.arange(y.shape[-1]) < x[..., None])
-    return y
+    ctx.xp.copyto(y, ctx.xp.arange(y.shape[-1]) < x[..., None])
 
 
 def infer_scatter(attrs, x, ids, updates):

@@ -2,7 +2,7 @@
 
 from ..core.attributes import LIBRARIES
 from ..core.operators import describe, one_for_each, operator
-from ..core.traits import BOUND, About, Batch, Memory, axis_unless_last
+from ..core.traits import BOUND, About, Batch, Lod, Memory, axis_unless_last
 from .reduce import axis_of, kept_shape
 
 
@@ -46,7 +46,7 @@ def softmax(ctx, x, out):
     return step
 
 
-@softmax.gradient("Out", kernel=BOUND)
+@softmax.gradient("Out", kernel=BOUND, lod=Lod(of="none"))
 def softmax_grad(ctx, out, dout, dx):
     """dX = (dOut - sum(dOut * Out)) * Out along `axis`."""
     xp, axis = ctx.xp, axis_of(ctx.attrs, out)

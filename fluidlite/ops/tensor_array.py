@@ -46,13 +46,18 @@ def infer_element(attrs, x, i, *like):
     return x
 
 
+def same_levels(attrs, levels):
+    # In the block of a gradient that of an array may have no variable yet.
+    return {"Out": levels["X"][0] if levels["X"] else 0}
+
+
 @operator(
     "write_to_array",
     inputs="X, I!",
     outputs="Out",
     infer=infer_element,
     kernel=Kernel(dynamic=True, extends="Out"),
-    lod=Lod(reads="X", levels=lambda attrs, levels: {"Out": 0}),
+    lod=Lod(reads="X", levels=same_levels),
 )
 def write_to_array(ctx, x, i, before):
     return before.item().put(place_of(i), Entry(x.copy(), ctx.lods["X"][0])).boxed()
@@ -70,7 +75,7 @@ def write_to_array_grad(inputs, outputs, attrs):
     outputs="Out",
     infer=infer_element,
     kernel=_DYNAMIC,
-    lod=Lod(reads="X_W", levels=lambda attrs, levels: {"Out": 0}),
+    lod=Lod(reads="X_W", levels=same_levels),
 )
 def read_from_array(ctx, x, i, like):
     """What nobody has written is zero if `like`, in the slot X_W, says how large that is."""
@@ -216,7 +221,7 @@ array_to_lod_tensor.gradient_program(
     outputs="Out",
     infer=lambda attrs, x, table, i: x,
     kernel=_DYNAMIC,
-    lod=Lod(of="none", reads="X RankTable"),
+    lod=Lod(of="none", reads="X RankTable", levels=same_levels),
 )
 def shrink_rnn_memory(ctx, x, table, i):
     """The rows of those sequences, the longest first, that have an element at the place I."""
@@ -240,7 +245,7 @@ def infer_joined(attrs, x):
         shape = (*x.shape[:axis], -1, *x.shape[axis:])
     else:
         shape = tuple(-1 if place == axis else size for place, size in enumerate(x.shape))
-    return Spec(shape, x.dtype), Spec((-1,), np.dtype(np.int32))
+    return Spec(shape, x.dtype), None  # as in Paddle, where OutIndex has no shape while a Program is built
 
 
 @operator(

@@ -5,23 +5,32 @@ import types
 import numpy as np
 import pytest
 from oracle_harness import load_json
-from oracle_lod import CASES, run_lod
+from oracle_lod import CASES, run_lod, run_lod_of_gradients
 
 import fluidlite.fluid as fluid
 
-RECORDED = load_json("lod")
+RECORDED, OF_GRADIENTS = load_json("lod"), load_json("lod_of_gradients")
 PLACE = fluid.CPUPlace()
 
 
-@pytest.mark.parametrize("name, variant", [(name, variant) for name, found in RECORDED.items() for variant in found])
-def test_outputs_have_the_level_of_detail_that_paddle_gives_them(name, variant):
+def found(run, name, *arguments):
     try:
-        found = run_lod(fluid, CASES[name], variant)
+        return run(fluid, CASES[name], *arguments)
     except AttributeError as error:
         if CASES[name].extra and isinstance(getattr(error, "obj", None), types.ModuleType):
             pytest.skip(str(error))
         raise
-    assert found == RECORDED[name][variant]
+
+
+@pytest.mark.parametrize("name, variant", [(name, variant) for name, found in RECORDED.items() for variant in found])
+def test_outputs_have_the_level_of_detail_that_paddle_gives_them(name, variant):
+    assert found(run_lod, name, variant) == RECORDED[name][variant]
+
+
+@pytest.mark.parametrize("name", OF_GRADIENTS)
+def test_gradients_have_the_level_of_detail_that_paddle_gives_them(name):
+    lods = found(run_lod_of_gradients, name)
+    assert {variable: lods[variable] for variable in OF_GRADIENTS[name]} == OF_GRADIENTS[name]
 
 
 def sequences():

@@ -46,13 +46,13 @@ class ReadingExecutor:
     def __init__(self, place):
         self.executor = fluid.Executor(place)
 
-    def run(self, program=None, feed=None, fetch_list=None):
+    def run(self, program=None, feed=None, fetch_list=None, return_numpy=True):
         program = fluid.default_main_program() if program is None else program
-        return self.run_bytes(program.desc.serialize_to_string(), feed, fetch_list)
+        return self.run_bytes(program.desc.serialize_to_string(), feed, fetch_list, return_numpy)
 
-    def run_bytes(self, data, feed, fetch_list):
-        read = fluid.Program.parse_from_string(data)
-        return self.executor.run(read, feed=feed, fetch_list=[v.name for v in fetch_list or []])
+    def run_bytes(self, data, feed, fetch_list, return_numpy):
+        read, names = fluid.Program.parse_from_string(data), [v.name for v in fetch_list or []]
+        return self.executor.run(read, feed=feed, fetch_list=names, return_numpy=return_numpy)
 
 
 class ReplayingExecutor(ReadingExecutor):
@@ -66,10 +66,10 @@ class ReplayingExecutor(ReadingExecutor):
         super().__init__(place)
         return self
 
-    def run(self, program=None, feed=None, fetch_list=None):
+    def run(self, program=None, feed=None, fetch_list=None, return_numpy=True):
         data = self.programs[min(self.number, len(self.programs) - 1)]
         self.number += 1
-        return self.run_bytes(data, feed, fetch_list)
+        return self.run_bytes(data, feed, fetch_list, return_numpy)
 
 
 class PaddleExecutor:
@@ -82,7 +82,7 @@ class PaddleExecutor:
         self.place = place
         return self
 
-    def run(self, program=None, feed=None, fetch_list=None):
+    def run(self, program=None, feed=None, fetch_list=None, return_numpy=True):
         program = fluid.default_main_program() if program is None else program
         path, arrays = self.folder / "program", self.folder / "arrays.npz"
         path.write_bytes(program.desc.serialize_to_string())

@@ -9,6 +9,7 @@ import oracle_cases_crf  # noqa: F401
 import oracle_cases_extra  # noqa: F401
 import oracle_cases_lstm  # noqa: F401
 import oracle_cases_operators  # noqa: F401
+import oracle_cases_sampled  # noqa: F401
 import oracle_cases_sequences  # noqa: F401
 import pytest
 from oracle_compare import array_differences, op_differences, var_differences, variables_of

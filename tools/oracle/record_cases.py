@@ -19,6 +19,7 @@ import oracle_cases_crf  # noqa: E402, F401
 import oracle_cases_extra  # noqa: E402, F401
 import oracle_cases_lstm  # noqa: E402, F401
 import oracle_cases_operators  # noqa: E402, F401
+import oracle_cases_sampled  # noqa: E402, F401
 import oracle_cases_sequences  # noqa: E402, F401
 from oracle_harness import CASES, run_case, save  # noqa: E402
 

@@ -2,7 +2,7 @@
 
     PYTHONHASHSEED=0 CPU_NUM=1 OMP_NUM_THREADS=1 ORACLE/bin/python tools/oracle/record_control_flow.py [NAME ...]
 
-Writes tests/fixtures/models/FIXTURE.tar.xz for each fixture that is named (control_flow, segments or recurrence), as a
+Writes tests/fixtures/models/FIXTURE.tar.xz for each fixture that is named (such as control_flow or segments), as a
 rule for all of them, and then tests/fixtures/control_flow_errors.json as well, which says what mistakes are errors.
 Some of the real Paddle's gradients are wrong or missing: finite differences of its own forward pass are recorded
 instead.  The programs are recorded as it serializes them, too.  Cases that are named are only run, and their wrong
@@ -20,8 +20,10 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tests"))
 sys.path.insert(0, os.path.join(ROOT, "tools", "oracle"))
 import oracle_cases_control_flow  # noqa: E402, F401
+import oracle_cases_dynamic_rnn  # noqa: E402, F401
 import oracle_cases_recurrence  # noqa: E402, F401
 import oracle_cases_segments  # noqa: E402, F401
+import oracle_cases_value_shapes  # noqa: E402, F401
 from oracle_control_flow import CASES, finite_differences, run_case, save  # noqa: E402
 from oracle_control_flow_errors import ERRORS, outcome  # noqa: E402
 from oracle_harness import save_json  # noqa: E402
@@ -30,7 +32,7 @@ from record_models import described  # noqa: E402
 
 def record(name, send):
     structure, arrays, run = run_case(fluid, CASES[name])
-    if CASES[name].grad and not CASES[name].stops:
+    if CASES[name].grad and not CASES[name].stops and not CASES[name].single:
         arrays.update(finite_differences(fluid, CASES[name]))
     structure["wrong"] = wrong_gradients(arrays)
     for key in structure["wrong"]:

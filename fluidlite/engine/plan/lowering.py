@@ -1,6 +1,7 @@
 """Lowering: a block becomes a region, once for all batches of feeds that have the same ranks and data types."""
 
 from contextlib import suppress
+from functools import cached_property
 
 import numpy as np
 
@@ -93,6 +94,15 @@ class Lowering:
         other._scope, other._enabled = self._scope, self._enabled
         other._begin(cut.steps, cut.inputs, self.outputs)
         return other
+
+    @cached_property
+    def passed(self):
+        """The numbers of the inputs that nobody but dynamic steps reads, so that plans need not know their shapes."""
+        others = set(self.outputs)
+        for step in self.steps:
+            if not step.definition.dynamic:
+                others.update(step.reads)
+        return {number for number, value in enumerate(self.inputs) if value not in others and not value.persistable}
 
     def infer(self, feeds, known=NOTHING_KNOWN, may_be_cut=False):
         """What is known of all Values for feeds of some Specs (in the order of `inputs`).

@@ -115,6 +115,11 @@ class Settings:
         return self._lowering.outputs
 
     @property
+    def passed(self):
+        """The numbers of the feeds whose shapes plans need not know (`Lowering.passed`)."""
+        return self._lowering.passed
+
+    @property
     def steps(self):
         """The steps as they were read, those that somebody wants."""
         return self._lowering.steps

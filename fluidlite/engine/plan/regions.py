@@ -124,7 +124,9 @@ class Body:
 
     def infer(self, given):
         """What there is for given Specs (name -> Spec): (Block, name of a result -> Spec)."""
-        given = [given[name] for name in self.names]
+        # What a turn changes has another value in the next one.
+        changed = self.results if self.step.definition.region.repeats else ()
+        given = [given[name]._replace(value=None) if name in changed else given[name] for name in self.names]
         inference = self.settings.infer(given, NOTHING_KNOWN)
         found = {name: inference.specs[self.newest[name]]._replace(value=None) for name in self.results}
         return Block(given, inference.specs, inference.blocks), found

@@ -14,7 +14,7 @@ import numpy as np
 from ...core.errors import EnforceNotMet
 from ...core.lod import Sequences, frozen
 from ...core.spec import EMPTY, Spec
-from ...core.tensor_array import TensorArray, is_box
+from ...core.tensor_array import Passed, TensorArray, is_box
 from ..arrays import host
 from . import open_blocks
 from .cache import Cache
@@ -23,8 +23,9 @@ from .inference import NOTHING_KNOWN, Known
 from .steps import BEFORE, argument, blamed
 from .task import Task
 
-# Plans that are kept of all that come behind the cuts of one.
-_KEPT = 64
+# Plans that are kept of all that come behind the cuts of one: in loops over sequences there is one for each size of the
+# batch.
+_KEPT = 512
 
 
 class Cut:
@@ -101,6 +102,11 @@ class Segments:
             buffers = _buffers(device, given)
             return type(plan)(body.settings, specs, buffers, known), buffers
 
+        passed = body.settings.passed
+        given = [
+            (Passed(*one).boxed(), None) if place in passed and not is_box(one[0]) else one
+            for place, one in enumerate(given)
+        ]
         specs = [_spec(array, lod) for array, lod in given]
         key = body, _signature(specs), id(known.blocks) if known.blocks else None
         inner, buffers = plan.settings.turns.get(key, make)
@@ -116,7 +122,7 @@ class Segments:
     def _next(self, plan, live):
         """The plan behind the cut of another, given Value -> array of what is live, ready to be run."""
         cut, device = plan.cut, plan.memory.device
-        there = {value: (array, plan.specs[value].lod) for value, array in live.items()}
+        there = {value: _there(array, plan.specs[value].lod) for value, array in live.items()}
         for step in cut.dynamic:
             given = {value: there.get(value) or _found(plan, value) for value in step.reads}
             there.update(zip(step.writes, self._made(plan, step, given), strict=True))
@@ -156,6 +162,13 @@ def _copy(device, buffer, array):
         device.xp.copyto(buffer, array)
 
 
+def _there(array, lod):
+    """The (array, LoD) of what is live, out of its box if it was passed."""
+    if is_box(array) and isinstance(found := array.item(), Passed):
+        return found.array, found.lod
+    return array, lod
+
+
 def _found(plan, value):
     """The (array, LoD) of what a source reads that the plan before has not made."""
     if not value.persistable:
@@ -190,7 +203,7 @@ def _made(plan, step, given):
             if isinstance(one, Sequences):
                 one = one.array, frozen(one.lod)
             else:
-                one = one, given[source[0]][1] if source else None
+                one = one, None if is_box(one) or not source else given[source[0]][1]
             if value is not EMPTY:
                 made.append(one)
     return made

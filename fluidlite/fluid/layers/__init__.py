@@ -3,7 +3,9 @@
 # ruff: noqa: F403
 from . import (
     arrays,
+    beam,
     cells,
+    click_through,
     control_flow,
     decoding,
     dynamic_rnn,
@@ -17,15 +19,21 @@ from . import (
     metric_op,
     nn,
     ops,
+    ranking,
     recurrent,
+    sampled,
     selected_rows,
     sequence,
     static_rnn,
+    steps,
     structured,
     tensor,
 )
+from . import rnn as _rnn  # `rnn` itself is the function
 from .arrays import *
+from .beam import *
 from .cells import *
+from .click_through import *
 from .control_flow import *
 from .decoding import *
 from .dynamic_rnn import *
@@ -39,21 +47,26 @@ from .math import *
 from .metric_op import *
 from .nn import *
 from .ops import *
+from .ranking import *
 from .recurrent import *
+from .rnn import *
+from .sampled import *
 from .selected_rows import *
 from .sequence import *
 from .static_rnn import *
+from .steps import *
 from .structured import *
 from .tensor import *
 
 __all__ = []
 for _module in (
     arrays,
-    control_flow,
-    dynamic_rnn,
+    beam,
     cells,
+    click_through,
     control_flow,
     decoding,
+    dynamic_rnn,
     image,
     io,
     learning_rate_scheduler,
@@ -64,11 +77,19 @@ for _module in (
     metric_op,
     nn,
     ops,
+    ranking,
+    _rnn,
+    sequence,
     structured,
     static_rnn,
     sequence,
     recurrent,
+    sampled,
     selected_rows,
+    sequence,
+    static_rnn,
+    steps,
+    structured,
     tensor,
 ):
     __all__ += _module.__all__

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ...core.dtypes import numpy_dtype
+from ...core import operators
+from ...core.dtypes import VarType, numpy_dtype
 from ...core.errors import EnforceNotMet
 from ..framework import UserFrame, Variable
 from ..layer_helper import LayerHelper
@@ -84,12 +85,60 @@ def numbers_or_variables(layer, argument, value, helper, slots, dtype="int32"):
     return {slots[1]: variables}, found
 
 
+def shape_inputs(layer, shape, helper):
+    """What fill_constant and gaussian_random need of a shape: they read int32 alone, so int64 is converted.
+
+    Args:
+        layer: for messages.
+        shape (int, list of int or Variable, or Variable): the argument.
+        helper: a LayerHelper.
+    Returns:
+        (inputs, the attribute `shape`): sizes that come from Variables are -1, and there are none if one holds all.
+    """
+    if isinstance(shape, Variable):
+        check_dtype(layer, "shape", shape, "i")
+        shape.stop_gradient = True
+        return {"ShapeTensor": _as_int32(shape)}, []
+    if not has_variables(shape):
+        return {}, integers(layer, "shape", shape)
+    variables, found = [], []
+    for item in shape:
+        if isinstance(item, Variable):
+            check_dtype(layer, "shape", item, "i")
+            item.stop_gradient = True
+            variables.append(_as_int32(item))
+            found.append(-1)
+        else:
+            found.append(integer(layer, "shape", item))
+            own = LayerHelper("fill_constant")
+            variables.append(constant(own.create_variable_for_type_inference("int32"), item, own))
+    return {"ShapeTensorList": variables}, found
+
+
+def _as_int32(variable):
+    """`variable`, of integers, as int32."""
+    if numpy_dtype(variable.dtype) == np.int32:
+        return variable
+    attrs = {"in_dtype": variable.dtype, "out_dtype": VarType.INT32}
+    return append("cast", {"X": variable}, attrs, dtype=VarType.INT32)
+
+
 def constant(out, value, helper):
     """Append an operator that writes the int `value` into `out`, of shape [1]."""
     attrs = {"shape": [1], "dtype": out.dtype, "value": float(value), "str_value": str(value), "force_cpu": True}
     helper.append_op(type="fill_constant", outputs={"Out": out}, attrs=attrs)
     out.stop_gradient = True
     return out
+
+
+def shape_by_attributes(type, attrs, inputs):
+    """The shape of Out without the Variable that overrules the attributes when the Program runs.
+
+    What follows is built for that one, as in Fluid: a layer that needs to know a size finds it.
+    """
+    definition = operators.find(type)
+    [spec] = operators.infer_specs(definition, {**definition.attrs, **attrs}, inputs)["Out"]
+    return tuple(spec.shape)
 
 
 def number(layer, argument, value):

@@ -15,6 +15,7 @@ from .checks import (
     paddings_of,
     pair,
     positive,
+    shape_by_attributes,
     truth,
 )
 
@@ -215,7 +216,10 @@ def image_resize(
     if actual_shape is not None:
         check_variable("image_resize", "actual_shape", actual_shape)
         actual_shape.stop_gradient = True
-        inputs["OutSize"] = actual_shape
+        out = append(type, {**inputs, "OutSize": actual_shape}, attrs, helper=helper)
+        if len(inputs) == 1:
+            out._describe(shape_by_attributes(type, attrs, {"X": [input.spec]}), out.dtype)
+        return out
     return append(type, inputs, attrs, helper=helper)
 
 

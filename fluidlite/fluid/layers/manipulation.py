@@ -5,11 +5,22 @@ import numpy as np
 from ...core.dtypes import var_type
 from ..framework import Variable
 from ..layer_helper import LayerHelper
-from .checks import append, check_dtype, check_variable, check_variables, integer, integers, numbers_or_variables, truth
+from .checks import (
+    append,
+    check_dtype,
+    check_variable,
+    check_variables,
+    integer,
+    integers,
+    numbers_or_variables,
+    shape_by_attributes,
+    truth,
+)
 from .tensor import assign, zeros
 
 __all__ = [
     "where",
+    "nonzero",
     "unique",
     "unique_with_counts",
     "reshape",
@@ -57,7 +68,7 @@ def reshape(x, shape, actual_shape=None, act=None, inplace=False, name=None):
         x (Variable): tensor.
         shape (list or tuple of int or Variable, or Variable): 0 keeps the dimension of x in that place, and one
             dimension may be -1: what is left.  A Variable of int32 holds the whole shape.
-        actual_shape (Variable): overrules shape, if given.
+        actual_shape (Variable): overrules a shape of ints when the Program runs, if given.
         act (str): an activation.
         inplace (bool): let the result be x itself, in its new shape.
         name (str): the first part of generated names.
@@ -70,12 +81,18 @@ def reshape(x, shape, actual_shape=None, act=None, inplace=False, name=None):
     check_variable("reshape", "x", x)
     if not isinstance(shape, (list, tuple, Variable)):
         raise TypeError(f"reshape: shape must be a list or tuple of ints or a Variable, got {shape!r}")
+    if actual_shape is not None:
+        check_variable("reshape", "actual_shape", actual_shape)
     inplace = truth("reshape", "inplace", inplace)
     helper = LayerHelper("reshape2", act=act, name=name)
     inputs, sizes = numbers_or_variables("reshape", "shape", shape, helper, ("Shape", "ShapeTensor"))
-    if isinstance(actual_shape, Variable):
-        inputs = {"Shape": actual_shape}
-    out = _reshaping("reshape2", "reshape2", x, {"shape": sizes}, None, inplace, inputs, helper)
+    attrs = {"shape": sizes}
+    if actual_shape is None or inputs:
+        return helper.append_activation(_reshaping("reshape2", "reshape2", x, attrs, None, inplace, inputs, helper))
+    actual_shape.stop_gradient = True
+    shape = shape_by_attributes("reshape2", attrs, {"X": [x.spec]})
+    out = _reshaping("reshape2", "reshape2", x, attrs, None, inplace, {"Shape": actual_shape}, helper)
+    out._describe(shape, out.dtype)
     return helper.append_activation(out)
 
 
@@ -118,7 +135,7 @@ def unsqueeze(input, axes, name=None):
 
     Args:
         input (Variable): tensor.
-        axes (int or list of int): where they are in the result, one after the other.
+        axes (int, list of int or Variable, or Variable): where they are in the result, one after the other.
         name (str): the first part of generated names.
     Returns:
         Variable of more dimensions.
@@ -127,7 +144,9 @@ def unsqueeze(input, axes, name=None):
         EnforceNotMet: a place outside the result.
     """
     check_variable("unsqueeze", "input", input)
-    return _reshaping("unsqueeze2", "unsqueeze2", input, {"axes": integers("unsqueeze", "axes", axes)}, name)
+    helper = LayerHelper("unsqueeze2", name=name)
+    inputs, numbers = numbers_or_variables("unsqueeze", "axes", axes, helper, ("AxesTensor", "AxesTensorList"))
+    return _reshaping("unsqueeze2", None, input, {} if inputs else {"axes": numbers}, inputs=inputs, helper=helper)
 
 
 def transpose(x, perm, name=None):
@@ -154,7 +173,7 @@ def concat(input, axis=0, name=None):
 
     Args:
         input (list of Variable): tensors that agree in all dimensions but `axis`.
-        axis (int): the dimension along which they are laid.
+        axis (int or Variable of shape [1]): the dimension along which they are laid.
         name (str): the first part of generated names.
     Returns:
         Variable of the dtype of the inputs.
@@ -163,7 +182,17 @@ def concat(input, axis=0, name=None):
         EnforceNotMet: the inputs do not agree.
     """
     variables = [input] if isinstance(input, Variable) else check_variables("concat", "input", input)
-    return append("concat", {"X": variables}, {"axis": integer("concat", "axis", axis)}, name=name)
+    inputs, attrs = _axis("concat", "axis", axis)
+    return append("concat", {"X": variables, **inputs}, attrs, name=name)
+
+
+def _axis(layer, argument, value):
+    """(inputs, attributes) for an axis that is an int or a Variable."""
+    if isinstance(value, Variable):
+        check_dtype(layer, argument, value, "i")
+        value.stop_gradient = True
+        return {"AxisTensor": value}, {}
+    return {}, {"axis": integer(layer, argument, value)}
 
 
 def split(input, num_or_sections, dim=-1, name=None):
@@ -171,9 +200,9 @@ def split(input, num_or_sections, dim=-1, name=None):
 
     Args:
         input (Variable): tensor.
-        num_or_sections (int or list of int): how many equal parts, or their sizes, one of which may be -1: what is
-            left.
-        dim (int): the dimension.
+        num_or_sections (int or list of int or Variable): how many equal parts, or their sizes, one of which may be
+            -1: what is left.
+        dim (int or Variable of shape [1]): the dimension.
         name (str): the first part of generated names.
     Returns:
         list of Variables.
@@ -182,15 +211,20 @@ def split(input, num_or_sections, dim=-1, name=None):
         EnforceNotMet: the dimension cannot be split so.
     """
     check_variable("split", "input", input)
-    axis = integer("split", "dim", dim)
-    axis = axis + len(input.shape) if axis < 0 else axis
-    sections = integers("split", "num_or_sections", num_or_sections)
-    equal = not isinstance(num_or_sections, (list, tuple))
-    attrs = {"axis": axis, "num": sections[0] if equal else 0, "sections": [] if equal else sections}
+    inputs, attrs = _axis("split", "dim", dim)
+    if attrs.get("axis", 0) < 0:
+        attrs["axis"] += len(input.shape)
     helper = LayerHelper("split", name=name)
-    count = sections[0] if equal else len(sections)
+    if isinstance(num_or_sections, (list, tuple)):
+        slots = (None, "SectionsTensorList")
+        sizes, sections = numbers_or_variables("split", "num_or_sections", num_or_sections, helper, slots)
+        inputs.update(sizes)
+        attrs.update(num=0, sections=sections)
+        count = len(sections)
+    else:
+        attrs["num"] = count = integer("split", "num_or_sections", num_or_sections)
     outs = [helper.create_variable_for_type_inference(input.dtype) for _ in range(count)]
-    helper.append_op(type="split", inputs={"X": input}, outputs={"Out": outs}, attrs=attrs)
+    helper.append_op(type="split", inputs={"X": input, **inputs}, outputs={"Out": outs}, attrs=attrs)
     return outs
 
 
@@ -299,7 +333,8 @@ def _sliced(layer, input, axes, **bounds):
     for argument, value in bounds.items():
         slots = (argument.capitalize() + "Tensor", argument.capitalize() + "TensorList")
         if isinstance(value, Variable):
-            known = [False] * len(axes)
+            if layer == "slice":  # strided_slice calls what one Variable holds known, as in Fluid
+                known = [False] * len(axes)
         else:
             _listed(layer, argument, value, axes)
             known = [k and not isinstance(item, Variable) for k, item in zip(known, value, strict=True)]
@@ -402,6 +437,25 @@ def where(condition):
     """
     check_variable("where", "condition", condition)
     return append("where_index", {"Condition": condition}, dtype="int64")
+
+
+def nonzero(input, as_tuple=False):
+    """The coordinates of the elements that are not 0, row by row.
+
+    Args:
+        input (Variable): tensor.
+        as_tuple (bool): whether each coordinate becomes a tensor of its own.
+    Returns:
+        int64 Variable of shape [number of such elements, dimensions of input]; as a tuple, one of shape
+        [number of such elements, 1] for each dimension.  Without gradient.
+    Raises:
+        TypeError: input is no Variable.
+    """
+    found, rank = where(input), len(input.shape)
+    if not as_tuple:
+        return found
+    # As in Fluid, which counts the dimensions of the input, not those of the result.
+    return (found,) if rank == 1 else tuple(slice(found, [rank - 1], [axis], [axis + 1]) for axis in range(rank))
 
 
 def unique(x, dtype="int32"):
@@ -584,6 +638,8 @@ def crop_tensor(x, shape=None, offsets=None, name=None):
             numbers = [0 if isinstance(item, Variable) else size for item, size in zip(value, numbers, strict=True)]
         if numbers:
             attrs[argument] = numbers
+        elif argument == "offsets":
+            attrs[argument] = [-1] * len(x.shape)
     return append("crop_tensor", inputs, attrs, helper=helper, out=out)
 
 

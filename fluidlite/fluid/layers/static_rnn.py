@@ -98,11 +98,25 @@ class StaticRNN:
                 "output_dim_idx": init_batch_dim_idx,
             }
             self._around.append_op("fill_constant_batch_size_like", {"Input": batch_ref}, {"Out": init}, attrs)
+        self._move_out(init)
         before = self.helper.create_variable(
             name=unique_name.generate(f"{self.helper.name}@mem"), dtype=init.dtype, shape=init.shape
         )
         self.memories[before.name] = [init, before, None]
         return before
+
+    def _move_out(self, init):
+        """See to it that what a memory begins with, such as `states[0]`, is computed before the first step."""
+        block, around = self._block, self._around
+        makers = [op for op in block.ops if init.name in op.output_arg_names]
+        if len(makers) != 1 or any(around._find_var_recursive(name) is None for name in makers[0].input_arg_names):
+            return
+        (op,) = makers
+        block._remove_op(block.ops.index(op))
+        for name in op.output_arg_names:
+            around.vars[name] = block.vars.pop(name)
+            around.vars[name].block = around
+        around.append_op(op.type, op.inputs, op.outputs, op.attrs)
 
     def step_input(self, x):
         """A sequence of which each step gets one element.

@@ -8,7 +8,17 @@ from ..initializer import Constant
 from ..layer_helper import LayerHelper
 from ..messages import described
 from ..param_attr import ParamAttr
-from .checks import append, check_dtype, check_variable, integer, integers, number, numbers_or_variables, truth
+from .checks import (
+    append,
+    check_dtype,
+    check_variable,
+    integer,
+    integers,
+    number,
+    numbers_or_variables,
+    shape_inputs,
+    truth,
+)
 
 __all__ = [
     "create_tensor",
@@ -165,8 +175,7 @@ def fill_constant(shape, dtype, value, force_cpu=False, out=None):
         attrs["str_value"] = _constant_text(value, dtype)
     if not isinstance(shape, (list, tuple, Variable)):
         raise TypeError(f"fill_constant: shape must be a list or tuple of ints or a Variable, got {shape!r}")
-    slots = ("ShapeTensor", "ShapeTensorList")
-    tensors, attrs["shape"] = numbers_or_variables("fill_constant", "shape", shape, helper, slots)
+    tensors, attrs["shape"] = shape_inputs("fill_constant", shape, helper)
     inputs.update(tensors)
     out = append("fill_constant", inputs, attrs, dtype=dtype, helper=helper, out=out)
     out.stop_gradient = True
@@ -469,6 +478,10 @@ def _random(type, shape, dtype, attrs, input=None):
         attrs["shape"] = integers(type, "shape", shape)
         return append(type, {"Input": input}, attrs, attrs["dtype"])
     helper = LayerHelper(type)
+    if type == "gaussian_random":
+        out = helper.create_variable_for_type_inference(attrs["dtype"])
+        inputs, attrs["shape"] = shape_inputs(type, shape, helper)
+        return append(type, inputs, attrs, helper=helper, out=out)
     slots = ("ShapeTensor", "ShapeTensorList")
     inputs, attrs["shape"] = numbers_or_variables(type, "shape", shape, helper, slots, "int64")
     return append(type, inputs, attrs, attrs["dtype"], helper=helper)

@@ -71,6 +71,42 @@ class TimeSteps:
         self.first(initial, out[: self.width])
         take_rows(self._xp, rows, self.index[self.width :] + self._shift, out[self.width :])
 
+    def rows_before(self, rows, initial, out):
+        """The same as `before` for the rows of the tensor in their own order."""
+        xp, shift = self._xp, self._shift
+        if len(rows) > 1:
+            target, source = (out[1:], rows[:-1]) if shift < 0 else (out[:-1], rows[1:])
+            xp.copyto(target, source)
+        if self.width:
+            out[self.index[: self.width]] = 0 if initial is None else initial[self.sequences]
+
+
+class Planes:
+    """Rows whose columns belong to several gates, kept apart: NumPy works on a stretch of memory at once.
+
+    Args:
+        ctx: of the kernel, when it is bound.
+        time (TimeSteps): the order of the rows.
+        shape: (gates, rows, columns of one gate).
+        dtype: of the numbers.
+    Attributes:
+        planes: [gates, rows, columns], scratch.
+    """
+
+    def __init__(self, ctx, time, shape, dtype):
+        self._xp, (self._count, rows, self._size) = ctx.xp, shape
+        self.planes = ctx.scratch(shape, dtype)
+        places = time.inverse[:, None] + rows * ctx.xp.arange(self._count)
+        self._places = places.reshape(-1)
+
+    def of_rows(self, rows):
+        """Rows of all columns, seen as planes."""
+        return rows.reshape(-1, self._count, self._size).transpose(1, 0, 2)
+
+    def to_rows(self, out):
+        """Write the rows with all columns, in the order of the tensor."""
+        take_rows(self._xp, self.planes.reshape(-1, self._size), self._places, out.reshape(-1, self._size))
+
 
 # The gradient asks for the same as the operator, and so do all recurrences of a network.
 time_steps = functools.lru_cache(maxsize=8)(TimeSteps)
@@ -187,6 +223,13 @@ def check_shape(name, spec, *shape):
     if not fits:
         wanted = ", ".join("any" if size is None or size < 0 else str(size) for size in shape)
         raise EnforceNotMet(f"{name} must have the shape [{wanted}], got {list(spec.shape)}")
+
+
+def check_dtypes(rows, **others):
+    """Raise EnforceNotMet unless all inputs that are there have the data type of the rows."""
+    for name, spec in others.items():
+        if spec is not None and spec.dtype != rows.dtype:
+            raise EnforceNotMet(f"{name} must have the data type of Input, {rows.dtype}, got {spec.dtype}")
 
 
 def check_initial(name, spec, rows, size):

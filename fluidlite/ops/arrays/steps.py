@@ -4,6 +4,8 @@ First come the first rows of all sequences, the longest sequence first, then the
 so on: each step has a stretch of rows, and its sequences are the first ones of those of the step before.
 """
 
+import functools
+
 import numpy as np
 
 from ...core.errors import EnforceNotMet
@@ -50,6 +52,13 @@ class ByStep:
         return len(self.rows)
 
 
+@functools.lru_cache(8)
+def of_lod(xp, lod):
+    """The ByStep of sequences with a LoD; forward, gradient and decoding ask for that of the same ones."""
+    offsets = row_offsets(lod, 0)
+    return ByStep(xp, offsets[:-1], np.diff(offsets))
+
+
 def by_step(ctx, slot, array, lengths=None, steps_first=False):
     """A function that returns the ByStep of the sequences in an input (bind time only).
 
@@ -60,8 +69,7 @@ def by_step(ctx, slot, array, lengths=None, steps_first=False):
         steps_first (bool): padded sequences are [steps, sequences, ...], whose rows are numbered in this order, too.
     """
     if lengths is None:
-        offsets = row_offsets(ctx.lods[slot][0], 0)
-        found = ByStep(ctx.xp, offsets[:-1], np.diff(offsets))
+        found = of_lod(ctx.xp, ctx.lods[slot][0])
         return lambda: found
     count, steps = array.shape[:2][:: -1 if steps_first else 1]
     starts, stride = (np.arange(count), count) if steps_first else (np.arange(count) * steps, 1)
@@ -74,7 +82,7 @@ def by_step(ctx, slot, array, lengths=None, steps_first=False):
 
 def checked_lengths(lengths, longest, slot):
     """Lengths as a vector on the host; raises EnforceNotMet unless they lie between 0 and `longest`."""
-    found = np.asarray(lengths.get() if hasattr(lengths, "get") else lengths).reshape(-1).astype(np.intp)
+    found = on_host(lengths).reshape(-1).astype(np.intp)
     if found.size and not 0 <= found.min() <= found.max() <= longest:
         place = int(np.argmax((found < 0) | (found > longest)))
         raise EnforceNotMet(
@@ -82,3 +90,8 @@ def checked_lengths(lengths, longest, slot):
             f"the steps to which it is padded"
         )
     return found
+
+
+def on_host(array):
+    """The array in the memory of the host; a GPU is waited for."""
+    return array.get() if hasattr(array, "get") else array

@@ -1,0 +1,104 @@
+"""DynamicRNN, IfElse and tensor arrays are built as the real Paddle builds them, and compute what it computes."""
+
+import numpy as np
+import oracle_cases_dynamic_rnn  # noqa: F401
+import pytest
+from block_checks import Recorded
+
+import fluidlite.fluid as fluid
+from fluidlite.fluid.core import EnforceNotMet
+
+layers = fluid.layers
+RECORDED = Recorded("dynamic_rnn")
+
+
+@pytest.mark.parametrize("name", RECORDED.names)
+def test_values(name):
+    RECORDED.check_values(name)
+
+
+@pytest.mark.parametrize("name", RECORDED.differentiated)
+def test_gradients(name):
+    RECORDED.check_gradients(name)
+
+
+@pytest.mark.parametrize("name", RECORDED.names)
+def test_blocks(name):
+    RECORDED.check_blocks(name)
+
+
+@pytest.mark.parametrize("name", RECORDED.differentiated)
+def test_blocks_of_gradients(name):
+    RECORDED.check_blocks_of_gradients(name)
+
+
+@pytest.mark.parametrize("name", RECORDED.names)
+def test_programs_that_paddle_saved_are_read(name):
+    RECORDED.check_reading(name)
+
+
+@pytest.mark.parametrize("name", RECORDED.names)
+def test_programs_that_paddle_saved_run(exe, name):
+    RECORDED.check_replay(exe, name)
+
+
+def test_an_array_is_fetched_as_a_list(exe):
+    x = fluid.data("x", [2, 3])
+    array = layers.array_write(x, layers.fill_constant([1], "int64", 0))
+    layers.array_write(x * 2.0, layers.fill_constant([1], "int64", 2), array)
+    feed = {"x": np.ones((2, 3), "float32")}
+    [[first, nothing, third]] = exe.run(feed=feed, fetch_list=[array])
+    assert nothing is None
+    np.testing.assert_array_equal([first, third], [feed["x"], feed["x"] * 2])
+    [found] = exe.run(feed=feed, fetch_list=[array], return_numpy=False)
+    assert [tensor.shape() for tensor in found] == [[2, 3], [], [2, 3]]
+
+
+def test_a_place_that_nobody_has_written(exe):
+    array = layers.array_write(fluid.data("x", [2, 3]), layers.fill_constant([1], "int64", 0))
+    read = layers.array_read(array, layers.fill_constant([1], "int64", 4))
+    message = "(?s)has 1 tensors, and none was written at 4.*read_from_array.*test_dynamic_rnn.py"
+    with pytest.raises(EnforceNotMet, match=message):
+        exe.run(feed={"x": np.ones((2, 3), "float32")}, fetch_list=[read])
+
+
+def test_inputs_with_other_sequences(exe):
+    x, y = (fluid.data(name, [None, 2], lod_level=1) for name in "xy")
+    rnn = layers.DynamicRNN()
+    with rnn.block():
+        rnn.output(rnn.step_input(x) + rnn.step_input(y))
+    feed = {
+        "x": fluid.create_lod_tensor(np.ones((5, 2), "float32"), [[2, 3]], fluid.CPUPlace()),
+        "y": fluid.create_lod_tensor(np.ones((5, 2), "float32"), [[1, 2, 2]], fluid.CPUPlace()),
+    }
+    with pytest.raises(EnforceNotMet, match="(?s)does not consist of the 2 sequences.*lod_tensor_to_array"):
+        exe.run(feed=feed, fetch_list=[rnn()])
+
+
+def in_block(action):
+    """A function that does something in the block of a DynamicRNN with an input."""
+
+    def build():
+        rnn = layers.DynamicRNN()
+        with rnn.block():
+            word = rnn.step_input(fluid.data("x", [None, 2], lod_level=1))
+            action(rnn, word)
+            rnn.output(word)
+
+    return build
+
+
+WRONG = {
+    "output() is for what stands in its block": lambda: layers.DynamicRNN().output(fluid.data("x", [2])),
+    "the outputs are there behind the block": lambda: layers.DynamicRNN()(),
+    "takes what memory() has returned": in_block(lambda rnn, word: rnn.update_memory(word, word)),
+    "input() is for what stands in": lambda: layers.IfElse(fluid.data("c", [None, 1], "bool")).input(None),
+    "neither a true_block() nor a false_block()": lambda: layers.IfElse(fluid.data("c", [None, 1], "bool"))(),
+}
+
+
+@pytest.mark.parametrize("message", WRONG)
+def test_mistakes(message):
+    with fluid.program_guard(fluid.Program(), fluid.Program()), pytest.raises(ValueError) as raised:
+        WRONG[message]()
+    assert message in str(raised.value)

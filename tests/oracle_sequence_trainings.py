@@ -1,0 +1,188 @@
+"""Networks over sequences of different lengths, trained for ten steps from equal parameters.
+
+Runs under Python 3.7 with the real Paddle (tools/oracle/record_sequence_trainings.py) and on fluidlite
+(test_sequence_trainings.py), so only NumPy is imported and only Fluid 1.8's own names are used.
+"""
+
+import numpy as np
+from oracle_harness import lod_tensor, persistables, random_state, set_parameters
+
+TRAININGS = {}
+STEPS = 10
+WORDS = 40
+# Other lengths at each step.
+LENGTHS = [
+    [3, 6, 2, 5],
+    [1, 4],
+    [7, 1, 3, 2, 2],
+    [2, 2, 2],
+    [9],
+    [5, 3, 8, 1],
+    [4, 6, 1],
+    [3, 3, 7, 2],
+    [1, 1, 1],
+    [6, 2, 4, 3, 1],
+]
+
+
+def training(name, feed=None):
+    """Declare a training: a function (fluid) -> what is minimized, and the optimizer.
+
+    ``feed``: a function (fluid, rng, lengths) -> the feeds of a step; None for words and a label of each sequence.
+    """
+
+    def declare(build):
+        TRAININGS[name] = build, feed or labelled
+        return build
+
+    return declare
+
+
+def words_of(fluid):
+    return fluid.data("words", [None, 1], "int64", lod_level=1)
+
+
+def sequences(fluid, values, lengths):
+    return lod_tensor(fluid, values, [lengths])
+
+
+def some_words(fluid, rng, lengths):
+    return sequences(fluid, rng.randint(0, WORDS, (sum(lengths), 1)).astype("int64"), lengths)
+
+
+def labelled(fluid, rng, lengths):
+    words = some_words(fluid, rng, lengths)
+    return {"words": words, "label": rng.randint(0, 2, (len(lengths), 1)).astype("int64")}
+
+
+def tagged(fluid, rng, lengths):
+    words = some_words(fluid, rng, lengths)
+    return {"words": words, "tags": sequences(fluid, rng.randint(0, 5, (sum(lengths), 1)).astype("int64"), lengths)}
+
+
+def classified(fluid, inputs):
+    layers = fluid.layers
+    prediction = layers.fc([layers.sequence_pool(one, "max") for one in inputs], 2, act="softmax")
+    return layers.mean(layers.cross_entropy(prediction, fluid.data("label", [None, 1], "int64")))
+
+
+@training("stacked_lstm")
+def _(fluid):
+    """As in the chapter on sentiment; the real Paddle's gradients of 8 or 16 hidden units would be wrong."""
+    layers = fluid.layers
+    projected = layers.fc(layers.embedding(words_of(fluid), [WORDS, 6]), 20)
+    inputs = [projected, layers.dynamic_lstm(projected, 20)[0]]
+    for is_reverse in (True, False):
+        projected = layers.fc(inputs, 20)
+        inputs = [projected, layers.dynamic_lstm(projected, 20, is_reverse=is_reverse)[0]]
+    return classified(fluid, inputs), fluid.optimizer.Adagrad(0.05)
+
+
+@training("projected_lstm")
+def _(fluid):
+    layers = fluid.layers
+    projected = layers.fc(layers.embedding(words_of(fluid), [WORDS, 6]), 20)
+    hidden, _ = layers.dynamic_lstmp(projected, 20, 4, cell_clip=0.5, proj_clip=0.6)
+    return classified(fluid, [hidden]), fluid.optimizer.Momentum(0.1, 0.9)
+
+
+def both_directions(fluid, units):
+    layers = fluid.layers
+    hidden = layers.embedding(words_of(fluid), [WORDS, 6])
+    for _ in range(2):
+        forward = layers.dynamic_gru(layers.fc(hidden, 3 * units), units)
+        backward = layers.dynamic_gru(layers.fc(hidden, 3 * units), units, is_reverse=True)
+        hidden = layers.concat([forward, backward], axis=1)
+    return hidden
+
+
+@training("bidirectional_gru")
+def _(fluid):
+    return classified(fluid, [both_directions(fluid, 8)]), fluid.optimizer.Adam(0.02)
+
+
+@training("bidirectional_gru_crf", tagged)
+def _(fluid):
+    """As taggers of words are built: two layers of both directions, and a CRF."""
+    layers = fluid.layers
+    emission = layers.fc(both_directions(fluid, 8), 5)
+    tags = fluid.data("tags", [None, 1], "int64", lod_level=1)
+    cost = layers.linear_chain_crf(emission, tags, fluid.ParamAttr(name="crfw", learning_rate=0.5))
+    return layers.mean(cost), fluid.optimizer.SGD(0.05)
+
+
+def padded_tags(fluid, rng, lengths):
+    shape = len(lengths), max(lengths)
+    return {
+        "features": rng.randn(*(shape + (6,))).astype("float32"),
+        "tags": rng.randint(0, 5, shape).astype("int64"),
+        "length": np.array(lengths),
+    }
+
+
+@training("tagger_of_padded_sequences", padded_tags)
+def _(fluid):
+    layers = fluid.layers
+    features, tags = fluid.data("features", [None, None, 6]), fluid.data("tags", [None, None], "int64")
+    placed = layers.add_position_encoding(features, alpha=1.0, beta=0.5)
+    emission = layers.fc(layers.row_conv(placed, 2), 5, num_flatten_dims=2)
+    cost = layers.linear_chain_crf(emission, tags, length=fluid.data("length", [None], "int64"))
+    return layers.mean(cost), fluid.optimizer.Adam(0.05)
+
+
+def lines(fluid, rng, lengths):
+    """Images of lines that become wider with the longest text, which takes twice its length if it repeats itself."""
+    images = rng.uniform(-1, 1, (len(lengths), 1, 8, 4 * max(lengths) + 2)).astype("float32")
+    return {"image": images, "text": sequences(fluid, rng.randint(0, 5, (sum(lengths), 1)).astype("int32"), lengths)}
+
+
+@training("line_reader", lines)
+def _(fluid):
+    """As readers of lines of text are built: columns of an image are steps, which are aligned with the text."""
+    layers = fluid.layers
+    image, text = fluid.data("image", [None, 1, 8, None]), fluid.data("text", [None, 1], "int32", lod_level=1)
+    features = layers.pool2d(layers.conv2d(image, 4, 3, padding=1, act="relu"), 2, pool_stride=2)
+    steps = layers.im2sequence(features, filter_size=[4, 1], stride=1)
+    hidden = layers.dynamic_gru(layers.fc(steps, 24), 8)
+    cost = layers.warpctc(layers.fc(hidden, 6), text, blank=5, norm_by_times=True)
+    return layers.mean(cost), fluid.optimizer.Momentum(0.1, 0.9)
+
+
+def padded_lines(fluid, rng, lengths):
+    steps = [2 * length + 1 for length in lengths]
+    return {
+        "features": rng.randn(max(steps), len(lengths), 6).astype("float32"),
+        "text": rng.randint(1, 6, (len(lengths), max(lengths))).astype("int32"),
+        "steps": np.array(steps),
+        "length": np.array(lengths),
+    }
+
+
+@training("reader_of_padded_lines", padded_lines)
+def _(fluid):
+    layers = fluid.layers
+    features, text = fluid.data("features", [None, None, 6]), fluid.data("text", [None, None], "int32")
+    scores = layers.fc(layers.fc(features, 12, num_flatten_dims=2, act="tanh"), 6, num_flatten_dims=2)
+    lengths = [fluid.data(name, [None], "int64") for name in ("steps", "length")]
+    cost = layers.warpctc(scores, text, input_length=lengths[0], label_length=lengths[1])
+    return layers.mean(cost), fluid.optimizer.SGD(0.05)
+
+
+def run_training(fluid, name):
+    """``loss:STEP``, and ``state:NAME`` of all parameters and moments in the end."""
+    main, startup, scope = fluid.Program(), fluid.Program(), fluid.Scope()
+    place = fluid.CPUPlace()
+    exe, arrays = fluid.Executor(place), {}
+    with fluid.unique_name.guard(), fluid.program_guard(main, startup), fluid.scope_guard(scope):
+        build, feed_of = TRAININGS[name]
+        loss, optimizer = build(fluid)
+        optimizer.minimize(loss)
+        exe.run(startup)
+        set_parameters(main, scope, place, name)
+        for step in range(STEPS):
+            feed = feed_of(fluid, random_state("%s %d" % (name, step)), LENGTHS[step])
+            [value] = exe.run(main, feed=feed, fetch_list=[loss])
+            arrays["loss:%d" % step] = np.asarray(value)
+    for variable, value in persistables(main, scope).items():
+        arrays["state:" + variable] = value
+    return arrays
