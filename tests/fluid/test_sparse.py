@@ -149,9 +149,10 @@ def branches(is_sparse):
 
 def static_steps(is_sparse):
     ids = fluid.data("ids", [6], "int64")
+    steps = fluid.layers.reshape(ids, [3, 2])
     rnn = fluid.layers.StaticRNN()
     with rnn.step():
-        word = rnn.step_input(fluid.layers.reshape(ids, [3, 2]))
+        word = rnn.step_input(steps)
         before = rnn.memory(init=fluid.layers.fill_constant([2, 4], "float32", 0.0))
         hidden = before + rows_of(word, is_sparse)
         rnn.update_memory(before, hidden)
