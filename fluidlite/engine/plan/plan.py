@@ -84,7 +84,7 @@ class Settings:
         """
         inner = self._within(variables, (self.seed & 0xFFFFFFFF) | number << 32, gradients or {})
         inner._may_be_cut, bodies = True, WeakMethod(inner.body)
-        inner._lowering = Lowering(ops, variables, names, results, self.scope, inner.enabled, also, bodies)
+        inner._lowering = Lowering(ops, variables, names, results, self.scope, inner.enabled, also, bodies, True)
         return inner
 
     def body(self, step, blocks):
