@@ -73,6 +73,7 @@ def _check_slots(trait, named, known):
 def _check_kernel(definition):
     if definition.shape_only:
         _check_slots("shape_only", definition.shape_only, _names(definition.inputs))
+    _check_slots("unread", definition.unread, [slot.name for slot in definition.inputs if slot.optional])
     _check_slots("shape_from", definition.shape_from, _names(definition.inputs))
     if definition.shape_from & definition.shape_only:
         raise _contradiction("shape_from", "shape_only")

@@ -102,6 +102,7 @@ class OperatorDef:
         self.random = kernel.random
         self.constant = kernel.constant
         self.shape_only = words(kernel.shape_only)
+        self.unread = words(kernel.unread)
         self.shape_from = words(kernel.shape_from)
         self.chooses = words(kernel.chooses)
         self.region = kernel.region

@@ -42,6 +42,7 @@ class Kernel(Group):
     random: the operator draws random numbers.
     constant: while a plan is prepared, the kernel may be called to find out small outputs, if the inputs are known.
     shape_only: input slots of which only the shape is used.
+    unread: optional input slots that plans leave empty: they hold what Paddle keeps for itself from run to run.
     shape_from: input slots whose values decide the shapes of the outputs: `infer` finds them in `Spec.value`, if they
         are known, and leaves sizes at -1 otherwise.
     dynamic: the shapes of the outputs depend on values, so the kernel returns the outputs (an array, or a tuple of one
@@ -60,6 +61,7 @@ class Kernel(Group):
     random = False
     constant = False
     shape_only = ""
+    unread = ""
     shape_from = ""
     dynamic = False
     effects = False

@@ -43,6 +43,7 @@ from . import (
     reduce,
     resize,
     sampled,
+    sampling,
     selected_rows,
     selection,
     sequence_conv,
@@ -51,6 +52,7 @@ from . import (
     sequence_pool,
     softmax,
     sorting,
+    stacked_lstm,
     steps,
     tensor_array,
 )
@@ -96,6 +98,7 @@ __all__ = [
     "recurrence",
     "reduce",
     "resize",
+    "sampling",
     "sampled",
     "selected_rows",
     "selection",
@@ -105,6 +108,7 @@ __all__ = [
     "sequence_pool",
     "softmax",
     "sorting",
+    "stacked_lstm",
     "steps",
     "tensor_array",
 ]

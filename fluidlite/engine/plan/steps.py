@@ -235,6 +235,7 @@ def read(ops, variables, feeds):
             inputs = {
                 slot: [value_of(name) if partner is None else meant(name, slot, partner, value_of) for name in names]
                 for slot, names in op.inputs.items()
+                if slot not in definition.unread
             }
         else:
             inputs = _inputs_of_region(op, definition.region, value_of, newest, forward, arrays)

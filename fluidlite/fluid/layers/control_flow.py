@@ -5,6 +5,7 @@ import functools
 
 from ...core.dtypes import VarType, dtype_name
 from ..framework import Variable, default_main_program
+from ..layer_helper import LayerHelper
 from ..messages import described
 from .checks import append, check_dtype, check_variable, documented, number, truth
 from .manipulation import cast
@@ -14,6 +15,7 @@ from .tensor import assign, fill_constant
 from .utils import assert_same_structure, flatten, map_structure
 
 __all__ = [
+    "elementwise_equal",
     "increment",
     "is_empty",
     "less_than",
@@ -460,3 +462,21 @@ class Switch:
         if self._none_before is None:
             raise ValueError("Switch.default must come after at least one Switch.case")
         return conditional_block(self._none_before)
+
+
+def elementwise_equal(x, y, name=None):
+    """Whether corresponding elements are equal.
+
+    Args:
+        x, y (Variable): tensors of one dtype, in shapes that broadcast.
+        name (str): the first part of generated names.
+    Returns:
+        bool Variable.
+    Raises:
+        TypeError: x or y is no Variable.
+        EnforceNotMet: the shapes do not fit.
+    """
+    check_variable("elementwise_equal", "x", x)
+    check_variable("elementwise_equal", "y", y)
+    helper = LayerHelper("elementwise_equal", name=name)
+    return append("equal", {"X": x, "Y": y}, {"force_cpu": False}, "bool", helper=helper, stop_gradient=True)
