@@ -25,6 +25,7 @@ from .arrays.recurrence import (
     check_sequences,
     check_shape,
     prepared_inputs,
+    product_of_step,
     stretches,
     take_rows,
     time_steps,
@@ -83,8 +84,6 @@ def gru(ctx, x, h0, weight, bias, gates, reset, states, hidden):
     )
     first, part = (ctx.scratch((width, size), x.dtype) for _ in range(2))
     products = ctx.scratch((2 * width, size), x.dtype)
-    # See `lstm` for the reason to have two matrices.
-    narrow_weights, weight_of_candidates = of_gates[1].reshape(size, 2, size).transpose(1, 0, 2), of_candidates[1]
     factors = np.repeat(np.array([gate_.factor, gate_.factor, candidate.factor], x.dtype), size)
     factors = None if (factors == 1).all() else xp.asarray(factors)
 
@@ -99,19 +98,21 @@ def gru(ctx, x, h0, weight, bias, gates, reset, states, hidden):
         time.first(h0, first)
         before = first
         for start, steps, count in time.runs:
-            before, term = before[:count], part[:count]
-            product = products[: 2 * count].reshape(2, count, size)
+            before = before[:count]
+            multiply, product = product_of_step(xp, of_gates[1], 2, products, count)
+            multiply_reset, term = product_of_step(xp, of_candidates[1], 1, part, count)
+            term = term[0]
             shape, some = (steps, count, size), slice(start, start + steps * count)
             for block, now, reset_now in zip(
                 blocks.run(start, steps, count), states[some].reshape(shape), reset[some].reshape(shape), strict=True
             ):
                 gate, (u, r, c) = block[:2], block
-                xp.matmul(before, narrow_weights, out=product)
+                multiply(before)
                 xp.add(gate, product, out=gate)
                 gate_.function(xp, gate, gate)
                 gate_.finish(xp, gate)
                 xp.multiply(r, before, out=reset_now)
-                xp.matmul(reset_now, weight_of_candidates, out=term)
+                multiply_reset(reset_now)
                 xp.add(c, term, out=c)
                 candidate.function(xp, c, c)
                 candidate.finish(xp, c)

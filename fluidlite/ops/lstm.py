@@ -29,6 +29,7 @@ from .arrays.recurrence import (
     check_sequences,
     check_shape,
     prepared_inputs,
+    product_of_step,
     stretches,
     take_rows,
     time_steps,
@@ -84,12 +85,9 @@ def forward(cells, x, r0, c0, state, cell, gates, active, h, project=None):
     gate_, candidate, peepholes = cells.gate, cells.candidate, cells.peepholes
     clip = cells.ctx.attrs.get("cell_clip", 0.0)
     rows, blocks = cells.rows(4 * size), Blocks(xp, time, cells.rows(size, 4 * cells.count), 4)
-    factors = np.array([candidate.factor] + [gate_.factor] * 3, x.dtype)
-    of_columns = None if (factors == 1).all() else xp.asarray(np.repeat(factors, size))
-    factors = xp.asarray(factors).reshape(4, 1, 1)
-    # BLAS multiplies few rows by four narrow matrices faster than by one wide one: 20 against 33 us for 16 rows, 128.
-    weights = cells.planes(4, cells.states)
-    narrow_weight = cells.weight.reshape(-1, 4, size).transpose(1, 0, 2)
+    factors = np.repeat(np.array([candidate.factor] + [gate_.factor] * 3, x.dtype), size)
+    factors = None if (factors == 1).all() else xp.asarray(factors)
+    weights = cells.weight if factors is None else cells.rows(4 * size, cells.states)
     r = h if project is None else cells.rows(cells.states)
     c, r_first, c_first = cells.rows(size), cells.rows(cells.states, width), cells.rows(size, width)
     products, part = cells.rows(size, 4 * width), cells.rows(size, width)
@@ -98,8 +96,9 @@ def forward(cells, x, r0, c0, state, cell, gates, active, h, project=None):
     is_one_function = gate_.function is candidate.function
 
     def start_from_inputs():
-        xp.multiply(narrow_weight, factors, out=weights)
-        prepared_inputs(xp, x, cells.bias, of_columns, rows)
+        if factors is not None:
+            xp.multiply(cells.weight, factors, out=weights)
+        prepared_inputs(xp, x, cells.bias, factors, rows)
         blocks.from_rows(rows)
 
     def squash(columns):
@@ -121,11 +120,11 @@ def forward(cells, x, r0, c0, state, cell, gates, active, h, project=None):
             w_if, w_o = peepholes[:2, None] * gate_.factor, peepholes[2] * gate_.factor
         for start, steps, count in time.runs:
             r_before, c_before, term = r_before[:count], c_before[:count], part[:count]
-            product = products[: 4 * count].reshape(4, count, size)
+            multiply, product = product_of_step(xp, weights, 4, products, count)
             some = slice(start, start + steps * count)
             kept = [array[some].reshape(steps, count, -1) for array in (c, h, r, active)]
             for block, c_now, h_now, r_now, b in zip(blocks.run(start, steps, count), *kept, strict=True):
-                xp.matmul(r_before, weights, out=product)
+                multiply(r_before)
                 xp.add(block, product, out=block)
                 if peepholes is not None:
                     xp.multiply(c_before, w_if, out=product[:2])

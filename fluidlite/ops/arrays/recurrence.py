@@ -183,6 +183,27 @@ def prepared_inputs(xp, x, bias, factors, out):
             xp.add(rows, added, out=rows)
 
 
+def product_of_step(xp, weights, gates, numbers, count):
+    """The product that goes into several gates in each step of a run.
+
+    Args:
+        weights: [columns of the state, gates * columns of a gate].
+        numbers: where to write it, [at least gates * count, columns of a gate].
+        count (int): the rows of a step.
+    Returns:
+        (function of the states before, what it writes: [gates, count, columns of a gate])
+    """
+    product = numbers[: gates * count].reshape(gates, count, -1)
+    if xp is np and count == 1:
+        # Which takes one row as well, and is called faster (2.2 against 2.9 us for 128 columns, two gates).
+        flat = product.reshape(1, -1)
+        return (lambda before: np.dot(before, weights, flat)), product
+    # BLAS multiplies few rows by several narrow matrices faster than by one wide one (20 against 33 us for 16 rows, 128
+    # columns, four gates).
+    narrow = weights.reshape(len(weights), gates, -1).transpose(1, 0, 2)
+    return (lambda before: xp.matmul(before, narrow, out=product)), product
+
+
 def stretches(xp, rows):
     """Slices of the rows of a matrix, such that several passes over one of them find it in a cache."""
     count, size = rows.shape[0], rows.shape[1] * rows.dtype.itemsize
