@@ -91,15 +91,15 @@ def add_rows(xp, table, ids, rows):
         table[names] = np.add.reduceat(rows[order], starts, axis=0)
         return
     # All first terms, then all second ones of those that have a second, and so on.
-    table[names] = rows[order[starts]]
+    table[names] = rows.take(order[starts], axis=0, mode="clip")
     for rank in range(1, _OFTEN + 1):
         more = np.flatnonzero(counts > rank)
         if not len(more):
             return
         names, starts, counts = names[more], starts[more], counts[more]
         if rank < _OFTEN:
-            table[names] += rows[order[starts + rank]]
-    rest = rows[order[ranges(starts + _OFTEN, counts - _OFTEN)]]
+            table[names] += rows.take(order[starts + rank], axis=0, mode="clip")
+    rest = rows.take(order[ranges(starts + _OFTEN, counts - _OFTEN)], axis=0, mode="clip")
     sums = np.empty((len(names), rows.shape[1]), rows.dtype)
     numpy_segment_sums(offsets_of(counts - _OFTEN), rest, sums)()
     table[names] += sums
