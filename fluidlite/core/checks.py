@@ -82,6 +82,8 @@ def _check_kernel(definition):
         raise _contradiction("random", "constant")
     if definition.dynamic and definition.bind:
         raise _contradiction("dynamic", "bind")
+    if definition.effects and definition.constant:
+        raise _contradiction("effects", "constant")
     if definition.extends:
         _check_slots("extends", [definition.extends], _names(definition.outputs))
         if not definition.dynamic:

@@ -107,6 +107,7 @@ class OperatorDef:
         self.chooses = words(kernel.chooses)
         self.region = kernel.region
         self.dynamic = kernel.dynamic
+        self.effects = kernel.effects
         self.extends = kernel.extends
         self.for_arrays = kernel.for_arrays
         self.inplace = memory.inplace

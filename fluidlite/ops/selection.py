@@ -413,3 +413,34 @@ def infer_unique_with_counts(attrs, x):
 )
 def unique_with_counts(ctx, x):
     return first_occurrences(ctx, x)
+
+
+def infer_shard_index(attrs, x):
+    if attrs["nshards"] < 1 or attrs["index_num"] < 1 or not 0 <= attrs["shard_id"] < attrs["nshards"]:
+        raise EnforceNotMet(
+            f"index_num and nshards must be positive and shard_id lie in [0, nshards), got {attrs['index_num']}, "
+            f"{attrs['nshards']} and {attrs['shard_id']}"
+        )
+    return x
+
+
+@operator(
+    "shard_index",
+    inputs="X!",
+    outputs="Out!",
+    attributes={"index_num": 1, "nshards": 1, "shard_id": 0, "ignore_value": -1},
+    infer=infer_shard_index,
+    kernel=BOUND,
+)
+def shard_index(ctx, x, out):
+    """The place of each index within a shard, or `ignore_value` for those of the others."""
+    attrs, xp = ctx.attrs, ctx.xp
+    size = -(-attrs["index_num"] // attrs["nshards"])
+    first = attrs["shard_id"] * size
+    check = index_check(ctx, x, attrs["index_num"], "index")
+
+    def step():
+        check()
+        xp.copyto(out, xp.where((x >= first) & (x < first + size), x - first, attrs["ignore_value"]))
+
+    return step

@@ -75,6 +75,11 @@ class Context:
         }
 
     @property
+    def op(self):
+        """The operator in the Program, which has `inputs` and `outputs`: slot -> names of variables."""
+        return getattr(self._op, "original", self._op)
+
+    @property
     def tf32(self):
         """On a GPU: whether products of float32 matrices may round their factors to 10 bits."""
         return self._setting.device.tf32

@@ -62,6 +62,11 @@ class Step:
         return found
 
     @cached_property
+    def has_effects(self):
+        """Whether it does something that is seen outside of the plan, or an operator in its block does."""
+        return _has_effects(self.definition, self.attrs)
+
+    @cached_property
     def targets(self):
         found = []
         for slot, made in self.outputs.items():
@@ -336,6 +341,12 @@ def _picked(things, places):
 def argument(slot, arrays):
     """What a kernel gets for a slot: a list of arrays, an array, or None."""
     return arrays if slot.many else arrays[0] if arrays else None
+
+
+def _has_effects(definition, attrs):
+    if definition.region is None:
+        return definition.effects
+    return any(_has_effects(operators.find(op.type), op.attrs) for op in attrs[definition.region.block].ops)
 
 
 def blamed(error, op):

@@ -4,6 +4,7 @@
 from . import (
     arrays,
     beam,
+    callbacks,
     cells,
     click_through,
     control_flow,
@@ -32,6 +33,7 @@ from . import (
 from . import rnn as _rnn  # `rnn` itself is the function
 from .arrays import *
 from .beam import *
+from .callbacks import *
 from .cells import *
 from .click_through import *
 from .control_flow import *
@@ -61,6 +63,9 @@ from .tensor import *
 __all__ = []
 for _module in (
     arrays,
+    callbacks,
+    control_flow,
+    dynamic_rnn,
     beam,
     cells,
     click_through,

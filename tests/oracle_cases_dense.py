@@ -1,0 +1,247 @@
+"""Cases of dense layers beyond those that most networks need.  See ``oracle_cases``."""
+
+import functools
+
+import numpy as np
+from oracle_harness import case, variants
+
+dense = functools.partial(case, fixture="cases_dense")
+dense_variants = functools.partial(variants, fixture="cases_dense")
+
+
+@dense_variants(
+    "addmm",
+    {
+        "plain": dict(shape=(3, 2)),
+        "factors": dict(shape=(3, 2), alpha=2.0, beta=-0.5),
+        "row": dict(shape=(1, 2), alpha=0.5),
+        "column": dict(shape=(3, 1)),
+        "one": dict(shape=(1, 1), n=1),
+    },
+)
+def _(t, shape, n=3, **kwargs):
+    shape = (min(shape[0], n), shape[1])
+    return t.layers.addmm(t.feed("input", t.randn(*shape), list(shape)), t.x(n, 4), t.y(4, 2), **kwargs)
+
+
+@dense_variants("addcmul", {"float": dict(value=0.5), "int": dict(value=2, dtype="int64")})
+def _(t, value, dtype="float32"):
+    a, b, c = (
+        t.feed(name, (t.randn(*shape) * 3).astype(dtype))
+        for name, shape in (("a", (3, 4)), ("b", (3, 4)), ("c", (3, 4)))
+    )
+    return t.layers.addcmul(a, b, c, value=value)
+
+
+@dense_variants("fsp_matrix", {"square": {}, "one_channel": dict(n=1), "one_image": dict(batch=1, size=(1, 5))})
+def _(t, batch=2, n=3, size=(4, 2)):
+    return t.layers.fsp_matrix(t.x(batch, n, *size), t.y(batch, 2, *size))
+
+
+@dense_variants(
+    "allclose",
+    {"same": dict(by=0.0), "nearly": dict(by=1e-9), "apart": dict(by=1e-3), "tolerant": dict(by=1e-3, atol=1e-2)},
+)
+def _(t, by, **kwargs):
+    x = t.randn(3, 4)
+    return t.layers.allclose(t.feed("x", x), t.feed("y", x + np.float32(by)), **kwargs)
+
+
+@dense("allclose_infinity")
+def _(t):
+    x = np.array([1, np.inf, -np.inf], "float32")
+    return t.layers.allclose(t.feed("x", x), t.feed("y", x.copy()))
+
+
+@dense_variants("allclose_nan", {"differs": dict(equal_nan=False), "equals": dict(equal_nan=True)})
+def _(t, **kwargs):
+    x = np.array([1, np.nan, -2, np.nan], "float32")
+    return t.layers.allclose(t.feed("x", x), t.feed("y", x.copy()), **kwargs)
+
+
+@dense_variants(
+    "flip",
+    {"rows": dict(dims=[0]), "both": dict(dims=[0, 2]), "last": dict(dims=[-1]), "named": dict(dims=[1], name="f")},
+)
+def _(t, **kwargs):
+    return t.layers.flip(t.x(3, 2, 4), **kwargs)
+
+
+@dense_variants("meshgrid", {"two": dict(sizes=(3, 2)), "three": dict(sizes=(2, 1, 4)), "of_one": dict(sizes=(1, 3))})
+def _(t, sizes):
+    return t.layers.meshgrid([t.feed("x%d" % i, t.randn(n), [n]) for i, n in enumerate(sizes)])
+
+
+@dense_variants(
+    "shard_index",
+    {
+        "first": dict(shard_id=0),
+        "second": dict(shard_id=1),
+        "uneven": dict(shard_id=2, nshards=3),
+        "ignored": dict(shard_id=1, ignore_value=-7),
+    },
+)
+def _(t, shard_id, nshards=2, **kwargs):
+    return t.layers.shard_index(t.integers("x", 20, 6, 1), 20, nshards, shard_id, **kwargs)
+
+
+TRIANGLES = {"main": {}, "above": dict(diagonal=1), "below": dict(diagonal=-2), "stack": dict(shape=(2, 3, 3))}
+
+
+@dense_variants("tril", TRIANGLES)
+def _(t, shape=(4, 3), **kwargs):
+    return t.layers.tril(t.x(*shape), **kwargs)
+
+
+@dense_variants("triu", TRIANGLES)
+def _(t, shape=(4, 3), **kwargs):
+    return t.layers.triu(t.x(*shape), **kwargs)
+
+
+@dense_variants(
+    "unfold",
+    {
+        "plain": dict(kernel_sizes=2),
+        "stride": dict(kernel_sizes=[2, 3], strides=[2, 1]),
+        "padding": dict(kernel_sizes=3, paddings=1),
+        "paddings": dict(kernel_sizes=[3, 2], paddings=[1, 2, 0, 1], strides=2),
+        "dilation": dict(kernel_sizes=2, dilations=[2, 1], paddings=[1, 0]),
+        "one": dict(kernel_sizes=1, shape=(1, 1, 3, 3)),
+    },
+)
+def _(t, shape=(2, 3, 5, 6), **kwargs):
+    return t.layers.unfold(t.x(*shape), **kwargs)
+
+
+@dense_variants("elementwise_equal", {"same": {}, "row": dict(other=(1, 3))})
+def _(t, other=(4, 3)):
+    return t.layers.elementwise_equal(t.integers("x", 2, 4, 3), t.integers("y", 2, *other))
+
+
+@dense_variants(
+    "full",
+    {
+        "float": dict(shape=[2, 3], fill_value=1.5),
+        "int": dict(shape=[2], fill_value=3, dtype="int64"),
+        "bool": dict(shape=(1, 2), fill_value=True, dtype="bool"),
+        "differentiable": dict(shape=[2, 2], fill_value=0.5, stop_gradient=False),
+    },
+)
+def _(t, **kwargs):
+    return t.layers.full(**kwargs)
+
+
+@dense("full_of_variables")
+def _(t):
+    size, value = t.layers.fill_constant([1], "int32", 2), t.layers.fill_constant([1], "float32", 2.5)
+    return [t.layers.full([1, size], value, dtype="float32"), t.layers.full([2, 1], value, dtype="float32")]
+
+
+@dense_variants(
+    "randint",
+    {
+        "limits": dict(low=-5, high=5, shape=[3, 4], dtype="int32"),
+        "high": dict(low=10),
+        "seeded": dict(low=0, high=3, shape=[2, 2], seed=3, stop_gradient=True),
+    },
+    random=True,
+)
+def _(t, **kwargs):
+    return t.layers.randint(**kwargs)
+
+
+@dense_variants(
+    "randperm", {"int64": dict(n=5), "int32": dict(n=1, dtype="int32"), "seeded": dict(n=4, seed=2)}, random=True
+)
+def _(t, **kwargs):
+    return t.layers.randperm(**kwargs)
+
+
+@dense_variants(
+    "mean_iou", {"few": {}, "all": dict(shape=(3, 4, 5)), "missing": dict(classes=9), "one": dict(classes=1)}
+)
+def _(t, shape=(2, 6), classes=4):
+    used = min(classes, 4)
+    return t.layers.mean_iou(t.integers("x", used, *shape), t.integers("y", used, *shape), classes)
+
+
+@dense_variants(
+    "auc",
+    {
+        "few": {},
+        "coarse": dict(num_thresholds=7),
+        "slides": dict(num_thresholds=15, slide_steps=3),
+        "one_sided": dict(num_thresholds=15, labels=1),
+    },
+)
+def _(t, labels=2, rows=12, **kwargs):
+    scores = t.rng.rand(rows, 1).astype("float32")
+    input = t.feed("input", np.concatenate([1 - scores, scores], axis=1))
+    input.stop_gradient = True
+    return t.layers.auc(input, t.integers("label", labels, rows, 1), **kwargs)[:2]
+
+
+@dense_variants(
+    "sigmoid_focal_loss",
+    {
+        "default": {},
+        "gamma": dict(gamma=1.5, alpha=0.4),
+        "one_class": dict(classes=1),
+        "no_object": dict(high=1),
+        "large": dict(scale=30),
+    },
+)
+def _(t, classes=4, high=None, scale=1, **kwargs):
+    x = t.feed("x", t.randn(5, classes) * np.float32(scale))
+    label = t.feed("label", t.rng.randint(-1, high or classes + 1, (5, 1)).astype("int32"))
+    count = t.feed("count", np.array([(t.feeds["label"] > 0).sum()], "int32"), [1])
+    return t.layers.sigmoid_focal_loss(x, label, count, **kwargs)
+
+
+@dense_variants(
+    "npair_loss", {"floats": {}, "integers": dict(dtype="int64"), "one": dict(rows=1), "plain": dict(l2_reg=0.0)}
+)
+def _(t, rows=4, dtype="float32", **kwargs):
+    labels = t.feed("labels", t.rng.randint(0, 2, [rows]).astype(dtype), [rows])
+    labels.stop_gradient = True
+    return t.layers.npair_loss(
+        t.feed("x", t.randn(rows, 3), [rows, 3]), t.feed("y", t.randn(rows, 3), [rows, 3]), labels, **kwargs
+    )
+
+
+@dense_variants(
+    "image_resize_short", {"wide": {}, "high": dict(shape=(1, 2, 7, 4)), "nearest": dict(resample="NEAREST")}
+)
+def _(t, shape=(2, 3, 4, 6), **kwargs):
+    return t.layers.image_resize_short(t.x(*shape), 3, **kwargs)
+
+
+@dense_variants("affine_grid", {"list": {}, "low": dict(size=(2, 4)), "one_image": dict(batch=1, size=(3, 2))})
+def _(t, batch=2, size=(3, 5)):
+    return t.layers.affine_grid(t.x(batch, 2, 3), [batch, 4] + list(size))
+
+
+@dense("affine_grid_of_variable")
+def _(t):
+    return t.layers.affine_grid(t.x(2, 2, 3), t.feed("shape", np.array([2, 4, 3, 5], "int32"), [4]))
+
+
+@dense_variants(
+    "grid_sampler",
+    {
+        "inside": dict(scale=0.4),
+        "beyond": dict(scale=1.5),
+        "one_channel": dict(shape=(3, 1, 5, 2), scale=0.8),
+        "one_image": dict(shape=(1, 2, 2, 2), scale=0.6),
+    },
+)
+def _(t, scale, shape=(2, 3, 4, 5)):
+    return t.layers.grid_sampler(
+        t.x(*shape), t.feed("grid", t.randn(*((shape[0],) + shape[2:] + (2,))) * np.float32(scale))
+    )
+
+
+@dense("grid_sampler_of_affine_grid")
+def _(t):
+    grid = t.layers.affine_grid(t.feed("theta", t.randn(2, 2, 3) * np.float32(0.3)), [2, 3, 4, 5])
+    return t.layers.grid_sampler(t.x(2, 3, 4, 5), grid)
