@@ -313,3 +313,19 @@ def test_mistakes_with_cells(message):
     kind, build = MISTAKES_WITH_CELLS[message]
     with pytest.raises(kind, match=message):
         script(build)
+
+
+@pytest.mark.parametrize("name", [name for name in RECORDED.files if name.endswith("/main")])
+def test_a_program_of_paddle_is_written_as_it_was_read(name):
+    program = fluid.Program.parse_from_string(RECORDED.files[name])
+    assert program.desc.serialize_to_string() == RECORDED.files[name]
+
+
+def test_what_is_built_runs_behind_a_file_as_before(exe):
+    run = Run(fluid, CASES["static_rnn_lstm"], backward=True)
+    names = [output.name for output in run.outputs] + ["x@GRAD", "w@GRAD"]
+    again = fluid.Program.parse_from_string(run.main.desc.serialize_to_string())
+    wanted = run.step(0, names)
+    found = exe.run(again, feed=run.builder.feeds(0), fetch_list=names, scope=run.scope)
+    for got, want in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(got, want)
