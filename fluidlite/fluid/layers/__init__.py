@@ -8,6 +8,7 @@ from . import (
     click_through,
     control_flow,
     decoding,
+    distributions,
     dynamic_rnn,
     image,
     io,
@@ -36,6 +37,7 @@ from .cells import *
 from .click_through import *
 from .control_flow import *
 from .decoding import *
+from .distributions import *
 from .dynamic_rnn import *
 from .image import *
 from .io import *
@@ -66,6 +68,7 @@ for _module in (
     click_through,
     control_flow,
     decoding,
+    distributions,
     dynamic_rnn,
     image,
     io,
