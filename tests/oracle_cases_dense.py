@@ -325,3 +325,74 @@ def _(t, n, variables=False):
         other_loc = t.randn(n)
     one, two = t.layers.MultivariateNormalDiag(loc, scale), t.layers.MultivariateNormalDiag(other_loc, other)
     return [one.entropy(), one.kl_divergence(two)]
+
+
+@dense_variants(
+    "conv3d",
+    {
+        "plain": dict(filter_size=2),
+        "stride": dict(filter_size=[2, 1, 3], stride=[1, 2, 1]),
+        "padding": dict(filter_size=3, padding=1, act="relu"),
+        "paddings": dict(filter_size=2, padding=[1, 0, 0, 1, 2, 1], bias_attr=False),
+        "same": dict(filter_size=3, padding="SAME", stride=2),
+        "valid": dict(filter_size=2, padding="VALID"),
+        "dilation": dict(filter_size=2, dilation=[1, 2, 1]),
+        "groups": dict(filter_size=2, groups=2, shape=(2, 4, 3, 4, 3)),
+        "one": dict(filter_size=1, shape=(1, 1, 2, 2, 2)),
+        "channels_last": dict(filter_size=2, data_format="NDHWC", shape=(2, 3, 4, 3, 2)),
+    },
+)
+def _(t, shape=(2, 3, 4, 5, 3), **kwargs):
+    return t.layers.conv3d(t.x(*shape), 4, **kwargs)
+
+
+@dense_variants(
+    "conv3d_transpose",
+    {
+        "plain": dict(filter_size=2),
+        "stride": dict(filter_size=[2, 1, 3], stride=[1, 2, 1]),
+        "padding": dict(filter_size=3, padding=1, act="relu"),
+        "output_size": dict(output_size=[5, 7, 5], stride=2, bias_attr=False),
+        "dilation": dict(filter_size=2, dilation=[1, 2, 1]),
+        "groups": dict(filter_size=2, groups=2, shape=(2, 4, 2, 3, 2)),
+        "one": dict(filter_size=1, shape=(1, 1, 2, 2, 2)),
+    },
+)
+def _(t, shape=(2, 3, 2, 3, 2), **kwargs):
+    return t.layers.conv3d_transpose(t.x(*shape), 4, **kwargs)
+
+
+POOLS = {
+    "plain": dict(pool_size=2),
+    "stride": dict(pool_size=[2, 1, 3], pool_stride=[2, 1, 2]),
+    "padding": dict(pool_size=3, pool_padding=1, pool_stride=2),
+    "paddings": dict(pool_size=3, pool_padding=[1, 2, 1, 0, 1, 2]),
+    "same": dict(pool_size=2, pool_padding="SAME", pool_stride=2),
+    "valid": dict(pool_size=2, pool_padding="VALID"),
+    "ceil": dict(pool_size=2, pool_stride=2, ceil_mode=True),
+    "global": dict(global_pooling=True),
+    "channels_last": dict(pool_size=2, data_format="NDHWC"),
+}
+
+
+@dense_variants("pool3d_max", POOLS)
+def _(t, **kwargs):
+    return t.layers.pool3d(t.x(2, 3, 4, 5, 3), pool_type="max", **kwargs)
+
+
+@dense_variants("pool3d_avg", dict(POOLS, inclusive=dict(pool_size=3, pool_padding=1, exclusive=False)))
+def _(t, **kwargs):
+    return t.layers.pool3d(t.x(2, 3, 4, 5, 3), pool_type="avg", **kwargs)
+
+
+ADAPTIVE = {"even": dict(pool_size=[2, 2, 3]), "uneven": dict(pool_size=[3, 2, 2]), "one": dict(pool_size=1)}
+
+
+@dense_variants("adaptive_pool3d_avg", ADAPTIVE)
+def _(t, **kwargs):
+    return t.layers.adaptive_pool3d(t.x(2, 3, 4, 4, 3), pool_type="avg", **kwargs)
+
+
+@dense_variants("adaptive_pool3d_max", dict(ADAPTIVE, index=dict(pool_size=2, require_index=True)))
+def _(t, **kwargs):
+    return t.layers.adaptive_pool3d(t.x(2, 3, 4, 4, 3), **kwargs)

@@ -53,6 +53,7 @@ from . import (
     sorting,
     steps,
     tensor_array,
+    volumes,
 )
 
 __all__ = [
@@ -107,6 +108,7 @@ __all__ = [
     "sorting",
     "steps",
     "tensor_array",
+    "volumes",
 ]
 
 all_are_declared()

@@ -29,6 +29,7 @@ from . import (
     steps,
     structured,
     tensor,
+    volume,
 )
 from . import rnn as _rnn  # `rnn` itself is the function
 from .arrays import *
@@ -59,6 +60,7 @@ from .static_rnn import *
 from .steps import *
 from .structured import *
 from .tensor import *
+from .volume import *
 
 __all__ = []
 for _module in (
@@ -94,5 +96,6 @@ for _module in (
     steps,
     structured,
     tensor,
+    volume,
 ):
     __all__ += _module.__all__
