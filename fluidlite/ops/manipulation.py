@@ -484,8 +484,8 @@ def infer_repeated(attrs, x, times):
     shape = (1,) * (len(times) - len(x.shape)) + tuple(x.shape)
     times = [1] * (len(shape) - len(times)) + times
     for count in times:
-        if count is not None and count < 1:
-            raise EnforceNotMet(f"X of shape {list(x.shape)} can be repeated once or more, got {times}")
+        if count is not None and count < 0:
+            raise EnforceNotMet(f"X of shape {list(x.shape)} cannot be repeated {times} times")
     return Spec(tuple(-1 if n < 0 or t is None else n * t for n, t in zip(shape, times, strict=True)), x.dtype)
 
 
