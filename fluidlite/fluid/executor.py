@@ -188,8 +188,8 @@ class Executor:
             results = plan.run(arrays.values(), on_device=not return_numpy)
             levels = plan.lods
         if not return_numpy:
-            for name, array in zip(fetches, results, strict=True):
-                if array is None or not isinstance(array, TensorArray) and not array.size:
+            for name, array, lod in zip(fetches, results, levels, strict=True):
+                if array is None or not isinstance(array, TensorArray) and not array.size and not lod:
                     raise EnforceNotMet(
                         f"the fetched variable {name!r} has no elements, or no operator has written it, so that it is "
                         "no LoDTensor; with return_numpy=True you get None"
@@ -387,6 +387,7 @@ def _feed_spec(variable, array, lod):
             f"the fed variable {variable.name!r} should have {len(wanted.shape)} dimensions and the shape "
             f"{list(wanted.shape)} (-1: any size), but received the shape {list(array.shape)}"
         )
-    if 0 in array.shape:
+    # Sequences may all be empty; rows that are no sequences have been forgotten.
+    if 0 in array.shape and not lod:
         raise ValueError(f"the array fed to {variable.name!r} is empty: its shape is {list(array.shape)}")
     return Spec(array.shape, wanted.dtype, None, lod)
