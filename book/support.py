@@ -132,22 +132,28 @@ def parse(parser, argv=None):
     return args
 
 
-def infer(exe, folder, feed, return_numpy=True):
-    """Load the inference model of a folder into a scope of its own and run it on one batch.
+def load(exe, folder):
+    """Load the inference model of a folder into a scope of its own.
 
-    Args:
-        exe (Executor): what runs it.
-        folder (str): where it was saved.
-        feed (dict): input's name -> batch.
-        return_numpy (bool): arrays rather than LoDTensors.
     Returns:
-        list of what the model gives.
+        A function from a feed (dict: input's name -> batch) to the list of what the model gives, as arrays or, with
+        return_numpy=False, as LoDTensors.
     """
-    with fluid.scope_guard(fluid.Scope()):
+    scope = fluid.Scope()
+    with fluid.scope_guard(scope):
         program, names, targets = fluid.io.load_inference_model(folder, exe)
+
+    def model(feed, return_numpy=True):
         if sorted(names) != sorted(feed):
             raise ValueError(f"the model in {folder} takes {', '.join(names)}, not {', '.join(feed)}")
-        return exe.run(program, feed=feed, fetch_list=targets, return_numpy=return_numpy)
+        return exe.run(program, feed=feed, fetch_list=targets, scope=scope, return_numpy=return_numpy)
+
+    return model
+
+
+def infer(exe, folder, feed, return_numpy=True):
+    """Load the inference model of a folder and run it on one batch; see `load`."""
+    return load(exe, folder)(feed, return_numpy)
 
 
 def mean_over(exe, program, feeder, reader, fetch_list):

@@ -72,7 +72,7 @@ DIFFERENT = {
     ("gradient_structure", "reshape_inplace"): _RESHAPE,
     **{
         ("structure", "edit_distance_" + name): _DISTANCES
-        for name in ("normed", "counted", "one", "padded_normed", "padded_counted")
+        for name in ("normed", "counted", "one", "ignoring", "padded_normed", "padded_counted")
     },
     ("structure", "expand_as"): "the real Paddle's static shape is [0, 0]",
     ("structure", "uniform_random_from_variables"): "the real Paddle's static shape forgets the sizes it knows",

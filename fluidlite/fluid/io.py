@@ -563,7 +563,7 @@ def _chosen(main_program, variables, predicate):
         if not isinstance(variable, Variable):
             raise TypeError(f"vars must be a list of Variables, got {variable!r}")
         if variable.type == VarType.SELECTED_ROWS:
-            raise ValueError(f"the variable {variable.name} is of type SELECTED_ROWS, which fluidlite does not have")
+            raise ValueError(f"the variable {variable.name} is of type SELECTED_ROWS: tensors alone are saved")
     return [v for v in found if v.type == VarType.LOD_TENSOR]
 
 

@@ -191,8 +191,8 @@ def linear_chain_crf_grad(
         if dtransition is not None:
             xp.sum(behind[:first], axis=0, out=dtransition[0])
             xp.sum(behind[layout.last], axis=0, out=dtransition[1])
-            xp.subtract.at(dtransition.reshape(-1), into, weights)
-            xp.subtract.at(dtransition[1], labels[layout.last], weights[layout.last])
+            xp.add.at(dtransition.reshape(-1), into, -weights)
+            xp.add.at(dtransition[1], labels[layout.last], -weights[layout.last])
         if demission is not None:
             rows = flat(demission, tags)
             if count < len(rows):
@@ -217,7 +217,8 @@ def backward(xp, layout, products, behind, transition_exps):
         products[begin:end] *= behind[begin:end]
         if number:
             before = spans[number - 1][0]
-            now = xp.matmul(products[begin:end], turned, out=behind[before : before + end - begin])
+            now = behind[before : before + end - begin]
+            xp.matmul(products[begin:end], turned, out=now)
             now /= now.sum(axis=1, keepdims=True)
 
 

@@ -8,7 +8,7 @@ from ..core.operators import operator
 from ..core.selected_rows import SelectedRows
 from ..core.spec import GRAD, Spec
 from ..core.traits import BOUND, About, Lod
-from .arrays.indexing import fill_rows, index_check
+from .arrays.indexing import fill_rows, index_check, take
 from .arrays.sequences import numpy_segment_sums, offsets_of, ranges
 
 _ATTRS = {
@@ -47,7 +47,7 @@ def lookup(ctx, w, ids, out):
 
     def step():
         check()
-        xp.take(w, ids, axis=0, out=rows)
+        take(xp, w, ids, 0, rows)
         if padding >= 0:
             fill_rows(xp, rows, ids == padding, 0)
 

@@ -577,6 +577,10 @@ for _type, _slots, _attrs, _infer in (
         _gradient.gradient_by_forward()
 
 
+# The end of a slice that goes on to the end.
+_NO_END = 10000000
+
+
 def bounds(size, start, end):
     """Where a slice of a dimension of `size` begins and ends; negative numbers count from the end."""
     start, end = (position + size if position < 0 else position for position in (start, end))
@@ -600,6 +604,7 @@ def infer_slice(attrs, x, *tensors):
         if None in (start, end, stride):
             shape[axis] = -1
             continue
+        end = behind(attrs, axis, start, end)
         size = len(range(*range_slice(shape[axis], start, end, stride).indices(shape[axis])))
         if not size:
             by = f" by {stride}" if stride != 1 else ""
@@ -619,8 +624,14 @@ def part(ctx, x, starts, ends, strides):
     """The part of `x` between the bounds, in the dimensions that the attribute `axes` names."""
     index = [slice(None)] * x.ndim
     for axis, start, end, stride in zip(ctx.attrs["axes"], starts, ends, strides, strict=True):
+        end = behind(ctx.attrs, axis, start, end)
         index[axis] = range_slice(x.shape[axis], start, end, stride)
     return x[tuple(index)]
+
+
+def behind(attrs, axis, start, end):
+    """The end of a slice: behind a tensor that is an index comes the same plus one, which is 0 for the last element."""
+    return _NO_END if (start, end) == (-1, 0) and axis in attrs["decrease_axis"] else end
 
 
 def range_slice(size, start, end, stride):

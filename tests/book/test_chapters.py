@@ -108,12 +108,24 @@ def test_label_semantic_roles(chapter):
     assert all("[V " in sentence and sentence.count("[") == sentence.count("]") > 1 for sentence in sentences)
 
 
+def test_machine_translation(chapter):
+    arguments = ["--samples", 600, "--batch-size", 40, "--size", 32, "--beam", 2]
+    printed = chapter("machine_translation", "--epochs", 2, "--data", "synthetic", *arguments)
+    losses = numbers(r"training loss (\S+), test loss \S+", printed)
+    assert losses[1] < 0.85 * losses[0]
+    assert re.findall(r"(\d+) of 20 translations", printed)
+    german = ["der", "die", "das", "ein", "eine", "den", "einen"]
+    first_words = re.findall(r"^    (?!as wanted|wanted:)(\S+)", printed, re.M)
+    assert len(first_words) == 5 and set(first_words) <= set(german)
+
+
 ALL = {
     "fit_a_line": ("HOUSING DATA", "prices", ["--epochs", 1]),
     "image_classification": ("CIFAR-10", "pictures", ["--epochs", 1, "--samples", 64]),
     "word2vec": ("PENN TREEBANK", "sentences", ["--epochs", 1, "--samples", 100]),
     "recommender_system": ("MOVIELENS", "ratings", ["--epochs", 1, "--samples", 100]),
     "understand_sentiment": ("IMDB", "reviews", ["--epochs", 1, "--samples", 50]),
+    "machine_translation": ("WMT-16", "translations", ["--epochs", 1, "--samples", 20, "--size", 8]),
     "label_semantic_roles": ("CONLL-05", "sentences", ["--epochs", 1, "--samples", 20]),
 }
 

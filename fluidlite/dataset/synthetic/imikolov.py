@@ -1,5 +1,6 @@
 """Sentences of a small grammar; as :mod:`fluidlite.dataset.imikolov`, with words as bytes and marks as str."""
 
+import functools
 from collections import Counter
 
 import numpy as np
@@ -36,6 +37,7 @@ def test(word_idx, n, data_type=DataType.NGRAM):
     return _reader(1, word_idx, n, data_type)
 
 
+@functools.cache
 def _sentences(part):
     rng = np.random.default_rng([3, part])
     return [[word.encode() for word in clause(rng).english] for _ in range((3000, 300)[part])]

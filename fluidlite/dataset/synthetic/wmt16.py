@@ -1,5 +1,6 @@
 """English sentences of a small grammar and their German; as :mod:`fluidlite.dataset.wmt16`."""
 
+import functools
 from collections import Counter
 
 import numpy as np
@@ -56,6 +57,7 @@ def _reader(part, src_dict_size, trg_dict_size, src_lang):
     return lambda: iter(samples)
 
 
+@functools.cache
 def _pairs(part):
     rng = np.random.default_rng([7, part])
     clauses = (clause(rng) for _ in range(_SIZES[part]))

@@ -380,7 +380,7 @@ class Binder:
         else:
             function = partial(definition.kernel, context, *arguments)
         # What the kernel does on the host would not be part of a GPU's graph.
-        return function, step.op, definition.random
+        return function, step.op, definition.random or definition.effects
 
     def persistable(self, value, spec):
         """The array of a persistable Value that is written: that in the scope if it fits, else a new one."""

@@ -4,6 +4,7 @@
 from . import (
     arrays,
     beam,
+    callbacks,
     cells,
     click_through,
     control_flow,
@@ -34,6 +35,7 @@ from . import (
 from . import rnn as _rnn  # `rnn` itself is the function
 from .arrays import *
 from .beam import *
+from .callbacks import *
 from .cells import *
 from .click_through import *
 from .control_flow import *
@@ -65,6 +67,9 @@ from .volume import *
 __all__ = []
 for _module in (
     arrays,
+    callbacks,
+    control_flow,
+    dynamic_rnn,
     beam,
     cells,
     click_through,

@@ -17,6 +17,7 @@ from .utils import assert_same_structure, flatten, map_structure
 __all__ = [
     "elementwise_equal",
     "increment",
+    "is_empty",
     "less_than",
     "cond",
     "while_loop",
@@ -67,6 +68,27 @@ def _declare_comparison(type, formula):
 for _type, _formula in _COMPARISONS.items():
     globals()[_type] = _declare_comparison(_type, _formula)
 __all__ += list(_COMPARISONS)
+
+
+def is_empty(x, cond=None):
+    """Whether a tensor has no elements.
+
+    Args:
+        x (Variable): tensor of numbers.
+        cond (Variable): bool, where to write the result; None for a new Variable.
+    Returns:
+        bool Variable of shape [1], without gradient.
+    Raises:
+        TypeError: a wrong argument.
+
+    Example:
+        nothing_chosen = fluid.layers.is_empty(fluid.layers.where(mask))
+    """
+    check_dtype("is_empty", "x", x, "fi")
+    if cond is not None:
+        check_dtype("is_empty", "cond", cond, "b")
+        return append("is_empty", {"X": x}, out=cond)
+    return append("is_empty", {"X": x}, dtype="bool", stop_gradient=True)
 
 
 def less_than(x, y, force_cpu=None, cond=None):

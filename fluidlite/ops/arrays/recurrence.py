@@ -85,27 +85,32 @@ class Planes:
     """Rows whose columns belong to several gates, kept apart: NumPy works on a stretch of memory at once.
 
     Args:
-        ctx: of the kernel, when it is bound.
+        xp: the array module.
         time (TimeSteps): the order of the rows.
-        shape: (gates, rows, columns of one gate).
-        dtype: of the numbers.
-    Attributes:
-        planes: [gates, rows, columns], scratch.
+        planes: [gates, rows, columns of one gate], contiguous.
     """
 
-    def __init__(self, ctx, time, shape, dtype):
-        self._xp, (self._count, rows, self._size) = ctx.xp, shape
-        self.planes = ctx.scratch(shape, dtype)
-        places = time.inverse[:, None] + rows * ctx.xp.arange(self._count)
-        self._places = places.reshape(-1)
+    def __init__(self, xp, time, planes):
+        self.planes = planes
+        self._xp, self._time, (self._count, self._rows, self._size) = xp, time, planes.shape
 
     def of_rows(self, rows):
         """Rows of all columns, seen as planes."""
         return rows.reshape(-1, self._count, self._size).transpose(1, 0, 2)
 
+    def from_rows(self, rows):
+        """Read rows with all columns, in the order of the tensor."""
+        planes = self._xp.arange(self._count)[:, None]
+        self._take(rows, self._time.index * self._count + planes, self.planes)
+
     def to_rows(self, out):
-        """Write the rows with all columns, in the order of the tensor."""
-        take_rows(self._xp, self.planes.reshape(-1, self._size), self._places, out.reshape(-1, self._size))
+        """Write rows with all columns, in the order of the tensor."""
+        planes = self._xp.arange(self._count)
+        self._take(self.planes, self._time.inverse[:, None] + self._rows * planes, out)
+
+    def _take(self, source, places, out):
+        size = self._size
+        take_rows(self._xp, source.reshape(-1, size), places.reshape(-1), out.reshape(-1, size))
 
 
 # The gradient asks for the same as the operator, and so do all recurrences of a network.

@@ -51,7 +51,7 @@ def test_an_array_is_fetched_as_a_list(exe):
     assert nothing is None
     np.testing.assert_array_equal([first, third], [feed["x"], feed["x"] * 2])
     [found] = exe.run(feed=feed, fetch_list=[array], return_numpy=False)
-    assert [tensor.shape() for tensor in found] == [[2, 3], [], [2, 3]]
+    assert [tensor.shape() for tensor in found if tensor._is_initialized()] == [[2, 3], [2, 3]]
 
 
 def test_a_place_that_nobody_has_written(exe):

@@ -49,12 +49,10 @@ def test_the_row_before(is_reverse):
 
 
 def test_planes_and_rows():
-    class Context:
-        xp, scratch = np, staticmethod(np.empty)
-
     time = TimeSteps(np, LOD, is_reverse=False)
-    planes, rows, back = Planes(Context, time, (3, 9, 2), "float64"), np.random.rand(9, 6), np.empty((9, 6))
-    planes.planes[:] = planes.of_rows(rows[time.index])
+    planes, rows, back = Planes(np, time, np.empty((3, 9, 2))), np.random.rand(9, 6), np.empty((9, 6))
+    planes.from_rows(rows)
+    np.testing.assert_array_equal(planes.planes, planes.of_rows(rows[time.index]))
     planes.to_rows(back)
     np.testing.assert_array_equal(back, rows)
 
