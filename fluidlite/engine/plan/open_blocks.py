@@ -46,6 +46,10 @@ def made(run, plan, step, given):
 def _forward(run, plan, body, given):
     """Value -> (array, LoD) of what a block leaves behind."""
     device, step, region = plan.memory.device, body.step, body.step.definition.region
+<<<<<<< HEAD
+=======
+    xp = device.xp
+>>>>>>> datasets
     state = {value.name: one for value, one in given.items()}
     results = [value for value in step.outputs[region.results] if not value.persistable]
     before = {value.name: value for value in step.reads}
@@ -60,6 +64,7 @@ def _forward(run, plan, body, given):
 
     while runs():
         found, last = run(plan, body, [state[name] for name in body.names])
+<<<<<<< HEAD
         if body.gradients:
             turns.append(Turn(_copies(device, found[count:]), dict(last.records), last))
         left = zip(body.results, _copies(device, found[:count]), last.lods, strict=False)
@@ -67,6 +72,15 @@ def _forward(run, plan, body, given):
             if body.newest[name] not in last.missing:
                 state[name] = array, lod
                 written.add(name)
+=======
+        with device.active():  # what is kept must not lie where a turn's graph has what it needs in passing
+            if body.gradients:
+                turns.append(Turn([array.copy() for array in found[count:]], dict(last.records), last))
+            for name, array, lod in zip(body.results, found, last.lods, strict=False):
+                if body.newest[name] not in last.missing:
+                    state[name] = array.copy(), lod
+                    written.add(name)
+>>>>>>> datasets
         if not region.repeats:
             break
     plan.records[body.saves] = turns
@@ -75,7 +89,14 @@ def _forward(run, plan, body, given):
     made = {value: nothing for value in step.writes if value.name == body.saves}
     for value in results:
         (plan.missing.discard if value.name in written else plan.missing.add)(value)
+<<<<<<< HEAD
         made[value] = state.get(value.name) or _zeros(device, _nothing(declared(body.variables[value.name])))
+=======
+        if value.name in state:
+            made[value] = state[value.name]
+        else:
+            made[value] = xp.empty(0, declared(body.variables[value.name]).dtype), None
+>>>>>>> datasets
     return made
 
 
@@ -98,6 +119,7 @@ def _gradient(run, plan, body, given):
             read.append(slopes[name])
         found, last = run(plan, body, read, Known(blocks=turn.plan.blocks), turn.records)
         found = dict(zip(body.results, zip(found, last.lods, strict=True), strict=True))
+<<<<<<< HEAD
         for name, (total, _) in sums.items():
             if name in found:
                 _add(device, total, found[name][0])
@@ -106,12 +128,23 @@ def _gradient(run, plan, body, given):
         kept = [name for name in found if name in body.carried or name in left]
         copies = _copies(device, [found[name][0] for name in kept])
         slopes = left | {name: (copy, found[name][1]) for name, copy in zip(kept, copies, strict=True)}
+=======
+        # The gradient of a tensor array is extended by each turn.
+        left = {name: slope for name, slope in slopes.items() if is_box(slope[0])}
+        kept = [name for name in found if name in body.carried or name in left]
+        with device.active():
+            for name, (total, _) in sums.items():
+                if name in found:
+                    _add(device.xp, total, found[name][0])
+            slopes = left | {name: (found[name][0].copy(), found[name][1]) for name in kept}
+>>>>>>> datasets
     made = {value: sums[name] for name, value in body.added.items()}
     for name, value in body.carried.items():
         made[value] = slopes[name] if name in slopes else _zeros(device, specs[name.removesuffix(GRAD)])
     return made
 
 
+<<<<<<< HEAD
 def _nothing(spec):
     """What a block leaves behind that has not run."""
     return spec if spec.dtype == OBJECT else Spec((0,), spec.dtype)
@@ -125,6 +158,8 @@ def _copies(device, arrays):
         return [array.copy() for array in arrays]
 
 
+=======
+>>>>>>> datasets
 def _zeros(device, spec):
     if spec.dtype == OBJECT:
         return TensorArray().boxed(), None
