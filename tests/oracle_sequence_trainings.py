@@ -243,7 +243,8 @@ def _(fluid):
     layers = fluid.layers
     words = layers.embedding(words_of(fluid), [WORDS, 6], is_sparse=True)
     directions = [
-        layers.dynamic_gru(layers.fc(words, 12, bias_attr=False), 4, is_reverse=backwards) for backwards in (False, True)
+        layers.dynamic_gru(layers.fc(words, 12, bias_attr=False), 4, is_reverse=backwards)
+        for backwards in (False, True)
     ]
     encoded = layers.concat(directions, axis=1)
     first = layers.fc(layers.sequence_last_step(encoded), 5, act="tanh")
@@ -263,6 +264,28 @@ def _(fluid):
     loss = layers.mean(layers.cross_entropy(rnn(), fluid.data("next", [None, 1], "int64", lod_level=1)))
     fluid.clip.set_gradient_clip(fluid.clip.GradientClipByGlobalNorm(5.0))
     return loss, fluid.optimizer.Adam(0.05, regularization=fluid.regularizer.L2Decay(1e-4))
+
+
+@training("contrib_decoder", translated)
+def _(fluid):
+    """The decoder of `fluid.contrib`: a step that is said once."""
+    layers, kit = fluid.layers, fluid.contrib.decoder
+    encoded = layers.sequence_last_step(layers.embedding(words_of(fluid), [WORDS, 5]))
+    state = kit.InitState(init=encoded, need_reorder=True)
+    cell = kit.StateCell(inputs={"word": None}, states={"state": state}, out_state="state")
+
+    @cell.state_updater
+    def update(cell):
+        cell.set_state("state", layers.fc([cell.get_input("word"), cell.get_state("state")], 5, act="tanh"))
+
+    given = layers.embedding(fluid.data("before", [None, 1], "int64", lod_level=1), [WORDS, 6])
+    decoder = kit.TrainingDecoder(cell)
+    with decoder.block():
+        decoder.state_cell.compute_state(inputs={"word": decoder.step_input(given)})
+        decoder.output(layers.fc(decoder.state_cell.get_state("state"), WORDS, act="softmax"))
+        decoder.state_cell.update_states()
+    loss = layers.mean(layers.cross_entropy(decoder(), fluid.data("next", [None, 1], "int64", lod_level=1)))
+    return loss, fluid.optimizer.Adagrad(0.1)
 
 
 def run_training(fluid, name):

@@ -9,13 +9,18 @@ __all__ = [
     "BasicLSTMUnit",
     "BeginEpochEvent",
     "BeginStepEvent",
+    "BeamSearchDecoder",
     "CheckpointConfig",
     "EndEpochEvent",
     "EndStepEvent",
     "Inferencer",
+    "InitState",
+    "StateCell",
     "Trainer",
+    "TrainingDecoder",
     "basic_gru",
     "basic_lstm",
+    "decoder",
     "inferencer",
     "layers",
     "sequence_topk_avg_pooling",
@@ -25,6 +30,7 @@ __all__ = [
 __getattr__, __dir__ = on_demand(
     __name__,
     {
+        "decoder": ["BeamSearchDecoder", "InitState", "StateCell", "TrainingDecoder"],
         "inferencer": ["Inferencer"],
         "layers": ["BasicGRUUnit", "BasicLSTMUnit", "basic_gru", "basic_lstm", "sequence_topk_avg_pooling"],
         "trainer": [
@@ -39,7 +45,8 @@ __getattr__, __dir__ = on_demand(
 )
 
 if TYPE_CHECKING:  # for editors, which do not look behind __getattr__
-    from . import inferencer, layers, trainer
+    from . import decoder, inferencer, layers, trainer
+    from .decoder import BeamSearchDecoder, InitState, StateCell, TrainingDecoder
     from .inferencer import Inferencer
     from .layers import BasicGRUUnit, BasicLSTMUnit, basic_gru, basic_lstm, sequence_topk_avg_pooling
     from .trainer import BeginEpochEvent, BeginStepEvent, CheckpointConfig, EndEpochEvent, EndStepEvent, Trainer
