@@ -39,6 +39,7 @@ from .click_through import *
 from .control_flow import *
 from .decoding import *
 from .dynamic_rnn import *
+from .homes import share
 from .image import *
 from .io import *
 from .learning_rate_scheduler import *
@@ -60,8 +61,7 @@ from .steps import *
 from .structured import *
 from .tensor import *
 
-__all__ = []
-for _module in (
+_modules = (
     arrays,
     callbacks,
     control_flow,
@@ -69,9 +69,7 @@ for _module in (
     beam,
     cells,
     click_through,
-    control_flow,
     decoding,
-    dynamic_rnn,
     image,
     io,
     learning_rate_scheduler,
@@ -87,14 +85,12 @@ for _module in (
     sequence,
     structured,
     static_rnn,
-    sequence,
     recurrent,
     sampled,
     selected_rows,
-    sequence,
-    static_rnn,
     steps,
-    structured,
     tensor,
-):
-    __all__ += _module.__all__
+)
+__all__ = [name for module in _modules for name in module.__all__]
+
+share([control_flow, io, learning_rate_scheduler, loss, metric_op, nn, ops, _rnn, tensor], _modules)
