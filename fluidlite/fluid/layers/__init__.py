@@ -9,6 +9,7 @@ from . import (
     click_through,
     control_flow,
     decoding,
+    distributions,
     dynamic_rnn,
     image,
     io,
@@ -29,6 +30,7 @@ from . import (
     steps,
     structured,
     tensor,
+    volume,
 )
 from . import rnn as _rnn  # `rnn` itself is the function
 from .arrays import *
@@ -38,6 +40,7 @@ from .cells import *
 from .click_through import *
 from .control_flow import *
 from .decoding import *
+from .distributions import *
 from .dynamic_rnn import *
 from .homes import share
 from .image import *
@@ -60,6 +63,7 @@ from .static_rnn import *
 from .steps import *
 from .structured import *
 from .tensor import *
+from .volume import *
 
 _modules = (
     arrays,
@@ -70,6 +74,8 @@ _modules = (
     cells,
     click_through,
     decoding,
+    distributions,
+    dynamic_rnn,
     image,
     io,
     learning_rate_scheduler,
@@ -94,3 +100,6 @@ _modules = (
 __all__ = [name for module in _modules for name in module.__all__]
 
 share([control_flow, io, learning_rate_scheduler, loss, metric_op, nn, ops, _rnn, tensor], _modules)
+    volume,
+):
+    __all__ += _module.__all__
