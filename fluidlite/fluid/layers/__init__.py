@@ -65,7 +65,8 @@ from .structured import *
 from .tensor import *
 from .volume import *
 
-_modules = (
+__all__ = []
+for _module in (
     arrays,
     callbacks,
     control_flow,
@@ -73,6 +74,7 @@ _modules = (
     beam,
     cells,
     click_through,
+    control_flow,
     decoding,
     distributions,
     dynamic_rnn,
@@ -91,15 +93,17 @@ _modules = (
     sequence,
     structured,
     static_rnn,
+    sequence,
     recurrent,
     sampled,
     selected_rows,
+    sequence,
+    static_rnn,
     steps,
+    structured,
     tensor,
-)
-__all__ = [name for module in _modules for name in module.__all__]
-
-share([control_flow, io, learning_rate_scheduler, loss, metric_op, nn, ops, _rnn, tensor], _modules)
     volume,
 ):
     __all__ += _module.__all__
+
+share(control_flow, io, learning_rate_scheduler, loss, metric_op, nn, ops, _rnn, tensor)

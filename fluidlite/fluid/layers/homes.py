@@ -6,22 +6,20 @@ Layers are in other modules here, so each of Fluid's finds what any of ours has.
 import sys
 
 
-def share(homes, modules):
-    """Let modules find all layers, and what is in other modules of layers.
-
-    Args:
-        homes: the modules that are to find it.
-        modules: where they look behind the package itself; what these import from outside of it does not count.
-    """
+def share(*homes):
+    """Let modules find all layers, and what else is in modules of layers."""
+    below = __package__ + "."
+    modules = [sys.modules[__package__], *(module for name, module in sys.modules.items() if name.startswith(below))]
     for home in homes:
-        home.__getattr__ = _finder(home, (sys.modules[__package__], *modules), __package__)
+        home.__getattr__ = _finder(home, modules)
 
 
-def _finder(home, modules, package):
+def _finder(home, modules):
     def find(name):
         for module in modules:
             found = vars(module).get(name)
-            if found is not None and (getattr(found, "__module__", None) or "").startswith(package):
+            # What a module imports from outside of the package does not count.
+            if found is not None and (getattr(found, "__module__", None) or "").startswith(__package__):
                 return found
         raise AttributeError(f"module {home.__name__!r} has no attribute {name!r}", name=name, obj=home)
 
