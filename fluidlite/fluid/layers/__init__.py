@@ -42,6 +42,7 @@ from .control_flow import *
 from .decoding import *
 from .distributions import *
 from .dynamic_rnn import *
+from .homes import share
 from .image import *
 from .io import *
 from .learning_rate_scheduler import *
@@ -104,3 +105,5 @@ for _module in (
     volume,
 ):
     __all__ += _module.__all__
+
+share(control_flow, io, learning_rate_scheduler, loss, metric_op, nn, ops, _rnn, tensor)
