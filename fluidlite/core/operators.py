@@ -34,8 +34,8 @@ A plan may cut the batch into shards and run an operator on each of them at the 
 slots the rows of the batch lie (`Batch.rows`): the others hold the same in every shard, or, as outputs, one addend from
 each shard (`Batch.sums`).  An operator that must see the whole batch in its midst declares a decomposition.
 
-A gradient of a table may be *selected rows*: no array, but numbers of rows and vectors.  An operator that makes or takes
-such declares what it then runs as (`OperatorDef.rows_form`); others refuse them.
+A gradient of a table may be *selected rows*: no array, but numbers of rows and vectors.  An operator that makes or
+takes such declares what it then runs as (`OperatorDef.rows_form`); others refuse them.
 """
 
 import functools
