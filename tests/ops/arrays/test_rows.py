@@ -13,7 +13,7 @@ class Context:
 
     @staticmethod
     def scratch(shape, dtype=np.float32):
-        return np.full(shape, np.nan).astype(dtype)
+        return np.full(shape, np.nan, dtype) if np.dtype(dtype).kind == "f" else np.zeros(shape, dtype)
 
 
 # Several ways of adding up, by how many numbers there are and how often a row comes.
