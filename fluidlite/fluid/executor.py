@@ -192,8 +192,8 @@ class Executor:
                 raise
             levels = plan.lods
         if not return_numpy:
-            for name, array in zip(fetches, results, strict=True):
-                if array is None or not isinstance(array, TensorArray) and not array.size:
+            for name, array, lod in zip(fetches, results, levels, strict=True):
+                if array is None or not isinstance(array, TensorArray) and not array.size and not lod:
                     raise EnforceNotMet(
                         f"the fetched variable {name!r} has no elements, or no operator has written it, so that it is "
                         "no LoDTensor; with return_numpy=True you get None"

@@ -37,7 +37,7 @@ def given(numbers, tensor, tensors):
     # Beside tensors, the attribute keeps the numbers that were given as such, and -1 for the others.
     numbers = numbers if len(numbers) == len(tensors) else [-1] * len(tensors)
     found = []
-    for number, spec in zip(numbers, tensors, strict=True):
+    for number, spec in zip(numbers or [-1] * len(tensors), tensors, strict=True):
         values = known_values(spec)
         found.append(values[0] if values is not None else number if number != -1 else None)
     return found
