@@ -324,3 +324,9 @@ def _(t, steps):
         scores = t.sequences("scores_%d" % number, np.array(scores, "float32").reshape(-1, 1), [outer, inner])
         scores_array = t.layers.array_write(scores, place, scores_array)
     return list(t.layers.beam_search_decode(ids_array, scores_array, beam_size=2, end_id=0))
+
+
+@case("edit_distance_ignoring", grad=False, **FIXTURE)
+def _(t):
+    found, right = labels(t, [3, 6, 4], 4, "x"), labels(t, [5, 2, 4], 4, "y")
+    return list(t.layers.edit_distance(found, right, normalized=False, ignored_tokens=[0, 2]))

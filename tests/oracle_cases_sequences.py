@@ -257,6 +257,12 @@ def _(t, lengths):
     return t.layers.sequence_scatter(t.x(len(lengths[-1]), 4), ids, updates)
 
 
+@case("sequence_scatter_images", fixture=FIXTURE)
+def _(t):
+    ids = t.sequences("ids", np.array([[0], [5], [3], [3]], "int64"), [[1, 3]])
+    return t.layers.sequence_scatter(t.x(2, 3, 2), ids, t.sequences("updates", t.randn(4, 1), [[1, 3]]))
+
+
 @several(
     "sequence_slice",
     {

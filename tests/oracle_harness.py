@@ -202,7 +202,8 @@ def set_parameters(program, scope, place, seed):
 
 def persistables(program, scope):
     names = [v.name for v in program.list_vars() if v.persistable and v.name not in ("feed", "fetch")]
-    return {name: np.array(scope.find_var(name).get_tensor()) for name in sorted(names)}
+    # What the main program sets itself is not there at first.
+    return {name: np.array(scope.find_var(name).get_tensor()) for name in sorted(names) if scope.find_var(name)}
 
 
 def dtype_name(var):
@@ -282,7 +283,7 @@ def run_case(fluid, case, backward=True):
         if case.random:
             arrays = {key: np.zeros_like(value) for key, value in arrays.items()}
         for name, value in persistables(main, scope).items():
-            if not np.array_equal(value, before[name]):
+            if not np.array_equal(value, before.get(name)):
                 arrays["state:" + name] = value
     structure["main"] = dump_program(main)
     structure["startup"] = dump_program(startup)["ops"]

@@ -111,6 +111,49 @@ def _(fluid):
     return layers.mean(cost), fluid.optimizer.SGD(0.05)
 
 
+@training("convolutions_of_words")
+def _(fluid):
+    """As in the chapter on sentiment: windows of two sizes, their largest features and their sums."""
+    layers, nets = fluid.layers, fluid.nets
+    words = layers.embedding(words_of(fluid), [WORDS, 6], is_sparse=True)
+    found = [
+        nets.sequence_conv_pool(words, 4, size, act="tanh", pool_type=pool_type)
+        for size, pool_type in ((3, "max"), (4, "sqrt"))
+    ]
+    prediction = layers.fc(found, 2, act="softmax")
+    loss = layers.mean(layers.cross_entropy(prediction, fluid.data("label", [None, 1], "int64")))
+    return loss, fluid.optimizer.Adagrad(0.1)
+
+
+@training("attention")
+def _(fluid):
+    """As in the chapter on translation: the last word asks all words, and their weighted sum answers."""
+    layers = fluid.layers
+    words = layers.fc(layers.embedding(words_of(fluid), [WORDS, 6]), 5, act="tanh")
+    asked = layers.sequence_expand(layers.fc(layers.sequence_last_step(words), 5), words)
+    matched = layers.fc(layers.concat([words, asked], axis=1), 4, act="tanh")
+    weights = layers.sequence_softmax(layers.fc(matched, 1, bias_attr=False))
+    answer = layers.sequence_pool(layers.elementwise_mul(words, layers.reshape(weights, [-1]), axis=0), "sum")
+    prediction = layers.fc(answer, 2, act="softmax")
+    loss = layers.mean(layers.cross_entropy(prediction, fluid.data("label", [None, 1], "int64")))
+    return loss, fluid.optimizer.Adam(0.05)
+
+
+@training("padded_and_unpadded")
+def _(fluid):
+    """Dense layers in the midst of sequences, each of which meets itself turned around."""
+    layers = fluid.layers
+    words = layers.embedding(words_of(fluid), [WORDS, 6])
+    both = layers.sequence_concat([words, layers.sequence_reverse(words)])
+    padded, lengths = layers.sequence_pad(both, layers.assign(np.zeros(1, "float32")))
+    hidden = layers.sequence_unpad(layers.fc(padded, 5, num_flatten_dims=2, act="tanh"), lengths)
+    narrow = layers.sequence_reshape(hidden, 1)
+    pooled = [layers.sequence_pool(hidden, "average"), layers.sequence_pool(narrow, "max")]
+    prediction = layers.fc(pooled, 2, act="softmax")
+    loss = layers.mean(layers.cross_entropy(prediction, fluid.data("label", [None, 1], "int64")))
+    return loss, fluid.optimizer.Momentum(0.1, 0.9)
+
+
 def padded_tags(fluid, rng, lengths):
     shape = len(lengths), max(lengths)
     return {

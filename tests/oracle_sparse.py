@@ -113,6 +113,7 @@ def optimizers(fluid):
         "adadelta": functools.partial(made.Adadelta, 0.1),
         "adamax": functools.partial(made.Adamax, 0.1),
         "lars_momentum": functools.partial(made.LarsMomentum, 0.1, 0.9),
+        "dpsgd": functools.partial(made.Dpsgd, 0.1, clip=0.5, batch_size=4.0, sigma=0.0),
     }
 
 
@@ -150,8 +151,10 @@ for _kind in ["sgd", "momentum", "nesterov", "adagrad", "adam", "adam_lazy", "rm
     "adadelta",
     "adamax",
     "lars_momentum",
+    "dpsgd",
 ]:
     case(_kind)(functools.partial(trained, kind=_kind))
+case("dpsgd_dense")(functools.partial(trained, kind="dpsgd", reads=({"shape": (4, 3), "is_sparse": False},)))
 for _kind in ("sgd", "adam", "adam_lazy"):
     for _name, _reads in READS.items():
         case(_kind + "_" + _name)(functools.partial(trained, kind=_kind, reads=_reads))
@@ -292,3 +295,23 @@ for _head in HEADS:
     for _kind in ("adam_lazy", "sgd", "adam"):
         case("word2vec_{}_{}".format(_head, _kind))(functools.partial(word2vec, head=_head, make=_kind))
     case("word2vec_{}_dense".format(_head))(functools.partial(word2vec, head=_head, make="sgd", is_sparse=False))
+
+
+def proximal(t, type, is_sparse, **attrs):
+    """The rules that no optimizer of Fluid's appends."""
+    loss = t.loss(t.look_up((4, 3), is_sparse=is_sparse))
+    gradient = t.gradient(loss)
+    block = loss.block
+    table, rate = block.var("table"), t.layers.fill_constant([1], "float32", 0.1)
+    inputs, outputs = {"Param": table, "Grad": gradient, "LearningRate": rate}, {"ParamOut": table}
+    if type == "proximal_adagrad":
+        moment = t.layers.create_global_var([HEIGHT, WIDTH], 0.2, "float32", persistable=True, name="table_moment")
+        inputs["Moment"] = outputs["MomentOut"] = moment
+    block.append_op(type=type, inputs=inputs, outputs=outputs, attrs=attrs)
+    t.run([loss])
+
+
+for _type in ("proximal_gd", "proximal_adagrad"):
+    for _name, _attrs in {"": {}, "_l1": {"l1": 0.5}, "_l1_l2": {"l1": 0.5, "l2": 0.3}, "_l2": {"l2": 0.3}}.items():
+        case(_type + _name)(functools.partial(proximal, type=_type, is_sparse=False, **_attrs))
+    case(_type + "_sparse")(functools.partial(proximal, type=_type, is_sparse=True))

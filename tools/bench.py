@@ -30,12 +30,17 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.nets import LARGE, NETS
+from benchmarks import nets
 from benchmarks.report import LABELS, described
 from tutorials.run_tutorial import script_of
 
 ROOT = Path(__file__).resolve().parent.parent
 HERE = ROOT / "tools" / "benchmarks"
+sys.path.append(str(HERE))  # where they find each other
+from benchmarks import sequence_nets  # noqa: E402
+
+NETS = {**nets.NETS, **sequence_nets.NETS}
+LARGE = nets.LARGE | sequence_nets.LARGE
 TUTORIAL_NETS = ["cnn", "mlp", "softmax"]
 # Peer -> the module that it needs, and the option that names its interpreter.
 PEERS = {
@@ -150,6 +155,9 @@ def time_net(net, batch, train, pythons, args):
     """
     task = {"net": net, "batch": batch, "train": train, "seconds": args.seconds}
     summarize = summary
+    if net in sequence_nets.NETS:
+        twins = {"fluidlite", "paddle"} | ({"torch"} if net in sequence_nets.IN_TORCH else set())
+        pythons = {name: python for name, python in pythons.items() if name in twins}
     if args.place == "gpu":
         task.update(script="gpu.py", tf32=args.tf32)
         summarize = summary_on_gpu
@@ -397,9 +405,10 @@ def parse_args(argv=None):
         "--net",
         choices=[*NETS, "all"],
         action="append",
-        help="may be repeated; all leaves out ResNet-50 on a CPU (default: cnn, mlp and softmax, on a GPU all)",
+        help="may be repeated; all leaves out what is large on a CPU, and sequences on a GPU (default: cnn, mlp and "
+        "softmax, on a GPU all)",
     )
-    add("--batch", type=int, help="images per step (default: the tutorial's)")
+    add("--batch", type=int, help="images, or sequences, per step (default: the tutorial's)")
     add("--rounds", type=int, help="rounds, of one process for each framework (default: 5, on a GPU 3)")
     add("--seconds", type=float, default=2, help="about how long each process measures (default: 2)")
     add("--train", action="store_true", help="training steps only (default: both)")
@@ -427,7 +436,7 @@ def parse_args(argv=None):
     only_others = (args.growth or args.imports or args.epoch or args.profile) and not args.net
     args.net = args.net or ([] if only_others else TUTORIAL_NETS if args.place == "cpu" else ["all"])
     if "all" in args.net:
-        args.net = [net for net in NETS if args.place == "gpu" or net not in LARGE]
+        args.net = list(nets.NETS) if args.place == "gpu" else [net for net in NETS if net not in LARGE]
     args.rounds = args.rounds or (5 if args.place == "cpu" else 3)
     args.peers = PEERS_ON[args.place] if args.peers is None else args.peers
     elsewhere = set(args.peers) - set(PEERS_ON[args.place])
@@ -435,6 +444,9 @@ def parse_args(argv=None):
         parser.error(f"--place {args.place} has no {', '.join(sorted(elsewhere))}")
     if args.place == "gpu" and (args.growth or args.imports):
         parser.error("--growth and --import are for the CPU")
+    sequences = set(args.net) & sequence_nets.NETS.keys()
+    if args.place == "gpu" and sequences:
+        parser.error(f"--net {min(sequences)} is for the CPU")
     if args.tf32 and args.place == "cpu":
         parser.error("--tf32 is for --place gpu")
     args.modes = [train for train, wanted in ((True, args.train), (False, args.infer)) if wanted] or [True, False]

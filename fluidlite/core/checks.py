@@ -73,6 +73,7 @@ def _check_slots(trait, named, known):
 def _check_kernel(definition):
     if definition.shape_only:
         _check_slots("shape_only", definition.shape_only, _names(definition.inputs))
+    _check_slots("unread", definition.unread, [slot.name for slot in definition.inputs if slot.optional])
     _check_slots("shape_from", definition.shape_from, _names(definition.inputs))
     if definition.shape_from & definition.shape_only:
         raise _contradiction("shape_from", "shape_only")
@@ -81,6 +82,8 @@ def _check_kernel(definition):
         raise _contradiction("random", "constant")
     if definition.dynamic and definition.bind:
         raise _contradiction("dynamic", "bind")
+    if definition.effects and definition.constant:
+        raise _contradiction("effects", "constant")
     if definition.extends:
         _check_slots("extends", [definition.extends], _names(definition.outputs))
         if not definition.dynamic:

@@ -102,10 +102,12 @@ class OperatorDef:
         self.random = kernel.random
         self.constant = kernel.constant
         self.shape_only = words(kernel.shape_only)
+        self.unread = words(kernel.unread)
         self.shape_from = words(kernel.shape_from)
         self.chooses = words(kernel.chooses)
         self.region = kernel.region
         self.dynamic = kernel.dynamic
+        self.effects = kernel.effects
         self.extends = kernel.extends
         self.for_arrays = kernel.for_arrays
         self.inplace = memory.inplace

@@ -42,10 +42,14 @@ class Kernel(Group):
     random: the operator draws random numbers.
     constant: while a plan is prepared, the kernel may be called to find out small outputs, if the inputs are known.
     shape_only: input slots of which only the shape is used.
+    unread: optional input slots that plans leave empty: they hold what Paddle keeps for itself from run to run.
     shape_from: input slots whose values decide the shapes of the outputs: `infer` finds them in `Spec.value`, if they
         are known, and leaves sizes at -1 otherwise.
     dynamic: the shapes of the outputs depend on values, so the kernel returns the outputs (an array, or a tuple of one
         for each slot) and does not get them.
+    effects: the kernel does something that is seen outside of the plan, such as to call a function of the user: it
+        runs although nobody wants what it makes, in the order of the Program.  What it raises, other than
+        EnforceNotMet, reaches the user as it is.
     chooses: input slots that hold a list of which the kernel reads one, so that the others need not be there.
     extends: the output slot of a tensor array (`fluidlite.core.tensor_array`) to which a dynamic kernel adds something:
         it gets the box of the array before behind its inputs.
@@ -57,8 +61,10 @@ class Kernel(Group):
     random = False
     constant = False
     shape_only = ""
+    unread = ""
     shape_from = ""
     dynamic = False
+    effects = False
     chooses = ""
     extends = ""
     for_arrays = None

@@ -22,6 +22,7 @@ from . import compiler, core, executor, framework, initializer, layers, param_at
 from .compiler import BuildStrategy, CompiledProgram, ExecutionStrategy
 from .core import CPUPlace, CUDAPinnedPlace, CUDAPlace, LoDTensor, LoDTensorArray, Scope, is_compiled_with_cuda
 from .executor import Executor, global_scope, scope_guard
+from .flags import get_flags, set_flags
 from .framework import (
     Parameter,
     Program,
@@ -57,6 +58,7 @@ __getattr__, __dir__ = on_demand(
         "contrib": [],
         "data_feeder": ["DataFeeder"],
         "debugger": [],
+        "evaluator": [],
         "inferencer": ["Inferencer"],
         "io": ["load", "load_program_state", "save", "set_program_state"],
         "metrics": [],
@@ -86,6 +88,7 @@ if TYPE_CHECKING:  # for editors, which do not look behind __getattr__
         contrib,
         data_feeder,
         debugger,
+        evaluator,
         inferencer,
         io,
         metrics,
@@ -154,8 +157,10 @@ __all__ = [
     "default_startup_program",
     "device_guard",
     "embedding",
+    "evaluator",
     "executor",
     "framework",
+    "get_flags",
     "global_scope",
     "gradients",
     "in_dygraph_mode",
@@ -182,6 +187,7 @@ __all__ = [
     "require_version",
     "save",
     "scope_guard",
+    "set_flags",
     "set_gradient_clip",
     "set_program_state",
     "trainer",

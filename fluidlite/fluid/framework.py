@@ -363,7 +363,7 @@ class Operator:
         stored (OpDesc or None): the message that it was read from.
     """
 
-    __slots__ = ("block", "type", "inputs", "outputs", "attrs", "callstack", "stored")
+    __slots__ = ("block", "type", "inputs", "outputs", "attrs", "callstack", "stored", "__weakref__")
 
     def __init__(self, block, type, inputs=None, outputs=None, attrs=None, callstack=None, stored=None):
         self.block = block

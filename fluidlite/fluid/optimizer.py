@@ -23,6 +23,7 @@ __all__ = [
     "Adagrad",
     "Adam",
     "Adamax",
+    "Dpsgd",
     "DecayedAdagrad",
     "Ftrl",
     "RMSProp",
@@ -34,6 +35,7 @@ __all__ = [
     "AdagradOptimizer",
     "AdamOptimizer",
     "AdamaxOptimizer",
+    "DpsgdOptimizer",
     "DecayedAdagradOptimizer",
     "RMSPropOptimizer",
     "FtrlOptimizer",
@@ -484,7 +486,9 @@ class AdamOptimizer(Optimizer):
         beta1, beta2 (float, or Variable of shape [1]): how much of the running mean, and of the running mean square, a
             step keeps.
         epsilon (float): keeps the division finite.
-        lazy_mode (bool): for sparse gradients, which fluidlite does not have: without effect.
+        lazy_mode (bool): where a gradient is selected rows (`embedding` with `is_sparse=True`), update the means and
+            the parameter in those rows alone. With selected rows, lazy or not, Fluid 1.8 corrects the means of a step
+            as those of the next one.
         learning_rate, parameter_list, regularization, grad_clip, name: as in `Optimizer`.
     """
 
@@ -715,6 +719,31 @@ class LambOptimizer(Optimizer):
         }
 
 
+class DpsgdOptimizer(Optimizer):
+    """Gradient descent whose steps hide what single samples have in them: clipped, and with noise.
+
+    Abadi et al., "Deep learning with differential privacy" (2016). As in Fluid, the noise of a step is one number for
+    all elements of a parameter. Gradients of selected rows are refused.
+
+    Args:
+        learning_rate: as in `Optimizer`.
+        clip (float): the norm to which a larger gradient is scaled down.
+        batch_size (float): by which the noise is divided.
+        sigma (float): the standard deviation of the noise.
+        parameter_list: as in `Optimizer`.
+    """
+
+    type = "dpsgd"
+
+    def __init__(self, learning_rate=0.001, clip=0.9, batch_size=0.999, sigma=1e-8, parameter_list=None):
+        super().__init__(learning_rate, parameter_list)
+        self._clip, self._batch_size, self._sigma = _number(self, clip=clip, batch_size=batch_size, sigma=sigma)
+        self._seed = None
+
+    def _get_attrs(self, param):
+        return {"clip": self._clip, "batch_size": self._batch_size, "sigma": self._sigma, "seed": self._seed or 0}
+
+
 SGD = SGDOptimizer
 Momentum = MomentumOptimizer
 LarsMomentum = LarsMomentumOptimizer
@@ -726,3 +755,4 @@ Adamax = AdamaxOptimizer
 Adadelta = AdadeltaOptimizer
 Ftrl = FtrlOptimizer
 Lamb = LambOptimizer
+Dpsgd = DpsgdOptimizer

@@ -6,6 +6,7 @@ from . import (
     arithmetic,
     batch_norm,
     beam_search,
+    callbacks,
     cells,
     channels,
     click_through,
@@ -42,6 +43,7 @@ from . import (
     reduce,
     resize,
     sampled,
+    sampling,
     selected_rows,
     selection,
     sequence_conv,
@@ -50,14 +52,17 @@ from . import (
     sequence_pool,
     softmax,
     sorting,
+    stacked_lstm,
     steps,
     tensor_array,
+    volumes,
 )
 
 __all__ = [
     "activation",
     "arithmetic",
     "batch_norm",
+    "callbacks",
     "beam_search",
     "cells",
     "channels",
@@ -94,6 +99,7 @@ __all__ = [
     "recurrence",
     "reduce",
     "resize",
+    "sampling",
     "sampled",
     "selected_rows",
     "selection",
@@ -103,8 +109,10 @@ __all__ = [
     "sequence_pool",
     "softmax",
     "sorting",
+    "stacked_lstm",
     "steps",
     "tensor_array",
+    "volumes",
 ]
 
 all_are_declared()

@@ -2,7 +2,7 @@
 
 Each step has a class, and one of the classes is blank.  What is read is the classes without those that repeat the one
 before, and then without blanks.  There are many ways to read the same labels; their chances are added up over the
-states blank, label 1, blank, label 2, ..., blank, in logarithms, for all sequences of the batch at once, step by step.
+states blank, label 1, blank, label 2, ..., blank, for all sequences of the batch at once, step by step.
 """
 
 import numpy as np
@@ -19,6 +19,8 @@ from .arrays.steps import by_step, checked_lengths, on_host
 _INT64 = np.dtype(np.int64)
 # The logarithm of the chance of what cannot be; its sums and differences are finite.
 _NEVER = -1e30
+# Chances below it may have been lost, and what stands for no chance where one divides by it.
+_DOUBTFUL, _LEAST = 1e-200, 1e-300
 
 
 def infer_warpctc(attrs, logits, label, logits_length, label_length):
@@ -75,40 +77,34 @@ def warpctc(ctx, logits, label, logits_length, label_length, saved, loss):
     xp, blank = ctx.xp, ctx.attrs["blank"]
     classes, count = logits.shape[-1], len(loss)
     layout_of = by_step(ctx, "Logits", logits, logits_length, steps_first=True)
-    labels_of = labelled(ctx, label, label_length, classes, blank)
-    gradients = saved.reshape(-1, classes)
+    labels_of, most = labelled(ctx, label, label_length, classes, blank)
+    gradients, rows = saved.reshape(-1, classes), logits.size // classes
+    odds, chosen = ctx.scratch((rows, classes), logits.dtype), ctx.scratch((rows, most), logits.dtype)
+    index, logs = ctx.scratch((rows, most), np.int64), ctx.scratch((rows, most), np.float64)
+    ways = [ctx.scratch((rows, states), np.float64) for states in (most + 2, most)]
 
     def step():
         layout = layout_of()
-        chances = xp.take(logits.reshape(-1, classes), layout.rows, axis=0)
-        largest = chances.max(axis=1, keepdims=True)
-        chances -= largest
-        logs = chances.astype(np.float64)
+        chances, found, places, here = (array[: len(layout)] for array in (odds, chosen, index, logs))
+        xp.take(logits.reshape(-1, classes), layout.rows, axis=0, out=chances)
+        chances -= chances.max(axis=1, keepdims=True)
+        states, ends, skips = labels_of()
+        xp.take(states, layout.sequences, axis=0, out=places)
+        places += xp.arange(len(layout))[:, None] * classes
+        xp.take(chances, places, out=found)
         xp.exp(chances, out=chances)
         sums = chances.sum(axis=1, keepdims=True)
-        logs -= xp.log(sums)
         chances /= sums
-        states, ends, skips = labels_of()
-        here = xp.take_along_axis(logs, states[layout.sequences], 1)
-        read = xp.arange(states.shape[1]) <= ends[:, None]
-        xp.copyto(here, _NEVER, where=~read[layout.sequences])
-        ends, skips = ends[layout.order], skips[layout.order]
-        before, behind = ways_to(xp, layout, here, skips), ways_from(xp, layout, here, skips, ends)
-        rank = xp.arange(len(ends))
-        last = before[layout.last]
-        total = xp.logaddexp(last[rank, ends], xp.where(ends > 0, last[rank, ends - 1], _NEVER))
-        # There are fewer steps than the labels need: Paddle says that this costs nothing.
-        possible = total > _NEVER / 2
-        loss.fill(0)
-        loss[layout.order, 0] = xp.where(possible, -total, 0)
-        whole = xp.zeros(count)
-        whole[layout.order] = xp.where(possible, total, -_NEVER)
-        before += behind
-        before -= whole[layout.sequences][:, None]
-        xp.exp(before, out=before)
-        chances *= whole[layout.sequences][:, None] < -_NEVER / 2
-        rows = xp.arange(len(layout))[:, None] * classes
-        xp.subtract.at(chances.reshape(-1), (rows + states[layout.sequences]).reshape(-1), before.reshape(-1))
+        xp.subtract(found, xp.log(sums), out=here)
+        xp.copyto(here, _NEVER, where=(xp.arange(most) > ends[:, None])[layout.sequences])
+        # A label that must not follow at once takes a step more.  Paddle says that what cannot be read costs nothing.
+        readable = layout.lengths >= ends // 2 + (1 - skips[:, 3::2]).sum(axis=1)
+        counted = readable[layout.sequences]
+        total, shares = aligned(xp, layout, here, skips, ends, counted, [array[: len(layout)] for array in ways])
+        loss[:, 0] = xp.where(readable, -total, 0)
+        chances *= counted[:, None]
+        xp.multiply(shares, -1.0 * counted[:, None], out=found, casting="same_kind")
+        xp.add.at(chances.reshape(-1), places.reshape(-1), found.reshape(-1))
         gradients.fill(0)
         gradients[layout.steps * count + layout.sequences] = chances
 
@@ -116,88 +112,171 @@ def warpctc(ctx, logits, label, logits_length, label_length, saved, loss):
 
 
 def labelled(ctx, label, lengths, classes, blank):
-    """A function that returns what sequences are read as (bind time only).
+    """What sequences are read as (bind time only).
 
     Returns:
-        function: -> (the class of each state [sequences, states], the last state of each sequence, and the logarithm
-        of whether one may come to a state from the last but one, too [sequences, states])
+        (function, int): a function that returns the class of each state [sequences, states], the last state of each
+        sequence, and whether one may come to a state from the last but one, too [sequences, states]: 1 or 0; and how
+        many states there are
     """
     xp = ctx.xp
     if lengths is None:
         index, there = padded_rows(row_offsets(ctx.lods["Label"][0], 0))
-        sizes = there.sum(axis=1)
-        given, index = (index.shape, xp.asarray(index))
+        sizes, shape, index = there.sum(axis=1), index.shape, xp.asarray(index)
     else:
-        given, index, sizes = label.shape, None, None
-    labels = ctx.scratch(given, label.dtype)
+        sizes, shape, index = None, label.shape, None
+    labels = ctx.scratch(shape, label.dtype)
     check = index_check(ctx, labels, classes, "label")
 
     def find():
-        found = checked_lengths(lengths, given[1], "Label") if sizes is None else sizes
+        found = xp.asarray(checked_lengths(lengths, shape[1], "Label") if sizes is None else sizes)
         if index is None:
             xp.copyto(labels, label)
         elif label.size:
             xp.take(label.reshape(-1), index, out=labels)
-        found = xp.asarray(found)
-        xp.copyto(labels, blank, where=xp.arange(given[1]) >= found[:, None])
+        behind = xp.arange(shape[1]) >= found[:, None]
+        xp.copyto(labels, blank, where=behind)
         check()
-        states = xp.full((given[0], 2 * given[1] + 1), blank, np.int64)
+        states = xp.full((shape[0], 2 * shape[1] + 1), blank, np.int64)
         states[:, 1::2] = labels
-        skips = xp.full(states.shape, _NEVER)
-        new = (states[:, 2:] != blank) & (states[:, 2:] != states[:, :-2])
-        xp.copyto(skips[:, 2:], 0, where=new)
+        skips = xp.zeros(states.shape)
+        skips[:, 2:] = (states[:, 2:] != blank) & (states[:, 2:] != states[:, :-2])
+        # Nothing is read behind the end, and nothing is missed there.
+        xp.copyto(skips[:, 1::2], 1, where=behind)
         return states, 2 * found, skips
 
-    return find
+    return find, 2 * shape[1] + 1
 
 
-def added(xp, *logs):
-    """The logarithm of the sum of numbers of which the logarithms are given."""
-    largest = xp.maximum(xp.maximum(logs[0], logs[1]), logs[2])
-    total = 0
-    for one in logs:
-        term = one - largest
-        total = xp.exp(term, out=term) + total
-    return xp.log(total, out=total) + largest
-
-
-def ways_to(xp, layout, here, skips):
-    """The logarithms of the chances of all ways that lead to a state at a step, that step included.
+def aligned(xp, layout, here, skips, ends, counted, ways):
+    """How likely the labels are read, and which share the states have in it.
 
     Args:
         here: the logarithms of the chances of the classes of the states, in the order of the steps.
-        skips: see `labelled`, the longest sequence first.
+        skips, ends: see `labelled`.
+        counted: which rows are of sequences that can be read.
+        ways: memory for ways [n, states + 2], [n, states].
+    Returns:
+        (logarithms [sequences], shares like `here`, of which the sum is 1 for each step)
     """
-    states = here.shape[1]
+    skips, ends = skips[layout.order], ends[layout.order]
+    if xp is np:
+        # Several times faster, and exact as long as no way that matters is lost because its chances are too small.
+        total, shares, products = by_chances(layout, here, skips, ends, ways)
+        if (products[counted] > _DOUBTFUL).all():
+            return total, shares
+    return by_logarithms(xp, layout, here, skips, ends, ways)
+
+
+def by_chances(layout, here, skips, ends, ways):
+    """`aligned` by chances, which are divided by their sum at each step; and by what the shares were divided."""
+    largest = here.max(axis=1, keepdims=True)
+    here = np.exp(here - largest)
+    sums = np.empty(largest.shape)
+    before = ways_to(np, Chances, layout, here, skips, ways[0], sums)
+    behind = ways_from(np, Chances, layout, here, skips, ends, ways[1])
+    ended = before[layout.last] * behind[layout.last]
+    shares = np.multiply(before, behind, out=behind)
+    products = shares.sum(axis=1)
+    shares /= np.maximum(products, _LEAST)[:, None]
+    total = np.zeros(len(layout.lengths))
+    np.add.at(total, layout.sequences, (np.log(sums) + largest)[:, 0])
+    total[layout.order] += np.log(np.maximum(ended.sum(axis=1), _LEAST))
+    return total, shares, products
+
+
+def by_logarithms(xp, layout, here, skips, ends, ways):
+    """`aligned` by logarithms of chances."""
+    skips = xp.where(skips > 0, 0, _NEVER)
+    before = ways_to(xp, Logarithms, layout, here, skips, ways[0], None)
+    shares = ways_from(xp, Logarithms, layout, here, skips, ends, ways[1])
+    shares += before
+    rank, last = xp.arange(len(ends)), before[layout.last]
+    total = xp.full(len(layout.lengths), 0.0)
+    total[layout.order] = xp.logaddexp(last[rank, ends], xp.where(ends > 0, last[rank, ends - 1], _NEVER))
+    shares -= total[layout.sequences][:, None]
+    return total, xp.exp(shares, out=shares)
+
+
+class Chances:
+    """How ways are added up by their chances."""
+
+    never, sure = 0.0, 1.0
+
+    @staticmethod
+    def join(xp, stay, one, two, skips, out):
+        """The ways to states from themselves, the ones before, and those before these, if one may skip that."""
+        xp.multiply(two, skips, out=out)
+        out += one
+        out += stay
+
+    @staticmethod
+    def times(xp, ways, here, out):
+        xp.multiply(ways, here, out=out)
+
+    @staticmethod
+    def scale(xp, ways, sums):
+        ways /= xp.maximum(ways.sum(axis=1, keepdims=True, out=sums), _LEAST, out=sums)
+
+
+class Logarithms:
+    """How ways are added up by the logarithms of their chances."""
+
+    never, sure = _NEVER, 0.0
+
+    @staticmethod
+    def join(xp, stay, one, two, skips, out):
+        two = two + skips
+        largest = xp.maximum(xp.maximum(stay, one), two)
+        total = 0
+        for logs in (stay, one, two):
+            term = logs - largest
+            total = xp.exp(term, out=term) + total
+        xp.add(xp.log(total, out=total), largest, out=out)
+
+    @staticmethod
+    def times(xp, ways, here, out):
+        xp.add(ways, here, out=out)
+
+    @staticmethod
+    def scale(xp, ways, sums):
+        pass
+
+
+def ways_to(xp, kind, layout, here, skips, ways, sums):
+    """All ways that lead to a state at a step, that step included; `sums`: where it says by what they were divided."""
     # Two states in front where nothing comes from.
-    ways = xp.full((len(here), states + 2), _NEVER)
+    ways.fill(kind.never)
     begin = 0
     for number, (first, end) in enumerate(layout.spans):
+        now = ways[first:end, 2:]
         if number:
             come = ways[begin : begin + end - first]
-            ways[first:end, 2:] = added(xp, come[:, 2:], come[:, 1:-1], come[:, :-2] + skips[: end - first])
-            ways[first:end, 2:] += here[first:end]
+            kind.join(xp, come[:, 2:], come[:, 1:-1], come[:, :-2], skips[: end - first], now)
+            kind.times(xp, now, here[first:end], now)
         else:
-            ways[:end, 2:4] = here[:end, :2]
+            now[:, :2] = here[:end, :2]
+        kind.scale(xp, now, None if sums is None else sums[first:end])
         begin = first
     return ways[:, 2:]
 
 
-def ways_from(xp, layout, here, skips, ends):
-    """The logarithms of the chances of all ways that lead from a state at a step to an end, without that step."""
+def ways_from(xp, kind, layout, here, skips, ends, ways):
+    """All ways that lead from a state at a step to an end, without that step."""
     states, spans = here.shape[1], layout.spans
-    ways = xp.full((len(here), states), _NEVER)
-    ways[layout.last, ends] = 0
-    ways[layout.last, xp.maximum(ends - 1, 0)] = 0
-    most = len(layout.order)
-    go, skip = (xp.full((most, states + 2), _NEVER) for _ in range(2))
-    skip[:, :states] = skips
+    ways.fill(kind.never)
+    ways[layout.last, ends] = ways[layout.last, xp.maximum(ends - 1, 0)] = kind.sure
+    # Two states behind, where nothing goes to.
+    go, later = (xp.full((len(ends), states + 2), kind.never) for _ in range(2))
+    later[:, :states] = skips
+    sums = xp.empty((len(ends), 1))
     for number in reversed(range(1, len(spans))):
         begin, end = spans[number]
         before, count = spans[number - 1][0], end - begin
-        xp.add(ways[begin:end], here[begin:end], out=go[:count, :states])
-        now = go[:count]
-        ways[before : before + count] = added(xp, now[:, :-2], now[:, 1:-1], now[:, 2:] + skip[:count, 2:])
+        kind.times(xp, ways[begin:end], here[begin:end], go[:count, :states])
+        now, come = ways[before : before + count], go[:count]
+        kind.join(xp, come[:, :-2], come[:, 1:-1], come[:, 2:], later[:count, 2:], now)
+        kind.scale(xp, now, sums[:count])
     return ways
 
 

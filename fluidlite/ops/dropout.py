@@ -76,10 +76,11 @@ def dropout(ctx, x, seed, out, mask):
     return step
 
 
-def draw_mask(ctx, mask, probability, seed):
+def draw_mask(ctx, mask, probability, seed, every_step=True, index=None):
     """A function that makes each element of `mask` True with a probability, which is rounded to a multiple of 2^-16.
 
-    The random numbers of a row depend on the row's place in the whole batch alone: shards draw what one would.
+    The random numbers of a row depend on the row's place in the whole batch alone: shards draw what one would.  For
+    the others see `Context.generator`.
     """
     limit = round(probability * LEVELS) - 1
     if limit < 0:
@@ -91,7 +92,7 @@ def draw_mask(ctx, mask, probability, seed):
     parts = [mask[start : start + count] for start in range(0, len(mask), count)]
 
     def draw():
-        source = ctx.generator(seed, every_step=True, skip=ctx.first * blocks).bit_generator
+        source = ctx.generator(seed, every_step, ctx.first * blocks, index).bit_generator
         for part in parts:
             draws = source.random_raw(len(part) * blocks * _WORDS).view(np.uint16).reshape(len(part), -1)
             ctx.xp.less_equal(ctx.xp.asarray(draws[:, :size]).reshape(part.shape), limit, out=part)

@@ -17,12 +17,15 @@ from ..core.operators import operator
 from ..core.spec import Spec
 from ..core.traits import BOUND, About, Lod
 from .arrays.recurrence import (
+    Blocks,
     Planes,
     activation_of,
     check_dtypes,
     check_initial,
     check_sequences,
     check_shape,
+    prepared_inputs,
+    product_of_step,
     stretches,
     take_rows,
     time_steps,
@@ -73,59 +76,52 @@ def gru(ctx, x, h0, weight, bias, gates, reset, states, hidden):
     ((lod,),) = ctx.lods.values()
     time, is_original = time_steps(xp, lod, ctx.attrs["is_reverse"]), ctx.attrs["origin_mode"]
     width = time.width
+    rows = ctx.scratch((len(x), 3 * size), x.dtype)
+    blocks = Blocks(xp, time, ctx.scratch((3 * len(x), size), x.dtype), 3)
     of_gates, of_candidates = (
         (matrix, ctx.scratch(matrix.shape, x.dtype), activation.factor)
         for matrix, activation in zip(matrices(weight, size), (gate_, candidate), strict=True)
     )
-    factors = [gate_.factor, gate_.factor, candidate.factor]
-    is_scaled = any(factor != 1 for factor in factors)
-    factors = xp.asarray(np.repeat(np.array(factors, x.dtype), size))
-    first, product, part = (ctx.scratch((width, columns), x.dtype) for columns in (size, 2 * size, size))
-    # See `lstm`.
-    narrow_weights = of_gates[1].reshape(size, 2, size).transpose(1, 0, 2)
-    narrow_product = product.reshape(width, 2, size).transpose(1, 0, 2)
-
-    def multiply(before, count):
-        if xp is np:
-            xp.matmul(before, narrow_weights, out=narrow_product[:, :count])
-        else:
-            xp.matmul(before, of_gates[1], out=product[:count])
-        return product[:count]
+    first, part = (ctx.scratch((width, size), x.dtype) for _ in range(2))
+    products = ctx.scratch((2 * width, size), x.dtype)
+    factors = np.repeat(np.array([gate_.factor, gate_.factor, candidate.factor], x.dtype), size)
+    factors = None if (factors == 1).all() else xp.asarray(factors)
 
     def start_from_inputs():
         for matrix, scaled, factor in (of_gates, of_candidates):
             xp.multiply(matrix, factor, out=scaled)
-        added = None if bias is None else bias.reshape(-1) * factors
-        for some in stretches(xp, gates):
-            rows = gates[some]
-            take_rows(xp, x, time.index[some], rows)
-            if is_scaled:
-                xp.multiply(rows, factors, out=rows)
-            if added is not None:
-                xp.add(rows, added, out=rows)
+        prepared_inputs(xp, x, None if bias is None else bias.reshape(-1), factors, rows)
+        blocks.from_rows(rows)
 
     def step():
         start_from_inputs()
         time.first(h0, first)
-        before, weight_of_candidates = first, of_candidates[1]
-        for start, stop in time.steps:
-            count = stop - start
-            before, now, reset_now = before[:count], states[start:stop], reset[start:stop]
-            gate, c = gates[start:stop, : 2 * size], gates[start:stop, 2 * size :]
-            u, r, term = gate[:, :size], gate[:, size:], part[:count]
-            xp.add(gate, multiply(before, count), out=gate)
-            gate_.function(xp, gate, gate)
-            gate_.finish(xp, gate)
-            xp.multiply(r, before, out=reset_now)
-            xp.matmul(reset_now, weight_of_candidates, out=term)
-            xp.add(c, term, out=c)
-            candidate.function(xp, c, c)
-            candidate.finish(xp, c)
-            origin, target = (c, before) if is_original else (before, c)
-            xp.subtract(target, origin, out=now)
-            xp.multiply(now, u, out=now)
-            xp.add(now, origin, out=now)
-            before = now
+        before = first
+        for start, steps, count in time.runs:
+            before = before[:count]
+            multiply, product = product_of_step(xp, of_gates[1], 2, products, count)
+            multiply_reset, term = product_of_step(xp, of_candidates[1], 1, part, count)
+            term = term[0]
+            shape, some = (steps, count, size), slice(start, start + steps * count)
+            for block, now, reset_now in zip(
+                blocks.run(start, steps, count), states[some].reshape(shape), reset[some].reshape(shape), strict=True
+            ):
+                gate, (u, r, c) = block[:2], block
+                multiply(before)
+                xp.add(gate, product, out=gate)
+                gate_.function(xp, gate, gate)
+                gate_.finish(xp, gate)
+                xp.multiply(r, before, out=reset_now)
+                multiply_reset(reset_now)
+                xp.add(c, term, out=c)
+                candidate.function(xp, c, c)
+                candidate.finish(xp, c)
+                origin, target = (c, before) if is_original else (before, c)
+                xp.subtract(target, origin, out=now)
+                xp.multiply(now, u, out=now)
+                xp.add(now, origin, out=now)
+                before = now
+        blocks.to_rows(gates)
         take_rows(xp, states, time.inverse, hidden)
 
     return step
@@ -143,50 +139,53 @@ def gru_grad(ctx, h0, weight, bias, gates, reset, states, hidden, x, dhidden, dx
     ((lod,),) = ctx.lods.values()
     time, is_original = time_steps(xp, lod, ctx.attrs["is_reverse"]), ctx.attrs["origin_mode"]
     rows, width = len(hidden), time.width
-    slopes = Planes(ctx, time, (3, rows, size), x.dtype)
-    to_u, to_r, to_c = slopes.planes
-    before, dh, kept = (ctx.scratch((rows, size), x.dtype) for _ in range(3))
+    # What the slope of h' is multiplied by: every other plane, for those of u, of c and of h by itself.
+    planes = ctx.scratch((5, rows, size), x.dtype)
+    slopes, (to_u, to_r, to_c, before, to_h) = Planes(xp, time, planes[:3]), planes
+    dh = ctx.scratch((rows, size), x.dtype)
     others = ctx.scratch((width, size), x.dtype)
     backs = ctx.scratch((2, width, size), x.dtype)
     turned_gates, turned_candidates = (ctx.scratch(shape, x.dtype) for shape in ((2, size, size), (size, size)))
     drows = ctx.scratch((rows, 3 * size), x.dtype) if dx is None else dx
 
+    pieces = stretches(xp, gates)
+    piece = ctx.scratch((3, pieces[0].stop if pieces else 0, size), x.dtype)
+
     def prepare():
-        """What the slope of h' is to be multiplied by: for those of the columns of gates, and of h (`kept`)."""
         of_gates, of_candidates = matrices(weight, size)
         xp.copyto(turned_gates, of_gates.reshape(size, 2, size).transpose(1, 2, 0))
         xp.copyto(turned_candidates, of_candidates.T)
         time.before(hidden, h0, before)
-        for some in stretches(xp, gates):
-            u, _, c = slopes.of_rows(gates[some])
-            h, to_h = before[some], kept[some]
+        for some in pieces:
+            h, kept = before[some], to_h[some]
+            now = piece[:, : len(h)]
+            u, _, c = now
+            xp.copyto(now, slopes.of_rows(gates[some]))
             take_rows(xp, dhidden, time.index[some], dh[some])
-            gate_.slope(xp, slopes.of_rows(gates[some])[:2], slopes.planes[:2, some])
+            gate_.slope(xp, now[:2], planes[:2, some])
             candidate.slope(xp, c, to_c[some])
             xp.multiply(to_r[some], h, out=to_r[some])
             origin, target = (c, h) if is_original else (h, c)
-            xp.subtract(target, origin, out=to_h)
-            xp.multiply(to_u[some], to_h, out=to_u[some])
-            xp.subtract(1, u, out=to_h)
-            xp.multiply(to_c[some], to_h if is_original else u, out=to_c[some])
+            xp.subtract(target, origin, out=kept)
+            xp.multiply(to_u[some], kept, out=to_u[some])
+            xp.subtract(1, u, out=kept)
+            xp.multiply(to_c[some], kept if is_original else u, out=to_c[some])
             if is_original:
-                xp.copyto(to_h, u)
+                xp.copyto(kept, u)
 
     def run():
         later = 0  # how many of the sequences have a step behind this one
         for start, stop in reversed(time.steps):
             count, now = stop - start, slice(start, stop)
-            slope, dreset, dcandidates = dh[now], others[:count], to_c[now]
+            slope, dreset = dh[now], others[:count]
             for term in (*backs[:, :later], others[:later]) if later else ():
                 xp.add(slope[:later], term, out=slope[:later])
-            xp.multiply(to_u[now], slope, out=to_u[now])
-            xp.multiply(dcandidates, slope, out=dcandidates)
-            xp.multiply(kept[now], slope, out=kept[now])
-            xp.matmul(dcandidates, turned_candidates, out=dreset)
+            xp.multiply(planes[::2, now], slope, out=planes[::2, now])
+            xp.matmul(to_c[now], turned_candidates, out=dreset)
             xp.multiply(to_r[now], dreset, out=to_r[now])
-            xp.matmul(slopes.planes[:2, now], turned_gates, out=backs[:, :count])
+            xp.matmul(planes[:2, now], turned_gates, out=backs[:, :count])
             xp.multiply(dreset, gates[now, size : 2 * size], out=dreset)
-            xp.add(dreset, kept[now], out=dreset)
+            xp.add(dreset, to_h[now], out=dreset)
             later = count
 
     def step():

@@ -395,3 +395,71 @@ def bilinear_tensor_product_grad(ctx, x, y, w, dout, dx, dy, dw, dbias):
             xp.sum(dout, axis=0, out=dbias.reshape(-1))
 
     return step
+
+
+def infer_addmm(attrs, added, x, y):
+    if len(x.shape) != 2 or len(y.shape) != 2 or len(added.shape) != 2:
+        raise EnforceNotMet(
+            f"Input, X and Y must be matrices, got shapes {list(added.shape)}, {list(x.shape)} and {list(y.shape)}"
+        )
+    product = infer_matmul({}, x, y)
+    if any(min(n, m) >= 0 and n not in (1, m) for n, m in zip(added.shape, product.shape, strict=True)):
+        raise EnforceNotMet(
+            f"Input of shape {list(added.shape)} does not broadcast to the product of shape {list(product.shape)}"
+        )
+    return product
+
+
+@operator(
+    "addmm", inputs="Input, X, Y", outputs="Out", attributes={"Alpha": 1.0, "Beta": 1.0} | MKLDNN, infer=infer_addmm
+)
+def addmm(ctx, added, x, y, out):
+    # Out = Beta * Input + Alpha * X Y
+    xp = ctx.xp
+    xp.matmul(x, y, out=out)
+    xp.multiply(out, ctx.attrs["Alpha"], out=out)
+    xp.add(out, ctx.attrs["Beta"] * added, out=out)
+
+
+@addmm.gradient("Input, X, Y")
+def addmm_grad(ctx, added, x, y, dout, dadded, dx, dy):
+    xp = ctx.xp
+    if dadded is not None:
+        repeated = tuple(axis for axis in (0, 1) if dadded.shape[axis] != dout.shape[axis])
+        xp.multiply(dout.sum(axis=repeated, keepdims=True), ctx.attrs["Beta"], out=dadded)
+    for target, left, right in ((dx, dout, y.T), (dy, x.T, dout)):
+        if target is not None:
+            xp.matmul(left, right, out=target)
+            xp.multiply(target, ctx.attrs["Alpha"], out=target)
+
+
+def infer_fsp(attrs, x, y):
+    if (
+        len(x.shape) != 4
+        or len(y.shape) != 4
+        or not all(n == m or min(n, m) < 0 for n, m in zip(x.shape[2:], y.shape[2:], strict=True))
+    ):
+        raise EnforceNotMet(f"X and Y must be images of one size, got shapes {list(x.shape)} and {list(y.shape)}")
+    return Spec((x.shape[0], x.shape[1], y.shape[1]), x.dtype)
+
+
+def flat_images(*arrays):
+    """Images [N, C, H, W] as matrices [N, C, H * W]."""
+    return [array.reshape(*array.shape[:2], -1) for array in arrays]
+
+
+@operator("fsp", inputs="X, Y", outputs="Out", infer=infer_fsp)
+def fsp(ctx, x, y, out):
+    """The mean product of each channel of X with each channel of Y, over the places of an image."""
+    x, y = flat_images(x, y)
+    ctx.xp.matmul(x, y.transpose(0, 2, 1), out=out)
+    ctx.xp.divide(out, x.shape[2], out=out)
+
+
+@fsp.gradient("X, Y")
+def fsp_grad(ctx, x, y, dout, dx, dy):
+    for target, slope, factor in ((dx, dout, y), (dy, dout.transpose(0, 2, 1), x)):
+        if target is not None:
+            target, factor = flat_images(target, factor)
+            ctx.xp.matmul(slope, factor, out=target)
+            ctx.xp.divide(target, factor.shape[2], out=target)

@@ -556,3 +556,58 @@ rank_loss = by_formula(
     )
 )
 by_formula(rank_loss.gradient("Label, Left, Right", lod=Lod(of="none")))
+
+
+def infer_focal(attrs, x, label, count):
+    if (
+        len(x.shape) != 2
+        or len(label.shape) != 2
+        or label.shape[1] != 1
+        or not same_sizes(x.shape[:1], label.shape[:1])
+    ):
+        raise EnforceNotMet(
+            f"X must have the shape [n, classes] and Label [n, 1], got {list(x.shape)} and {list(label.shape)}"
+        )
+    return x
+
+
+class Focal:
+    """What sigmoid_focal_loss and its gradient share: where the labels are, the weights and the probabilities."""
+
+    def __init__(self, ctx, x, label, count):
+        xp = ctx.xp
+        self.gamma, alpha = x.dtype.type(ctx.attrs["gamma"]), x.dtype.type(ctx.attrs["alpha"])
+        classes = xp.arange(1, x.shape[1] + 1)
+        count = xp.maximum(count, 1).astype(x.dtype)
+        is_class = label == classes
+        self.positive = is_class * (alpha / count)
+        self.negative = (~is_class & (label != -1)) * ((1 - alpha) / count)
+        self.chance = 1 / (1 + xp.exp(-x))
+        self.log_chance = xp.log(xp.maximum(self.chance, np.finfo(np.float32).tiny))
+        # log(1 - chance), which keeps its digits for large X.
+        self.log_rest = -xp.maximum(x, 0) - xp.log1p(xp.exp(-xp.abs(x)))
+
+
+focal_loss = operator(
+    "sigmoid_focal_loss",
+    inputs="X, Label!, FgNum!",
+    outputs="Out",
+    attributes={"gamma": 2.0, "alpha": 0.25},
+    infer=infer_focal,
+)
+
+
+@focal_loss
+def sigmoid_focal_loss(ctx, x, label, count, out):
+    f = Focal(ctx, x, label, count)
+    missed = (1 - f.chance) ** f.gamma * f.log_chance
+    ctx.xp.negative(f.positive * missed + f.negative * (f.chance**f.gamma * f.log_rest), out=out)
+
+
+@sigmoid_focal_loss.gradient("X, Label, FgNum")
+def sigmoid_focal_loss_grad(ctx, x, label, count, dout, dx):
+    f = Focal(ctx, x, label, count)
+    rest = 1 - f.chance
+    missed = rest**f.gamma * (rest - f.gamma * f.chance * f.log_chance)
+    found = f.chance**f.gamma * (f.gamma * rest * f.log_rest - f.chance)
+    ctx.xp.multiply(-(f.positive * missed + f.negative * found), dout, out=dx)

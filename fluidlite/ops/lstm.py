@@ -21,12 +21,15 @@ from ..core.operators import operator
 from ..core.spec import Spec
 from ..core.traits import BOUND, About, Lod
 from .arrays.recurrence import (
+    Blocks,
     Planes,
     activation_of,
     check_dtypes,
     check_initial,
     check_sequences,
     check_shape,
+    prepared_inputs,
+    product_of_step,
     stretches,
     take_rows,
     time_steps,
@@ -62,9 +65,10 @@ class Cells:
         """Scratch of so many columns, with all rows or `count` of them."""
         return self.ctx.scratch((self.count if count is None else count, columns), self.weight.dtype)
 
-    def parts(self, rows):
-        """The columns of g, i, f and o."""
-        return [rows[:, place * self.size : (place + 1) * self.size] for place in range(4)]
+    def planes(self, count, rows=None, columns=None):
+        """So many matrices of scratch, of all rows and `size` columns unless other numbers are given."""
+        shape = count, self.count if rows is None else rows, columns or self.size
+        return self.ctx.scratch(shape, self.weight.dtype)
 
 
 def forward(cells, x, r0, c0, state, cell, gates, active, h, project=None):
@@ -80,46 +84,32 @@ def forward(cells, x, r0, c0, state, cell, gates, active, h, project=None):
     xp, time, size, width = cells.xp, cells.time, cells.size, cells.width
     gate_, candidate, peepholes = cells.gate, cells.candidate, cells.peepholes
     clip = cells.ctx.attrs.get("cell_clip", 0.0)
-    factors = [candidate.factor] + [gate_.factor] * 3
-    is_scaled = any(factor != 1 for factor in factors)
-    factors = xp.asarray(np.repeat(np.array(factors, x.dtype), size))
-    weights, bias = cells.rows(4 * size, cells.states), cells.rows(4 * size, 1)
+    rows, blocks = cells.rows(4 * size), Blocks(xp, time, cells.rows(size, 4 * cells.count), 4)
+    factors = np.repeat(np.array([candidate.factor] + [gate_.factor] * 3, x.dtype), size)
+    factors = None if (factors == 1).all() else xp.asarray(factors)
+    weights = cells.weight if factors is None else cells.rows(4 * size, cells.states)
     r = h if project is None else cells.rows(cells.states)
     c, r_first, c_first = cells.rows(size), cells.rows(cells.states, width), cells.rows(size, width)
-    product, part, parts = (cells.rows(columns, width) for columns in (4 * size, size, 2 * size))
-    # BLAS multiplies few rows by four narrow matrices faster than by one wide one: 20 against 33 us for 16 rows, 128.
-    narrow_weights = weights.reshape(cells.states, 4, size).transpose(1, 0, 2)
-    narrow_product = product.reshape(width, 4, size).transpose(1, 0, 2)
-    parts, gates_apart = parts.reshape(width, 2, size), gates.reshape(-1, 4, size)
+    products, part = cells.rows(size, 4 * width), cells.rows(size, width)
+    # Output gates wait for the new cells, if they see them.
+    early = 4 if peepholes is None else 3
     is_one_function = gate_.function is candidate.function
 
-    def multiply(before, count):
-        if xp is np:
-            xp.matmul(before, narrow_weights, out=narrow_product[:, :count])
-        else:
-            xp.matmul(before, weights, out=product[:count])
-        return product[:count]
-
     def start_from_inputs():
-        xp.multiply(cells.weight, factors, out=weights)
-        xp.multiply(cells.bias, factors, out=bias[0])
-        for some in stretches(xp, gates):
-            rows = gates[some]
-            take_rows(xp, x, time.index[some], rows)
-            if is_scaled:
-                xp.multiply(rows, factors, out=rows)
-            xp.add(rows, bias, out=rows)
+        if factors is not None:
+            xp.multiply(cells.weight, factors, out=weights)
+        prepared_inputs(xp, x, cells.bias, factors, rows)
+        blocks.from_rows(rows)
 
-    def squash(gate):
-        """The activations of the first columns: g and some gates."""
+    def squash(columns):
+        """The activations of candidates and of the gates behind them."""
         if is_one_function:
-            gate_.function(xp, gate, gate)
-        candidates, others = gate[:, :size], gate[:, size:]
-        if not is_one_function:
-            candidate.function(xp, candidates, candidates)
-            gate_.function(xp, others, others)
-        candidate.finish(xp, candidates)
-        gate_.finish(xp, others)
+            gate_.function(xp, columns, columns)
+        else:
+            candidate.function(xp, columns[0], columns[0])
+            gate_.function(xp, columns[1:], columns[1:])
+        candidate.finish(xp, columns[0])
+        gate_.finish(xp, columns[1:])
 
     def step():
         start_from_inputs()
@@ -127,35 +117,36 @@ def forward(cells, x, r0, c0, state, cell, gates, active, h, project=None):
         time.first(c0, c_first)
         r_before, c_before = r_first, c_first
         if peepholes is not None:
-            w_if, w_o = peepholes[:2] * gate_.factor, peepholes[2] * gate_.factor
-        for start, stop in time.steps:
-            count = stop - start
-            r_before, c_before = r_before[:count], c_before[:count]
-            gate, c_now, h_now, r_now, b = (array[start:stop] for array in (gates, c, h, r, active))
-            term = part[:count]
-            xp.add(gate, multiply(r_before, count), out=gate)
-            g, i, f, o = cells.parts(gate)
-            if peepholes is None:
-                squash(gate)
-            else:
-                xp.multiply(c_before[:, None], w_if, out=parts[:count])
-                xp.add(gates_apart[start:stop, 1:3], parts[:count], out=gates_apart[start:stop, 1:3])
-                squash(gate[:, : 3 * size])
-            xp.multiply(f, c_before, out=c_now)
-            xp.multiply(g, i, out=term)
-            xp.add(c_now, term, out=c_now)
-            if clip > 0:
-                xp.clip(c_now, -clip, clip, out=c_now)
-            if peepholes is not None:
-                xp.multiply(c_now, w_o, out=term)
-                xp.add(o, term, out=o)
-                gate_.function(xp, o, o)
-                gate_.finish(xp, o)
-            cells.cell(xp, c_now, b)
-            xp.multiply(o, b, out=h_now)
-            if project is not None:
-                project(h_now, r_now)
-            r_before, c_before = r_now, c_now
+            w_if, w_o = peepholes[:2, None] * gate_.factor, peepholes[2] * gate_.factor
+        for start, steps, count in time.runs:
+            r_before, c_before, term = r_before[:count], c_before[:count], part[:count]
+            multiply, product = product_of_step(xp, weights, 4, products, count)
+            some = slice(start, start + steps * count)
+            kept = [array[some].reshape(steps, count, -1) for array in (c, h, r, active)]
+            for block, c_now, h_now, r_now, b in zip(blocks.run(start, steps, count), *kept, strict=True):
+                multiply(r_before)
+                xp.add(block, product, out=block)
+                if peepholes is not None:
+                    xp.multiply(c_before, w_if, out=product[:2])
+                    xp.add(block[1:3], product[:2], out=block[1:3])
+                squash(block[:early])
+                g, i, f, o = block
+                xp.multiply(f, c_before, out=c_now)
+                xp.multiply(g, i, out=term)
+                xp.add(c_now, term, out=c_now)
+                if clip > 0:
+                    xp.clip(c_now, -clip, clip, out=c_now)
+                if peepholes is not None:
+                    xp.multiply(c_now, w_o, out=term)
+                    xp.add(o, term, out=o)
+                    gate_.function(xp, o, o)
+                    gate_.finish(xp, o)
+                cells.cell(xp, c_now, b)
+                xp.multiply(o, b, out=h_now)
+                if project is not None:
+                    project(h_now, r_now)
+                r_before, c_before = r_now, c_now
+        blocks.to_rows(gates)
         take_rows(xp, r, time.inverse, state)
         take_rows(xp, c, time.inverse, cell)
 
@@ -179,16 +170,16 @@ def backward(cells, r0, c0, state, cell, gates, active, dstate, dx, dr0, dc0, dw
     """
     xp, time, size, width = cells.xp, cells.time, cells.size, cells.width
     peepholes, clip = cells.peepholes, cells.ctx.attrs.get("cell_clip", 0.0)
-    slopes = Planes(cells.ctx, time, (4, cells.count, size), cells.weight.dtype)
-    to_g, to_i, to_f, to_o = slopes.planes
-    dr, dc, c_before = cells.rows(cells.states), cells.rows(size), cells.rows(size)
-    carry = cells.rows(size, width)
-    part, parts = cells.rows(size, width), cells.rows(size, 2 * width).reshape(2, width, size)
-    turned = cells.rows(size, 4 * cells.states).reshape(4, size, cells.states)
-    backs = cells.rows(cells.states, 4 * width).reshape(4, width, cells.states)
+    # What carries from a step to the one before: [carry of c, g, i, f, o, c], of which those in the midst are slopes.
+    planes = cells.planes(6)
+    slopes, (carry, to_g, to_i, to_f, to_o, to_c) = Planes(xp, time, planes[1:5]), planes
+    dr, c_before, part = cells.rows(cells.states), cells.rows(size), cells.rows(size, width)
+    turned, backs = cells.planes(4, size, cells.states), cells.planes(4, width, cells.states)
     r_before = None if dweight is None else cells.rows(cells.states)
     is_inside = cells.rows(size) if clip > 0 else None
     rows = cells.rows(4 * size) if dx is None else dx
+    pieces = stretches(xp, gates)
+    piece = cells.planes(4, pieces[0].stop if pieces else 0)
 
     def prepare():
         xp.copyto(turned, cells.weight.reshape(-1, 4, size).transpose(1, 2, 0))
@@ -196,42 +187,42 @@ def backward(cells, r0, c0, state, cell, gates, active, dstate, dx, dr0, dc0, dw
         if clip > 0:
             take_rows(xp, cell, time.index, is_inside)
             mark_inside(xp, is_inside, clip)
-        for some in stretches(xp, gates):
-            g, i, f, o = cells.parts(gates[some])
+        for some in pieces:
+            b, now = active[some], piece[:, : len(active[some])]
+            g, i, f, o = now
+            xp.copyto(now, slopes.of_rows(gates[some]))
             take_rows(xp, dstate, time.index[some], dr[some])
+            xp.copyto(carry[some], f)
             cells.candidate.slope(xp, g, to_g[some])
-            cells.gate.slope(xp, slopes.of_rows(gates[some])[1:], slopes.planes[1:, some])
-            cells.cell.slope(xp, active[some], dc[some])
-            terms = (to_g, i), (to_i, g), (to_f, c_before[some]), (to_o, active[some]), (dc, o)
-            for result, factor in terms:
+            cells.gate.slope(xp, now[1:], planes[2:5, some])
+            cells.cell.slope(xp, b, to_c[some])
+            for result, factor in ((to_g, i), (to_i, g), (to_f, c_before[some]), (to_o, b), (to_c, o)):
                 xp.multiply(result[some], factor, out=result[some])
 
     def run():
-        later = 0  # how many of the sequences have a step behind this one
+        behind = slice(0, 0)  # the rows of the step behind this one, of the sequences that have one
         for start, stop in reversed(time.steps):
-            count, now = stop - start, slice(start, stop)
-            dh, to_c, dgates, dcarry = dr[now], dc[now], slopes.planes[:, now], carry[:count]
-            for term in backs[:, :later] if later else ():
-                xp.add(dh[:later], term, out=dh[:later])
+            now, later = slice(start, stop), behind.stop - behind.start
+            dh, dc, term = dr[now], to_c[now], part[: stop - start]
+            for back in backs[:, :later] if later else ():
+                xp.add(dh[:later], back, out=dh[:later])
             if unproject is not None:
                 dh = unproject(start, stop, dh)
-            xp.multiply(to_o[now], dh, out=to_o[now])
-            xp.multiply(to_c, dh, out=to_c)
+            xp.multiply(planes[4:, now], dh, out=planes[4:, now])
             if later:
-                xp.add(to_c[:later], carry[:later], out=to_c[:later])
+                xp.add(dc[:later], carry[behind], out=dc[:later])
             if peepholes is not None:
-                xp.multiply(to_o[now], peepholes[2], out=part[:count])
-                xp.add(to_c, part[:count], out=to_c)
+                xp.multiply(to_o[now], peepholes[2], out=term)
+                xp.add(dc, term, out=dc)
             if clip > 0:
-                xp.multiply(to_c, is_inside[now], out=to_c)
-            xp.multiply(dgates[:3], to_c, out=dgates[:3])
-            xp.multiply(to_c, gates[now, 2 * size : 3 * size], out=dcarry)
+                xp.multiply(dc, is_inside[now], out=dc)
+            xp.multiply(planes[:4, now], dc, out=planes[:4, now])
             if peepholes is not None:
-                xp.multiply(dgates[1:3], peepholes[:2, None], out=parts[:, :count])
-                xp.add(dcarry, parts[0, :count], out=dcarry)
-                xp.add(dcarry, parts[1, :count], out=dcarry)
-            xp.matmul(dgates, turned, out=backs[:, :count])
-            later = count
+                for slope, weight in ((to_i, peepholes[0]), (to_f, peepholes[1])):
+                    xp.multiply(slope[now], weight, out=term)
+                    xp.add(carry[now], term, out=carry[now])
+            xp.matmul(slopes.planes[:, now], turned, out=backs[:, : stop - start])
+            behind = now
 
     def step():
         prepare()
@@ -239,7 +230,7 @@ def backward(cells, r0, c0, state, cell, gates, active, dstate, dx, dr0, dc0, dw
         if dr0 is not None:
             time.first_gradient(backs.sum(axis=0), dr0)
         if dc0 is not None:
-            time.first_gradient(carry, dc0)
+            time.first_gradient(carry[:width], dc0)
         slopes.to_rows(rows)
         if dweight is not None:
             time.rows_before(state, r0, r_before)
@@ -252,11 +243,11 @@ def backward(cells, r0, c0, state, cell, gates, active, dstate, dx, dr0, dc0, dw
 
     def sum_peepholes(sums):
         for place, slope in enumerate((to_i, to_f)):
-            xp.multiply(slope, c_before, out=dc)
-            xp.sum(dc, axis=0, out=sums[place])
-        take_rows(xp, cell, time.index, dc)
-        xp.multiply(dc, to_o, out=dc)
-        xp.sum(dc, axis=0, out=sums[2])
+            xp.multiply(slope, c_before, out=to_c)
+            xp.sum(to_c, axis=0, out=sums[place])
+        take_rows(xp, cell, time.index, to_c)
+        xp.multiply(to_c, to_o, out=to_c)
+        xp.sum(to_c, axis=0, out=sums[2])
 
     return step
 

@@ -35,6 +35,7 @@ def given(numbers, tensor, tensors):
     if not tensors:
         return list(numbers)
     # Beside tensors, the attribute keeps the numbers that were given as such, and -1 for the others.
+    numbers = numbers if len(numbers) == len(tensors) else [-1] * len(tensors)
     found = []
     for number, spec in zip(numbers, tensors, strict=True):
         values = known_values(spec)
@@ -215,7 +216,7 @@ for _type, _keeps in (("squeeze", "X"), ("squeeze2", "XShape")):
 
 def infer_unsqueeze(attrs, x, axes_tensor, axes_tensors):
     shape = list(x.shape)
-    axes = given(attrs["axes"] if not axes_tensors else [-1] * len(axes_tensors), axes_tensor, axes_tensors)
+    axes = given([] if axes_tensors else attrs["axes"], axes_tensor, axes_tensors)
     if axes is None or None in axes:
         added = axes_tensor.shape[0] if axes is None else len(axes)
         return Spec((-1,) * (len(shape) + added), x.dtype)
@@ -499,7 +500,7 @@ def infer_expand(attrs, x, times_tensor, times_tensors):
 
 
 def infer_tile(attrs, x, times_tensor, times_tensors):
-    times = given(attrs["repeat_times"] or [-1] * len(times_tensors or ()), times_tensor, times_tensors)
+    times = given(attrs["repeat_times"], times_tensor, times_tensors)
     return infer_repeated(attrs, x, [None] * times_tensor.shape[0] if times is None else times)
 
 
@@ -515,7 +516,7 @@ def infer_broadcast(attrs, x, shape):
 
 
 def infer_expand_v2(attrs, x, shape_tensor, shape_tensors):
-    shape = given(attrs["shape"] or [-1] * len(shape_tensors or ()), shape_tensor, shape_tensors)
+    shape = given(attrs["shape"], shape_tensor, shape_tensors)
     return infer_broadcast(attrs, x, [None] * shape_tensor.shape[0] if shape is None else shape)
 
 
@@ -577,6 +578,10 @@ for _type, _slots, _attrs, _infer in (
         _gradient.gradient_by_forward()
 
 
+# The end of a slice that goes on to the end.
+_NO_END = 10000000
+
+
 def bounds(size, start, end):
     """Where a slice of a dimension of `size` begins and ends; negative numbers count from the end."""
     start, end = (position + size if position < 0 else position for position in (start, end))
@@ -600,6 +605,7 @@ def infer_slice(attrs, x, *tensors):
         if None in (start, end, stride):
             shape[axis] = -1
             continue
+        end = behind(attrs, axis, start, end)
         size = len(range(*range_slice(shape[axis], start, end, stride).indices(shape[axis])))
         if not size:
             by = f" by {stride}" if stride != 1 else ""
@@ -619,8 +625,14 @@ def part(ctx, x, starts, ends, strides):
     """The part of `x` between the bounds, in the dimensions that the attribute `axes` names."""
     index = [slice(None)] * x.ndim
     for axis, start, end, stride in zip(ctx.attrs["axes"], starts, ends, strides, strict=True):
+        end = behind(ctx.attrs, axis, start, end)
         index[axis] = range_slice(x.shape[axis], start, end, stride)
     return x[tuple(index)]
+
+
+def behind(attrs, axis, start, end):
+    """The end of a slice: behind a tensor that is an index comes the same plus one, which is 0 for the last element."""
+    return _NO_END if (start, end) == (-1, 0) and axis in attrs["decrease_axis"] else end
 
 
 def range_slice(size, start, end, stride):

@@ -8,7 +8,7 @@ of a new value that it reads again, as Fluid does, it speaks by a name of its ow
 from ..core import formula as f
 from ..core.attributes import later, typed
 from ..core.operators import operator
-from ..core.traits import BOUND, Memory
+from ..core.traits import BOUND, Kernel, Memory
 from .updates import Rule, update_rule
 
 update_rule(
@@ -254,6 +254,59 @@ update_rule(
     ftrl,
     attributes={"l1": 0.0, "l2": 0.0, "lr_power": -0.5},
 )
+
+
+def shrunk(x, LearningRate, l1, l2):
+    """x, moved towards 0 by the penalties of its size and of its square."""
+    near = f.sign(x) * f.maximum(f.absolute(x) - LearningRate * l1, 0) if l1 > 0 else x
+    return near / (1 + LearningRate * l2)
+
+
+def proximal_gd(Param, Grad, LearningRate, l1, l2):
+    return {"ParamOut": shrunk(Param - Grad * LearningRate, LearningRate, l1, l2)}
+
+
+def proximal_adagrad(Param, Moment, Grad, LearningRate, l1, l2):
+    moment = Moment + Grad * Grad
+    return {"ParamOut": shrunk(Param - Grad / f.sqrt(moment) * LearningRate, LearningRate, l1, l2), "MomentOut": moment}
+
+
+_PENALTIES = {"l1": 0.0, "l2": 0.0}
+update_rule("proximal_gd", "Param Grad LearningRate", "Param", proximal_gd, attributes=_PENALTIES)
+update_rule(
+    "proximal_adagrad",
+    "Param Moment Grad LearningRate",
+    "Param Moment",
+    proximal_adagrad,
+    attributes=_PENALTIES,
+)
+
+
+@operator(
+    "dpsgd",
+    inputs="Param, Grad, LearningRate",
+    outputs="ParamOut!",
+    attributes={"clip": 10.0, "batch_size": 16.0, "sigma": 1.0, "seed": 0},
+    infer=lambda attrs, param, grad, rate: param,
+    kernel=Kernel(bind=True, random=True),
+    memory=Memory(inplace={"ParamOut": "Param"}),
+)
+def dpsgd(ctx, param, grad, rate, param_out):
+    """Gradient descent whose gradient is scaled down to a norm, and gets noise, one number for all elements."""
+    xp, attrs = ctx.xp, ctx.attrs
+    step_taken = ctx.scratch(param.shape, param.dtype)
+
+    def step():
+        noise = ctx.generator(attrs["seed"]).normal(0, attrs["sigma"]) / attrs["batch_size"]
+        xp.multiply(grad, grad, out=step_taken)
+        scale = xp.maximum(xp.sqrt(step_taken.sum()) / attrs["clip"], 1)
+        xp.divide(grad, scale, out=step_taken)
+        xp.add(step_taken, step_taken.dtype.type(noise), out=step_taken)
+        xp.multiply(step_taken, rate, out=step_taken)
+        xp.subtract(param, step_taken, out=param_out)
+
+    return step
+
 
 Rule(lambda X, max_norm: X * f.minimum(max_norm / f.norm(X), 1)).declared(
     operator(

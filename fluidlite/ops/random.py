@@ -5,8 +5,10 @@ from functools import partial
 import numpy as np
 
 from ..core.attributes import MKLDNN, typed
+from ..core.dtypes import numpy_dtype
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
+from ..core.spec import Spec
 from ..core.traits import Kernel, Lod
 from .creation import BATCH_SIZE_LIKE, infer_batch_size_like, infer_given_shape
 
@@ -117,3 +119,21 @@ operator(
 def randint(ctx, shape_tensor, shape_tensors, out):
     drawn = ctx.generator(ctx.attrs["seed"]).integers(ctx.attrs["low"], ctx.attrs["high"], out.shape, out.dtype)
     out[...] = ctx.xp.asarray(drawn)
+
+
+def infer_permutation(attrs):
+    if attrs["n"] < 1:
+        raise EnforceNotMet(f"n must be positive, got {attrs['n']}")
+    return Spec((attrs["n"],), numpy_dtype(attrs["dtype"]))
+
+
+@operator(
+    "randperm",
+    outputs="Out!",
+    attributes={"n": 1, "dtype": 3, "seed": 0},
+    infer=infer_permutation,
+    kernel=Kernel(random=True),
+)
+def randperm(ctx, out):
+    """The numbers from 0 to n - 1 in a random order."""
+    out[...] = ctx.xp.asarray(ctx.generator(ctx.attrs["seed"]).permutation(len(out)).astype(out.dtype))

@@ -451,3 +451,27 @@ def argument(type, name):
 
 argument("arg_max", "argmax")
 argument("arg_min", "argmin")
+
+
+def infer_allclose(attrs, x, y):
+    if any(min(n, m) >= 0 and n != m for n, m in zip(x.shape, y.shape, strict=False)) or len(x.shape) != len(y.shape):
+        raise EnforceNotMet(f"Input and Other must have one shape, got {list(x.shape)} and {list(y.shape)}")
+    return Spec((1,), np.dtype(bool))
+
+
+@operator(
+    "allclose",
+    inputs="Input!, Other!",
+    outputs="Out!",
+    attributes={"rtol": 1e-5, "atol": 1e-8, "equal_nan": False},
+    infer=infer_allclose,
+    lod=Lod(of="none"),
+)
+def allclose(ctx, x, y, out):
+    """Whether every |Input - Other| is at most atol + rtol * |Other|."""
+    xp, attrs = ctx.xp, ctx.attrs
+    # As in Paddle, infinity is not close to itself.
+    close = xp.abs(x - y) <= attrs["atol"] + attrs["rtol"] * xp.abs(y)
+    if attrs["equal_nan"]:
+        close |= xp.isnan(x) & xp.isnan(y)
+    out[...] = close.all()

@@ -288,7 +288,7 @@ def infer_crop_tensor(attrs, x, shape, offsets, shape_tensors, offset_tensors):
         # Beside tensors, 0 in the attribute says that a tensor holds the size; a size of -1 is what is left of X.
         beside, known = attrs["shape"] or [0] * len(x.shape), map(known_values, shape_tensors)
         sizes = [(size or None) if value is None else value[0] for size, value in zip(beside, known, strict=True)]
-    numbers = given([-1] * len(x.shape) if offset_tensors else attrs["offsets"], offsets, offset_tensors)
+    numbers = given([] if offset_tensors else attrs["offsets"], offsets, offset_tensors)
     sizes = unknown if sizes is None else sizes or [-1] * len(x.shape)
     return cropped(attrs, x, sizes, unknown if numbers is None else numbers or [0] * len(x.shape))
 
@@ -413,3 +413,34 @@ def infer_unique_with_counts(attrs, x):
 )
 def unique_with_counts(ctx, x):
     return first_occurrences(ctx, x)
+
+
+def infer_shard_index(attrs, x):
+    if attrs["nshards"] < 1 or attrs["index_num"] < 1 or not 0 <= attrs["shard_id"] < attrs["nshards"]:
+        raise EnforceNotMet(
+            f"index_num and nshards must be positive and shard_id lie in [0, nshards), got {attrs['index_num']}, "
+            f"{attrs['nshards']} and {attrs['shard_id']}"
+        )
+    return x
+
+
+@operator(
+    "shard_index",
+    inputs="X!",
+    outputs="Out!",
+    attributes={"index_num": 1, "nshards": 1, "shard_id": 0, "ignore_value": -1},
+    infer=infer_shard_index,
+    kernel=BOUND,
+)
+def shard_index(ctx, x, out):
+    """The place of each index within a shard, or `ignore_value` for those of the others."""
+    attrs, xp = ctx.attrs, ctx.xp
+    size = -(-attrs["index_num"] // attrs["nshards"])
+    first = attrs["shard_id"] * size
+    check = index_check(ctx, x, attrs["index_num"], "index")
+
+    def step():
+        check()
+        xp.copyto(out, xp.where((x >= first) & (x < first + size), x - first, attrs["ignore_value"]))
+
+    return step

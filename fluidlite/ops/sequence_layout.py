@@ -1,5 +1,6 @@
 """Operators that lay out sequences anew: joined, repeated, padded, turned around, cut; or say which rows are one."""
 
+import math
 from functools import partial
 
 import numpy as np
@@ -419,10 +420,10 @@ def infer_mask(attrs, x, longest):
         size = -1 if longest.value is None else int(longest.value.reshape(-1)[0])
         if longest.value is not None and size < 1:
             raise EnforceNotMet(f"MaxLenTensor must be positive, got {size}")
-    elif size == 0:
-        raise EnforceNotMet("maxlen must be positive, or -1 for the largest of X, got 0")
     elif size < 0 and x.value is not None:
         size = int(x.value.max(initial=0))
+    elif size == 0:
+        raise EnforceNotMet("maxlen must be positive, or -1 for the largest of X, got 0")
     return Spec((*x.shape, max(size, -1)), numpy_dtype(attrs["out_dtype"]))
 
 
@@ -432,18 +433,19 @@ def infer_mask(attrs, x, longest):
     outputs="Y!",
     attributes={"maxlen": -1, "out_dtype": VarType.INT64},
     infer=infer_mask,
-    kernel=Kernel(shape_from="X MaxLenTensor"),
+    kernel=Kernel(bind=True, shape_from="X MaxLenTensor"),
     lod=Lod(of="none"),
 )
 def sequence_mask(ctx, x, longest, y):
     """Y[..., j] is whether j < X[...]; `maxlen` says how many j there are, or else the largest of X."""
-    ctx.xp.copyto(y, ctx.xp.arange(y.shape[-1]) < x[..., None])
+    steps, lengths = ctx.xp.arange(y.shape[-1]), x[..., None]
+    return lambda: ctx.xp.copyto(y, steps < lengths)
 
 
 def infer_scatter(attrs, x, ids, updates):
     lods = [checked_lod(ids, "Ids"), checked_lod(updates, "Updates")]
-    if len(x.shape) != 2:
-        raise EnforceNotMet(f"X must have 2 dimensions, got shape {list(x.shape)}")
+    if len(x.shape) < 2:
+        raise EnforceNotMet(f"X must have 2 dimensions or more, got shape {list(x.shape)}")
     if None not in lods and (lods[0] != lods[1] or len(lods[0][0]) - 1 != x.shape[0]):
         raise EnforceNotMet(
             f"Ids and Updates must hold the same sequences, one for each of the {x.shape[0]} rows of X, got "
@@ -468,8 +470,11 @@ def scattered(ctx, ids, width):
     lod=Lod(reads="Ids Updates"),
 )
 def sequence_scatter(ctx, x, ids, updates, out):
-    """Out is X, and to the elements of row i that sequence i of Ids names its Updates are added."""
-    places, check = scattered(ctx, ids, x.shape[1])
+    """Out is X, and to the elements of row i that sequence i of Ids names its Updates are added.
+
+    A row of several dimensions counts as flat.
+    """
+    places, check = scattered(ctx, ids, math.prod(x.shape[1:]))
 
     def step():
         check()
@@ -489,7 +494,7 @@ def sequence_scatter(ctx, x, ids, updates, out):
 def sequence_scatter_grad(ctx, ids, updates, dout, dx, dupdates):
     steps = [] if dx is None else [partial(ctx.xp.copyto, dx, dout)]
     if dupdates is not None:
-        places, check = scattered(ctx, ids, dout.shape[1])
+        places, check = scattered(ctx, ids, math.prod(dout.shape[1:]))
         steps += [check, lambda: ctx.xp.copyto(dupdates, dout.reshape(-1)[places()].reshape(dupdates.shape))]
     return in_sequence(steps)
 

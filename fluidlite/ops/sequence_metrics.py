@@ -224,18 +224,25 @@ def distance(xp, given, given_sizes, wanted, wanted_sizes):
     beside = xp.zeros((count, 2 * longest + other), wanted.dtype)
     beside[:, longest : longest + other] = wanted[:, ::-1]
     totals, rank = given_sizes + wanted_sizes, xp.arange(count)
+    # On a GPU it is not known where pairs are done without waiting for it.
+    stops = set(totals.tolist()) if xp is np else range(longest + other + 1)
     far = longest + other + 1
-    last, now = (xp.full((count, longest + 1), far, np.int32) for _ in range(2))
+    last, now, following = (xp.full((count, longest + 1), far, np.int32) for _ in range(3))
+    changed = xp.empty((count, longest), bool)
     found = xp.zeros(count, np.int32)
     now[:, 0] = 0
-    for number in range(1, longest + other + 1):
+    for number in range(1, max(stops, default=0) + 1):
         start = longest + other + 1 - number
-        changed = given != beside[:, start : start + longest]
-        following = xp.empty_like(now)
+        xp.not_equal(given, beside[:, start : start + longest], out=changed)
+        inner, same = following[:, 1:], last[:, :-1]
+        xp.minimum(now[:, :-1], now[:, 1:], out=inner)
+        inner += 1
+        same += changed
+        xp.minimum(inner, same, out=inner)
         following[:, 0] = number
-        following[:, 1:] = xp.minimum(xp.minimum(now[:, :-1], now[:, 1:]) + 1, last[:, :-1] + changed)
         if number <= longest:
             following[:, number] = number
-        last, now = now, following
-        xp.copyto(found, now[rank, given_sizes], where=totals == number)
+        last, now, following = now, following, last
+        if number in stops:
+            xp.copyto(found, now[rank, given_sizes], where=totals == number)
     return found

@@ -17,6 +17,7 @@ from .arrays.sequences import (
     padded_rows,
     ranges,
     row_offsets,
+    segment_maxima,
     segment_sums,
     sequence_numbers,
 )
@@ -46,7 +47,7 @@ def levels_of_pool(attrs, levels):
 def rows_of(ctx, slot="X"):
     """(offsets of the innermost sequences, how long they are, which have no row)."""
     offsets = np.asarray(ctx.lods[slot][0][-1], np.intp)
-    lengths = np.diff(offsets)
+    lengths = lengths_of(offsets)
     return offsets, lengths, np.flatnonzero(lengths == 0)
 
 
@@ -76,7 +77,7 @@ def sequence_pool(ctx, x, out, places):
         steps = [partial(take, xp, rows, xp.asarray(chosen), 0, result)]
     elif kind == "MAX":
         found = None if places is None or ctx.attrs["is_test"] else places.reshape(result.shape)
-        steps = [largest(ctx, offsets, rows, result, found)]
+        steps = [segment_maxima(ctx, offsets, rows, result, found)]
     else:
         steps = [segment_sums(ctx, offsets, rows, result, _FACTORS[kind](np.maximum(lengths, 1.0)))]
     if len(empty):
@@ -88,34 +89,6 @@ def sequence_pool(ctx, x, out, places):
 
 def fill_at(array, rows, value):
     array[rows] = value
-
-
-def largest(ctx, offsets, x, out, places=None):
-    """A function that finds the largest elements of each sequence, and in which rows they first are.
-
-    All sequences are looked at side by side: a first dimension for the steps keeps rows together in memory.
-    """
-    xp = ctx.xp
-    index, mask = padded_rows(offsets)
-    # What a sequence lacks its first row stands for; places count down, so that the first one is the largest.
-    starts = np.minimum(np.asarray(offsets, np.intp)[:-1], len(x) - 1)
-    index = xp.asarray(np.ascontiguousarray(np.where(mask, index, starts[:, None]).T))
-    longest = len(index)
-    padded = ctx.scratch((longest, *out.shape), x.dtype)
-    steps = [partial(take, xp, x, index, 0, padded), partial(xp.amax, padded, axis=0, out=out)]
-    if places is not None:
-        count = np.int16 if longest < 1 << 15 else np.int32
-        down = np.arange(longest, 0, -1, dtype=count)[:, None, None]
-        down, first = xp.asarray(down), xp.asarray((starts + longest)[:, None].astype(np.int32))
-        equal, ranks = ctx.scratch(padded.shape, bool), ctx.scratch(padded.shape, count)
-        best = ctx.scratch(out.shape, count)
-        steps += [
-            partial(xp.equal, padded, out, out=equal),
-            partial(xp.multiply, equal, down, out=ranks),
-            partial(xp.amax, ranks, axis=0, out=best),
-            partial(xp.subtract, first, best, out=places),
-        ]
-    return in_sequence(steps)
 
 
 @sequence_pool.gradient("MaxIndex?", shapes="X", kernel=BOUND, lod=Lod(reads="X"))
@@ -306,7 +279,8 @@ def sequence_topk_avg_pooling_grad(ctx, x, row, column, places, dout, dx):
     most = int(topks.max())
     _, order = sorted_lines(xp, x, begins, widths, most)
     shares = np.where(np.arange(most) < topks[:, None], 1 / topks[:, None], 0)
-    slopes = xp.matmul(dout.reshape(len(begins), len(topks)), xp.asarray(shares, dx.dtype))
+    slopes = xp.empty((len(begins), most), dx.dtype)
+    xp.matmul(dout.reshape(len(begins), len(topks)), xp.asarray(shares, dx.dtype), out=slopes)
     there = xp.asarray(np.flatnonzero(np.arange(most) < widths[:, None]))
     flat = (order + xp.asarray(begins[:, None])).reshape(-1)
     dx.reshape(-1)[flat[there]] = slopes.reshape(-1)[there]

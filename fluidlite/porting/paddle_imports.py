@@ -3,9 +3,24 @@
 import importlib
 import importlib.util
 import sys
+import types
 from importlib.machinery import ModuleSpec
 
+from . import paddle_version
+
 _PACKAGE = __name__.partition(".")[0]
+
+
+class _Paddle(types.ModuleType):
+    """The module `paddle`: fluidlite with the version of the Paddle whose API this is."""
+
+    __version__ = paddle_version.full_version
+
+    def __getattr__(self, name):
+        return getattr(sys.modules[_PACKAGE], name)
+
+    def __dir__(self):
+        return dir(sys.modules[_PACKAGE])
 
 
 class _SecondNames:
@@ -34,15 +49,19 @@ class _SecondNames:
 
     def create_module(self, spec):
         module = importlib.import_module(spec.origin)
+        if spec.name == "paddle":
+            top = _Paddle(spec.name, module.__doc__)
+            top.__path__, top.__file__ = module.__path__, module.__file__
+            return top
         spec.loader_state = module.__spec__
         return module
 
     def exec_module(self, module):
         # The import system has given the module the spec of its second name; under its own it stays reloadable.
-        module.__spec__ = module.__spec__.loader_state
+        module.__spec__ = module.__spec__.loader_state or module.__spec__
 
 
-_paddle = _SecondNames({"paddle": _PACKAGE})
+_paddle = _SecondNames({"paddle": _PACKAGE, "paddle.version": paddle_version.__name__})
 _v2 = _SecondNames(
     {
         f"{_PACKAGE}.v2.{name}": f"{_PACKAGE}.{meant}"
@@ -54,14 +73,14 @@ _v2 = _SecondNames(
 def install_as_paddle():
     """Make `import paddle`, `import paddle.fluid.layers as L`, `from paddle.utils.plot import Ploter` mean fluidlite.
 
-    The modules are fluidlite's own, under a second name: `paddle.fluid is fluidlite.fluid`.  Calling it again changes
-    nothing.
+    The modules are fluidlite's own, under a second name: `paddle.fluid is fluidlite.fluid`.  `paddle.__version__` and
+    `paddle.version` are those of Paddle 1.8.5.  Calling it again changes nothing.
 
     Raises:
         RuntimeError: the real Paddle is imported already.
     """
     imported = sys.modules.get("paddle")
-    if imported is not None and imported is not sys.modules[_PACKAGE]:
+    if imported is not None and not isinstance(imported, _Paddle):
         raise RuntimeError(
             f"install_as_paddle: the real paddle is already imported, from {getattr(imported, '__file__', '?')}; "
             f"call {_PACKAGE}.install_as_paddle() before anything imports paddle"

@@ -6,6 +6,7 @@ import types
 import oracle_cases  # noqa: F401
 import oracle_cases_cells  # noqa: F401
 import oracle_cases_crf  # noqa: F401
+import oracle_cases_dense  # noqa: F401
 import oracle_cases_extra  # noqa: F401
 import oracle_cases_lstm  # noqa: F401
 import oracle_cases_operators  # noqa: F401

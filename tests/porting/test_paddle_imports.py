@@ -30,7 +30,7 @@ def test_imports_of_paddle_get_the_modules_of_fluidlite(as_paddle):
 
     import fluidlite.utils.plot
 
-    assert paddle is fluidlite
+    assert paddle.batch is fluidlite.batch
     assert fluid is fluidlite.fluid
     assert L is fluidlite.fluid.layers
     assert paddle.fluid.layers.nn is fluidlite.fluid.layers.nn
@@ -73,7 +73,17 @@ def test_the_modules_keep_their_own_names(as_paddle):
 
     assert paddle.fluid.__name__ == paddle.fluid.__spec__.name == "fluidlite.fluid"
     assert paddle.fluid.__package__ == "fluidlite.fluid"
-    assert importlib.reload(paddle.version) is fluidlite.version
+    assert importlib.reload(paddle.compat) is fluidlite.compat
+
+
+def test_paddle_says_that_it_is_the_one_whose_api_it_has(as_paddle, capsys):
+    import paddle
+    import paddle.version
+
+    assert paddle.__version__ == paddle.version.full_version == "1.8.5" != fluidlite.__version__
+    assert dir(paddle) == dir(fluidlite) and paddle.version.mkl() == "OFF"
+    paddle.version.show()
+    assert capsys.readouterr().out.splitlines()[1:4] == ["major: 1", "minor: 8", "patch: 5"]
 
 
 def test_calling_it_again_changes_nothing(as_paddle):

@@ -368,7 +368,7 @@ def test_processes_that_a_script_starts_know_paddle(write, method):
     """
     script = write("s.py", code)
     ended = run(script.parent, script)
-    assert ended.stdout == "[(2, 'fluidlite', True)]\n", ended.stderr
+    assert ended.stdout == "[(2, 'paddle', True)]\n", ended.stderr
 
 
 def test_the_program_that_a_script_trains_is_found_without_training_it(write, capsys):

@@ -17,6 +17,7 @@ BENCH = os.path.join(ROOT, "tools", "bench.py")
 sys.path.append(os.path.join(ROOT, "tools", "benchmarks"))
 
 nets, child = importlib.import_module("nets"), importlib.import_module("child")
+sequence_nets = importlib.import_module("sequence_nets")
 
 
 def bench(tmp_path, *arguments, **environment):
@@ -108,6 +109,45 @@ def test_every_network_trains_and_predicts(net, exe):
     assert prediction.shape == (2, *fetches[0].shape[1:]) and np.isfinite(prediction).all()
     if kind.prediction == "probabilities":
         np.testing.assert_allclose(prediction.sum(1), 1, rtol=1e-5)
+
+
+SEQUENCE_NETS = [net for net in sequence_nets.NETS if net not in sequence_nets.LARGE]
+
+
+@pytest.mark.parametrize("net", SEQUENCE_NETS)
+def test_every_network_of_sequences_trains_and_predicts(net):
+    """At every step other lengths."""
+    run, flops = child.runner("fluidlite", None, net, 2, train=True)
+    losses = [np.array(run()[0]).item() for _ in range(2)]
+    assert np.isfinite(losses).all() and losses[0] != losses[1] and flops > 0
+    run, _ = child.runner("fluidlite", None, net, 2, train=False)
+    [first], [second] = run(), run()
+    if sequence_nets.NETS[net].tags:
+        assert first.lod() != second.lod() and np.array(second).max() < sequence_nets.NETS[net].tags
+    else:
+        np.testing.assert_allclose(np.array(second).sum(1), [1, 1], rtol=1e-5)
+
+
+def test_the_operations_of_recurrences_are_counted():
+    with fluid.program_guard(fluid.Program(), fluid.Program()), fluid.unique_name.guard():
+        program, _ = sequence_nets.build(fluid, "gru", True)
+    # The projection and the recurrence, each with two products more for gradients, and the classes of sequences, which
+    # are counted as if they were rows.
+    assert nets.gemm_flops(program, 60) == 3 * 2 * 60 * (2 * 128 * 384 + 128 * 2)
+
+
+@pytest.mark.parametrize("net", sorted(sequence_nets.IN_TORCH))
+def test_pytorchs_twin_of_sequences_has_the_same_parameters(net):
+    pytest.importorskip("torch")
+    twins = importlib.import_module("torch_sequence_nets")
+    count = sum(parameter.numel() for parameter in twins.MODULES[net]().parameters())
+    with fluid.program_guard(fluid.Program(), fluid.Program()), fluid.unique_name.guard():
+        program, _ = sequence_nets.build(fluid, net, True)
+    ours = sum(np.prod(parameter.shape) for parameter in program.all_parameters())
+    # PyTorch has a bias of inputs and one of states; Fluid's `fc` and its recurrence have one each.
+    assert count == ours
+    losses = [step()[0] for step in [twins.stepper(net, 2, True)] for _ in range(2)]
+    assert np.isfinite(losses).all()
 
 
 def shapes(net):

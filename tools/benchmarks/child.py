@@ -121,13 +121,34 @@ STEPPERS = {
 }
 
 
+def runner(framework, make, net, batch, train):
+    """A step without arguments, of a network of images, always the same ones, or of one of sequences.
+
+    Args:
+        make: of STEPPERS.
+    Returns:
+        (the step, the operations of its matrix products as far as they are counted)
+    """
+    import sequence_nets
+
+    if net not in sequence_nets.NETS:
+        images, labels = samples(framework, net, batch)
+        run, flops = make(net, batch, train)
+        return lambda: run(images, labels), flops
+    if framework == "torch":
+        import torch_sequence_nets
+
+        return torch_sequence_nets.stepper(net, batch, train), None
+    return sequence_nets.fluid_stepper(fluid_of(framework), net, batch, train)
+
+
 def step(framework, net, batch, train, seconds):
     """Time the steps of one network in one framework, on all cores.
 
     Args:
         framework (str): "fluidlite", "paddle", "torch", "compile" (PyTorch's compiler) or "jax".
-        net (str): a key of nets.NETS.
-        batch (int): images per step.
+        net (str): a key of nets.NETS or sequence_nets.NETS.
+        batch (int): images, or sequences, per step.
         train (bool): forward, backward and update; or forward alone, as for a prediction.
         seconds (float): about how long to measure.
     Returns:
@@ -136,9 +157,8 @@ def step(framework, net, batch, train, seconds):
     """
     make = STEPPERS[framework]()
     imported, _ = memory()
-    images, labels = samples(framework, net, batch)
-    run, flops = make(net, batch, train)
-    times = timed(lambda: run(images, labels), seconds)
+    run, flops = runner(framework, make, net, batch, train)
+    times = timed(run, seconds)
     module = sys.modules["torch" if framework == "compile" else framework]
     return {
         "version": module.__version__,
@@ -157,9 +177,8 @@ def profile(net, batch, train, seconds):
         dict: `table`, the time of each operator, the longest first, with the line of nets.py that made it; times of all
         threads, in milliseconds, over all `steps`.
     """
-    run, _ = fluid_stepper(fluid_of("fluidlite"), net, batch, train)
-    images, labels = samples("fluidlite", net, batch)
-    steps, table, _ = profiled(lambda: run(images, labels), seconds)
+    run, _ = runner("fluidlite", of_fluid("fluidlite"), net, batch, train)
+    steps, table, _ = profiled(run, seconds)
     return {"steps": steps, "table": table}
 
 

@@ -219,6 +219,10 @@ def products_of(op, block, batch):
         weight = block.var(op.input("Y")[0])
         rows = elements(block.var(op.input("X")[0]), batch) // weight.shape[0]
         product = 2 * rows * elements(weight, batch)
+    elif kind in ("lstm", "gru"):
+        rows = elements(block.var(op.input("Input")[0]), batch) // block.var(op.input("Input")[0]).shape[1]
+        product = 2 * rows * elements(block.var(op.input("Weight")[0]), batch)
+        return product if op.type == kind else 2 * product
     else:
         return 0
     products = 1 if op.type == kind else sum(len(op.output(slot)) for slot in op.output_names)

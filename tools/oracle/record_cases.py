@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests"))
 import oracle_cases  # noqa: E402, F401
 import oracle_cases_cells  # noqa: E402, F401
 import oracle_cases_crf  # noqa: E402, F401
+import oracle_cases_dense  # noqa: E402, F401
 import oracle_cases_extra  # noqa: E402, F401
 import oracle_cases_lstm  # noqa: E402, F401
 import oracle_cases_operators  # noqa: E402, F401

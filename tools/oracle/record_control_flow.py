@@ -20,6 +20,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tests"))
 sys.path.insert(0, os.path.join(ROOT, "tools", "oracle"))
 import oracle_cases_control_flow  # noqa: E402, F401
+import oracle_cases_decoding  # noqa: E402, F401
 import oracle_cases_dynamic_rnn  # noqa: E402, F401
 import oracle_cases_recurrence  # noqa: E402, F401
 import oracle_cases_segments  # noqa: E402, F401

@@ -75,6 +75,11 @@ class Context:
         }
 
     @property
+    def op(self):
+        """The operator in the Program, which has `inputs` and `outputs`: slot -> names of variables."""
+        return getattr(self._op, "original", self._op)
+
+    @property
     def tf32(self):
         """On a GPU: whether products of float32 matrices may round their factors to 10 bits."""
         return self._setting.device.tf32
@@ -122,19 +127,21 @@ class Context:
             self.release_scratch()
         self._pool = None
 
-    def generator(self, seed=0, every_step=False, skip=0):
+    def generator(self, seed=0, every_step=False, skip=0, index=None):
         """A random generator for this operator, the same on every run of the same Program.
 
         Without a `seed` of its own (0), the operator draws other numbers at every step.  With one it draws the same
         numbers each time, as in Fluid, unless `every_step` asks for others.  `skip` leaves out as many of the
-        generator's blocks of 256 bits.
+        generator's blocks of 256 bits.  With an `index` of its own, an operator draws what others with that one do, as
+        a gradient may have to.
         """
         step = 0 if seed and not every_step else self._setting.scope.step
-        return np.random.Generator(np.random.Philox(key=self.random_key(seed), counter=[skip, 0, step, 0]))
+        return np.random.Generator(np.random.Philox(key=self.random_key(seed, index), counter=[skip, 0, step, 0]))
 
-    def random_key(self, seed=0):
+    def random_key(self, seed=0, index=None):
         """The key of the operator's Philox generator (two uint64)."""
-        return np.array([seed or self._setting.seed, self._index], dtype=np.int64).view(np.uint64)
+        index = self._index if index is None else index
+        return np.array([seed or self._setting.seed, index], dtype=np.int64).view(np.uint64)
 
     def random_step(self):
         """On a GPU: the third word of the counter of Philox, for numbers that differ at every step (a uint64 array)."""

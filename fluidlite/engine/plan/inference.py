@@ -22,9 +22,9 @@ class DependsOnValues(EnforceNotMet):
     """The shape of a Value is not known before a plan runs."""
 
     def __init__(self, step, value):
+        name = "what it makes" if value is None else value.name
         super().__init__(
-            f"the shape of {value.name} depends on values that are known only while the program runs\n"
-            f"{step.op.describe()}"
+            f"the shape of {name} depends on values that are known only while the program runs\n{step.op.describe()}"
         )
 
 
@@ -114,7 +114,8 @@ class Inference:
 
         A step whose outputs have shapes that depend on values is a source of such.  What reads its outputs has to wait
         for it, and so has what must not write a persistable variable before those that wait have read or written it.
-        A dynamic one that needs no more than what others make is a source, too: they run one behind the other.
+        A dynamic one that needs no more than what others make is a source, too: they run one behind the other.  Steps
+        with effects stay in their order.
 
         Args:
             steps: in order.
@@ -125,13 +126,17 @@ class Inference:
         """
         known, sources, waiting = [], [], []
         missing, touched, made = set(), set(), set()
+        effects_follow = effects_wait = False  # whether sources, or steps that wait, have effects
         for step in steps:
-            lacking = missing.intersection(step.reads)
-            if lacking or not touched.isdisjoint(step.writes):
-                is_next = step.definition.dynamic and lacking <= made and touched.isdisjoint(step.writes)
+            is_dynamic, lacking = step.definition.dynamic, missing.intersection(step.reads)
+            must_wait = not touched.isdisjoint(step.writes)
+            must_wait |= step.has_effects and (effects_wait or (effects_follow and not is_dynamic))
+            if lacking or must_wait:
+                is_next = is_dynamic and lacking <= made and not must_wait
                 (sources if is_next else waiting).append(step)
                 if is_next:
                     made.update(step.writes)
+                effects_wait |= step.has_effects and not is_next
             else:
                 try:
                     self.run([step])
@@ -139,7 +144,8 @@ class Inference:
                     continue
                 except DependsOnValues:
                     sources.append(step)
-                    if step.definition.dynamic:
+                    effects_follow |= step.has_effects
+                    if is_dynamic:
                         made.update(step.writes)
             missing.update(step.writes)
             touched.update(value for value in (*step.reads, *step.writes) if value.persistable)
@@ -174,7 +180,7 @@ class Inference:
         except EnforceNotMet as error:
             raise EnforceNotMet(f"{error}\n{step.op.describe()}") from None
         if is_dynamic:
-            raise DependsOnValues(step, step.writes[0])
+            raise DependsOnValues(step, next(iter(step.writes), None))
         if not self._given.keys().isdisjoint(step.writes):
             return [self.one(self._given.get(value, spec)) for value, spec in zip(step.writes, made, strict=True)]
         for number, value in enumerate(step.writes):
@@ -204,14 +210,16 @@ class Inference:
     def _of_region(self, step, given):
         """What a step makes that runs a block: what the block makes of its own inputs."""
         body, known = self._bodies()(step, self.blocks), dict(zip(step.reads, given, strict=True))
+        # It knows the Values of the step as it was read, in the place of which others may have come since.
+        own = dict(zip(body.step.reads, given, strict=True))
         if isinstance(step.definition.region, RegionGradient):
             if self.blocks[body.forward] is None:
                 raise DependsOnValues(step, step.writes[0])
-            self.blocks[body], made = body.infer(known, self.blocks[body.forward])
-            return [made[value] for value in step.writes]
+            self.blocks[body], made = body.infer(own, self.blocks[body.forward])
+            return [made[value] for value in body.step.writes]
         if isinstance(step.definition.region, Recurrence):
-            self.blocks[body], made = body.infer(known)
-            return [made[value] for value in step.writes]
+            self.blocks[body], made = body.infer(own)
+            return [made[value] for value in body.step.writes]
         before = {value.name: spec for value, spec in known.items()}
         if not body.is_scalar and any(known[value].size == 0 for value in body.captures):
             raise DependsOnValues(step, step.writes[0])  # it does not run, and what it would make is not known

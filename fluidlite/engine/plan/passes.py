@@ -82,10 +82,11 @@ class Usage:
 
 
 def prune(steps, wanted):
-    """Keep the steps that a wanted Value or a persistable one depends on."""
+    """Keep the steps that a wanted Value or a persistable one depends on, and those with effects."""
     needed, kept = set(wanted), []
     for step in reversed(steps):
-        if any(value.persistable for value in step.writes) or not needed.isdisjoint(step.writes):
+        is_kept = step.has_effects or any(value.persistable for value in step.writes)
+        if is_kept or not needed.isdisjoint(step.writes):
             kept.append(step)
             needed.update(step.reads)
     return kept[::-1]
@@ -297,7 +298,8 @@ def constant(steps, fed=(), others=()):
     found, known = [], set()
     for step in steps:
         definition = step.definition
-        if definition.random or definition.stacks or definition.flat or definition.region is not None:
+        has_more = definition.random or definition.effects or definition.region is not None
+        if has_more or definition.stacks or definition.flat:
             continue
         if all(value in known or (value.persistable and value not in written) for value in step.reads) and not any(
             value.persistable or value in others for value in step.writes

@@ -62,6 +62,11 @@ class Step:
         return found
 
     @cached_property
+    def has_effects(self):
+        """Whether it does something that is seen outside of the plan, or an operator in its block does."""
+        return _has_effects(self.definition, self.attrs)
+
+    @cached_property
     def targets(self):
         found = []
         for slot, made in self.outputs.items():
@@ -230,6 +235,7 @@ def read(ops, variables, feeds):
             inputs = {
                 slot: [value_of(name) if partner is None else meant(name, slot, partner, value_of) for name in names]
                 for slot, names in op.inputs.items()
+                if slot not in definition.unread
             }
         else:
             inputs = _inputs_of_region(op, definition.region, value_of, newest, forward, arrays)
@@ -335,6 +341,12 @@ def _picked(things, places):
 def argument(slot, arrays):
     """What a kernel gets for a slot: a list of arrays, an array, or None."""
     return arrays if slot.many else arrays[0] if arrays else None
+
+
+def _has_effects(definition, attrs):
+    if definition.region is None:
+        return definition.effects
+    return any(_has_effects(operators.find(op.type), op.attrs) for op in attrs[definition.region.block].ops)
 
 
 def blamed(error, op):

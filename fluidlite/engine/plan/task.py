@@ -4,6 +4,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any, NamedTuple
 
+from ...core import operators
 from ...core.errors import EnforceNotMet
 from .. import profile
 from .steps import blamed
@@ -124,7 +125,7 @@ class Task:
                     recorder.add(op or "feed", start, perf_counter(), self.thread)
         except _ERRORS as error:
             op = ops[steps.index(step)]
-            if op is None:
+            if op is None or operators.find(op.type).effects and not isinstance(error, EnforceNotMet):
                 raise
             raise blamed(error, op) from error
 

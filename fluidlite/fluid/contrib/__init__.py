@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from ...lazy import on_demand
 
 __all__ = [
+    "BasicGRUUnit",
+    "BasicLSTMUnit",
     "BeginEpochEvent",
     "BeginStepEvent",
     "CheckpointConfig",
@@ -12,8 +14,11 @@ __all__ = [
     "EndStepEvent",
     "Inferencer",
     "Trainer",
+    "basic_gru",
+    "basic_lstm",
     "inferencer",
     "layers",
+    "sequence_topk_avg_pooling",
     "trainer",
 ]
 
@@ -21,7 +26,7 @@ __getattr__, __dir__ = on_demand(
     __name__,
     {
         "inferencer": ["Inferencer"],
-        "layers": [],
+        "layers": ["BasicGRUUnit", "BasicLSTMUnit", "basic_gru", "basic_lstm", "sequence_topk_avg_pooling"],
         "trainer": [
             "BeginEpochEvent",
             "BeginStepEvent",
@@ -36,4 +41,5 @@ __getattr__, __dir__ = on_demand(
 if TYPE_CHECKING:  # for editors, which do not look behind __getattr__
     from . import inferencer, layers, trainer
     from .inferencer import Inferencer
+    from .layers import BasicGRUUnit, BasicLSTMUnit, basic_gru, basic_lstm, sequence_topk_avg_pooling
     from .trainer import BeginEpochEvent, BeginStepEvent, CheckpointConfig, EndEpochEvent, EndStepEvent, Trainer

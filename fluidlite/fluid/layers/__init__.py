@@ -4,10 +4,12 @@
 from . import (
     arrays,
     beam,
+    callbacks,
     cells,
     click_through,
     control_flow,
     decoding,
+    distributions,
     dynamic_rnn,
     image,
     io,
@@ -28,14 +30,17 @@ from . import (
     steps,
     structured,
     tensor,
+    volume,
 )
 from . import rnn as _rnn  # `rnn` itself is the function
 from .arrays import *
 from .beam import *
+from .callbacks import *
 from .cells import *
 from .click_through import *
 from .control_flow import *
 from .decoding import *
+from .distributions import *
 from .dynamic_rnn import *
 from .image import *
 from .io import *
@@ -57,15 +62,20 @@ from .static_rnn import *
 from .steps import *
 from .structured import *
 from .tensor import *
+from .volume import *
 
 __all__ = []
 for _module in (
     arrays,
+    callbacks,
+    control_flow,
+    dynamic_rnn,
     beam,
     cells,
     click_through,
     control_flow,
     decoding,
+    distributions,
     dynamic_rnn,
     image,
     io,
@@ -91,5 +101,6 @@ for _module in (
     steps,
     structured,
     tensor,
+    volume,
 ):
     __all__ += _module.__all__

@@ -5,6 +5,7 @@ import numpy as np
 from ...core import operators
 from ...core.dtypes import VarType, numpy_dtype
 from ...core.errors import EnforceNotMet
+from .. import unique_name
 from ..framework import UserFrame, Variable
 from ..layer_helper import LayerHelper
 from ..messages import described
@@ -125,6 +126,7 @@ def _as_int32(variable):
 
 def constant(out, value, helper):
     """Append an operator that writes the int `value` into `out`, of shape [1]."""
+    unique_name.generate("fill_constant")  # as Fluid's layer does, although nothing is called so
     attrs = {"shape": [1], "dtype": out.dtype, "value": float(value), "str_value": str(value), "force_cpu": True}
     helper.append_op(type="fill_constant", outputs={"Out": out}, attrs=attrs)
     out.stop_gradient = True

@@ -5,6 +5,7 @@ import functools
 
 from ...core.dtypes import VarType, dtype_name
 from ..framework import Variable, default_main_program
+from ..layer_helper import LayerHelper
 from ..messages import described
 from .checks import append, check_dtype, check_variable, documented, number, truth
 from .manipulation import cast
@@ -14,7 +15,9 @@ from .tensor import assign, fill_constant
 from .utils import assert_same_structure, flatten, map_structure
 
 __all__ = [
+    "elementwise_equal",
     "increment",
+    "is_empty",
     "less_than",
     "cond",
     "while_loop",
@@ -65,6 +68,27 @@ def _declare_comparison(type, formula):
 for _type, _formula in _COMPARISONS.items():
     globals()[_type] = _declare_comparison(_type, _formula)
 __all__ += list(_COMPARISONS)
+
+
+def is_empty(x, cond=None):
+    """Whether a tensor has no elements.
+
+    Args:
+        x (Variable): tensor of numbers.
+        cond (Variable): bool, where to write the result; None for a new Variable.
+    Returns:
+        bool Variable of shape [1], without gradient.
+    Raises:
+        TypeError: a wrong argument.
+
+    Example:
+        nothing_chosen = fluid.layers.is_empty(fluid.layers.where(mask))
+    """
+    check_dtype("is_empty", "x", x, "fi")
+    if cond is not None:
+        check_dtype("is_empty", "cond", cond, "b")
+        return append("is_empty", {"X": x}, out=cond)
+    return append("is_empty", {"X": x}, dtype="bool", stop_gradient=True)
 
 
 def less_than(x, y, force_cpu=None, cond=None):
@@ -438,3 +462,21 @@ class Switch:
         if self._none_before is None:
             raise ValueError("Switch.default must come after at least one Switch.case")
         return conditional_block(self._none_before)
+
+
+def elementwise_equal(x, y, name=None):
+    """Whether corresponding elements are equal.
+
+    Args:
+        x, y (Variable): tensors of one dtype, in shapes that broadcast.
+        name (str): the first part of generated names.
+    Returns:
+        bool Variable.
+    Raises:
+        TypeError: x or y is no Variable.
+        EnforceNotMet: the shapes do not fit.
+    """
+    check_variable("elementwise_equal", "x", x)
+    check_variable("elementwise_equal", "y", y)
+    helper = LayerHelper("elementwise_equal", name=name)
+    return append("equal", {"X": x, "Y": y}, {"force_cpu": False}, "bool", helper=helper, stop_gradient=True)

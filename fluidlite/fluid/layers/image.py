@@ -3,6 +3,7 @@
 from ..framework import Variable
 from ..initializer import Constant
 from ..layer_helper import LayerHelper
+from ..messages import described
 from .checks import (
     append,
     channel_axis,
@@ -20,6 +21,9 @@ from .checks import (
 )
 
 __all__ = [
+    "affine_grid",
+    "grid_sampler",
+    "image_resize_short",
     "conv2d_transpose",
     "adaptive_pool2d",
     "image_resize",
@@ -213,14 +217,20 @@ def image_resize(
         attrs["scale"] = number("image_resize", "scale", scale)
         if attrs["scale"] <= 0:
             raise ValueError(f"image_resize: scale must be positive, got {scale!r}")
+    promised = None
+    if len(inputs) == 1:
+        promised = shape_by_attributes(type, attrs, {"X": [input.spec]})
+    elif "SizeTensor" in inputs:
+        batch, channels = input.shape[0], input.shape[1 if data_format == "NCHW" else 3]
+        promised = (batch, channels, *sizes) if data_format == "NCHW" else (batch, *sizes, channels)
     if actual_shape is not None:
         check_variable("image_resize", "actual_shape", actual_shape)
         actual_shape.stop_gradient = True
-        out = append(type, {**inputs, "OutSize": actual_shape}, attrs, helper=helper)
-        if len(inputs) == 1:
-            out._describe(shape_by_attributes(type, attrs, {"X": [input.spec]}), out.dtype)
-        return out
-    return append(type, inputs, attrs, helper=helper)
+        inputs["OutSize"] = actual_shape
+    out = append(type, inputs, attrs, helper=helper)
+    if promised is not None:
+        out._describe(promised, out.dtype)
+    return out
 
 
 def resize_bilinear(
@@ -532,3 +542,73 @@ def temporal_shift(x, seg_num, shift_ratio=0.25, name=None):
         "shift_ratio": number("temporal_shift", "shift_ratio", shift_ratio),
     }
     return append("temporal_shift", {"X": x}, attrs, name=name)
+
+
+def image_resize_short(input, out_short_len, resample="BILINEAR"):
+    """Images whose shorter side gets a length, and the other one what keeps their form.
+
+    Args:
+        input (Variable): [N, C, H, W].
+        out_short_len (int): the length of the shorter side.
+        resample (str): as in `image_resize`.
+    Returns:
+        Variable of shape [N, C, H', W'].
+    Raises:
+        TypeError: a wrong argument.
+        ValueError: input has other dimensions.
+    """
+    check_variable("image_resize_short", "input", input)
+    if len(input.shape) != 4:
+        raise ValueError(f"image_resize_short: input must have the shape [N, C, H, W], got {list(input.shape)}")
+    sizes = input.shape[2:]
+    short = min(sizes)
+    factor = float(out_short_len) / float(short)
+    found = [int(float(size) * factor + 0.5) for size in sizes]
+    found[sizes.index(short)] = out_short_len
+    return image_resize(input, out_shape=found, resample=resample)
+
+
+def affine_grid(theta, out_shape, name=None):
+    """Where the pixels of a turned, moved or stretched image lie in the image, for `grid_sampler`.
+
+    Args:
+        theta (Variable): float, [batch, 2, 3]: what takes (x, y, 1), from -1 to 1, to a place in the image.
+        out_shape (list, tuple or int32 Variable of 4): [N, C, H, W] of the result.
+        name (str): without effect, as in Fluid.
+    Returns:
+        Variable of shape [batch, H, W, 2]: x and y from -1 to 1.
+    Raises:
+        TypeError, ValueError: a wrong argument.
+        EnforceNotMet: the shapes do not fit.
+    References:
+        Jaderberg et al.: Spatial Transformer Networks. NIPS 2015.
+    """
+    check_dtype("affine_grid", "theta", theta, "f")
+    helper = LayerHelper("affine_grid")
+    if isinstance(out_shape, Variable):
+        check_dtype("affine_grid", "out_shape", out_shape, "i")
+        return append("affine_grid", {"Theta": theta, "OutputShape": out_shape}, helper=helper, slot="Output")
+    if not isinstance(out_shape, (list, tuple)):
+        raise ValueError(f"affine_grid: out_shape must be a list, tuple or Variable, got {described(out_shape)}")
+    attrs = {"output_shape": integers("affine_grid", "out_shape", out_shape)}
+    return append("affine_grid", {"Theta": theta}, attrs, helper=helper, slot="Output")
+
+
+def grid_sampler(x, grid, name=None):
+    """What lies at places of images: between pixels a weighted mean of the four around it, 0 beyond the image.
+
+    Args:
+        x (Variable): float, [N, C, H, W].
+        grid (Variable): float, [N, H, W, 2]: x and y, -1 the centre of the first pixel, 1 that of the last one.
+        name (str): the first part of generated names.
+    Returns:
+        Variable of the shape of x.
+    Raises:
+        TypeError: x or grid is no float Variable.
+        EnforceNotMet: the shapes do not fit.
+    References:
+        Jaderberg et al.: Spatial Transformer Networks. NIPS 2015.
+    """
+    check_dtype("grid_sampler", "x", x, "f")
+    check_dtype("grid_sampler", "grid", grid, "f")
+    return append("grid_sampler", {"X": x, "Grid": grid}, name=name, slot="Output")

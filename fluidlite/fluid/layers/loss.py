@@ -3,9 +3,14 @@
 from ..framework import Variable
 from ..layer_helper import LayerHelper
 from .checks import append, check_dtype, check_variable, integer, number, truth
-from .math import reduce_mean
+from .control_flow import equal
+from .manipulation import expand, reshape, transpose
+from .math import matmul, reduce_mean, reduce_sum
+from .ops import square
 
 __all__ = [
+    "npair_loss",
+    "sigmoid_focal_loss",
     "cross_entropy",
     "softmax_with_cross_entropy",
     "sigmoid_cross_entropy_with_logits",
@@ -324,3 +329,58 @@ def label_smooth(label, prior_dist=None, epsilon=0.1, dtype="float32", name=None
         inputs["PriorDist"] = prior_dist
     label.stop_gradient = True
     return append("label_smooth", inputs, {"epsilon": epsilon}, name=name)
+
+
+def sigmoid_focal_loss(x, label, fg_num, gamma=2.0, alpha=0.25):
+    """A loss of detection that few objects among much background decide: cross entropy, less of it where it is small.
+
+    Args:
+        x (Variable): float, [n, classes]: logits.
+        label (Variable): int32, [n, 1]: from 1 to classes, 0 for background, -1 to be ignored as such.
+        fg_num (Variable): int32, [1]: how many samples are no background, by which the loss is divided.
+        gamma (float): how much less what is right already counts.
+        alpha (float): the weight of objects; that of background is 1 - alpha.
+    Returns:
+        Variable of the shape of x.
+    Raises:
+        TypeError: a wrong argument.
+        EnforceNotMet: the shapes do not fit.
+    References:
+        Lin et al.: Focal Loss for Dense Object Detection. ICCV 2017.
+    """
+    check_dtype("sigmoid_focal_loss", "x", x, "f")
+    check_dtype("sigmoid_focal_loss", "label", label, "i")
+    check_dtype("sigmoid_focal_loss", "fg_num", fg_num, "i")
+    attrs = {
+        "gamma": number("sigmoid_focal_loss", "gamma", gamma),
+        "alpha": number("sigmoid_focal_loss", "alpha", alpha),
+    }
+    return append("sigmoid_focal_loss", {"X": x, "Label": label, "FgNum": fg_num}, attrs)
+
+
+def npair_loss(anchor, positive, labels, l2_reg=0.002):
+    """A loss that makes embeddings of one class alike, and unlike those of all others in the batch.
+
+    Args:
+        anchor, positive (Variable): float, [batch, size]: embeddings, those of one class in the same row.
+        labels (Variable): float32, float64 or int64, [batch]: numbers of classes.
+        l2_reg (float): how much large embeddings cost.
+    Returns:
+        Variable of shape [1].
+    Raises:
+        TypeError: a wrong argument.
+    References:
+        Sohn: Improved Deep Metric Learning with Multi-class N-pair Loss Objective. NIPS 2016.
+    """
+    check_dtype("npair_loss", "anchor", anchor, "f")
+    check_dtype("npair_loss", "positive", positive, "f")
+    check_dtype("npair_loss", "labels", labels, "fi")
+    batch = labels.shape[0]
+    labels = expand(reshape(labels, [batch, 1]), [1, batch])
+    labels = equal(labels, transpose(labels, [1, 0])).astype("float32")
+    labels = labels / reduce_sum(labels, dim=1, keep_dim=True)
+    sizes = reduce_mean(reduce_sum(square(anchor), 1)) + reduce_mean(reduce_sum(square(positive), 1))
+    sizes = sizes * 0.25 * l2_reg
+    similarity = matmul(anchor, positive, transpose_y=True)
+    losses = softmax_with_cross_entropy(similarity, labels, soft_label=True)
+    return sizes + reduce_mean(reduce_sum(labels * losses, 0))

@@ -5,6 +5,7 @@ import numpy as np
 from ...core.dtypes import var_type
 from ..framework import Variable
 from ..layer_helper import LayerHelper
+from ..messages import described
 from .checks import (
     append,
     check_dtype,
@@ -19,6 +20,12 @@ from .checks import (
 from .tensor import assign, zeros
 
 __all__ = [
+    "flip",
+    "meshgrid",
+    "shard_index",
+    "tril",
+    "triu",
+    "unfold",
     "where",
     "nonzero",
     "unique",
@@ -699,3 +706,154 @@ def cast(x, dtype):
     check_variable("cast", "x", x)
     dtype = var_type(dtype)
     return append("cast", {"X": x}, {"in_dtype": x.dtype, "out_dtype": dtype}, dtype=dtype)
+
+
+def _named(helper, dtype, name):
+    """A new Variable, of this very name if there is one."""
+    if name is None:
+        return helper.create_variable_for_type_inference(dtype)
+    return helper.create_variable(name=name, dtype=dtype, persistable=False)
+
+
+def flip(input, dims, name=None):
+    """Turn the order of the elements around along dimensions.
+
+    Args:
+        input (Variable): tensor.
+        dims (list or tuple of int): the dimensions.
+        name (str): the name of the result.
+    Returns:
+        Variable of the shape and dtype of input.
+    Raises:
+        TypeError: a wrong argument.
+        AssertionError: there are no dims.
+        EnforceNotMet: input has no such dimension.
+    """
+    check_variable("flip", "input", input)
+    if not isinstance(dims, (list, tuple)):
+        raise TypeError(f"flip: dims must be a list or tuple of ints, got {described(dims)}")
+    if not dims:
+        raise AssertionError("flip: dims must name at least one dimension")
+    helper = LayerHelper("flip", name=name)
+    out = _named(helper, input.dtype, name)
+    return append("flip", {"X": input}, {"dims": integers("flip", "dims", dims)}, helper=helper, out=out)
+
+
+def meshgrid(input, name=None):
+    """The coordinates of a grid: each vector repeated along the dimensions of the others.
+
+    Args:
+        input (list of Variable): vectors, [n], [m], ...
+        name (str): the first part of generated names.
+    Returns:
+        list of Variables of shape [n, m, ...], one for each vector.
+    Raises:
+        TypeError: input is no list of Variables of numbers.
+        EnforceNotMet: one is no vector.
+    """
+    if not isinstance(input, list):
+        raise TypeError(f"meshgrid: input must be a list of Variables, got {described(input)}")
+    for variable in input:
+        check_dtype("meshgrid", "input", variable, "fi")
+    helper = LayerHelper("meshgrid", name=name)
+    outs = [helper.create_variable_for_type_inference(variable.dtype) for variable in input]
+    helper.append_op(type="meshgrid", inputs={"X": input}, outputs={"Out": outs})
+    return outs
+
+
+def shard_index(input, index_num, nshards, shard_id, ignore_value=-1):
+    """The places of indices within one of several equal shards.
+
+    Args:
+        input (Variable): int64, indices from 0 to index_num - 1.
+        index_num (int): how many indices there are.
+        nshards (int): into how many shards they are cut.
+        shard_id (int): the number of the shard.
+        ignore_value (int): what stands for indices of other shards.
+    Returns:
+        Variable of the shape and dtype of input.
+    Raises:
+        TypeError: input is no Variable of integers.
+        ValueError: there is no such shard.
+        EnforceNotMet: when the Program runs, an index is out of range.
+    """
+    check_dtype("shard_index", "input", input, "i")
+    if not 0 <= shard_id < nshards:
+        raise ValueError(f"shard_index: shard_id must lie in [0, {nshards}), got {shard_id}")
+    attrs = {"index_num": index_num, "nshards": nshards, "shard_id": shard_id, "ignore_value": ignore_value}
+    attrs = {name: integer("shard_index", name, value) for name, value in attrs.items()}
+    return append("shard_index", {"X": input}, attrs)
+
+
+def tril(input, diagonal=0, name=None):
+    """The lower triangle of matrices, 0 above it.
+
+    Args:
+        input (Variable): numbers, [..., n, m].
+        diagonal (int): the last diagonal that is kept: 0 the main one, 1 the next one above it.
+        name (str): the name of the result.
+    Returns:
+        Variable of the shape and dtype of input.
+    Raises:
+        TypeError: a wrong argument.
+        ValueError: input has fewer than two dimensions.
+    """
+    return _triangle("tril", input, diagonal, name)
+
+
+def triu(input, diagonal=0, name=None):
+    """The upper triangle of matrices, 0 below it.
+
+    Args:
+        input (Variable): numbers, [..., n, m].
+        diagonal (int): the first diagonal that is kept: 0 the main one, 1 the next one above it.
+        name (str): the name of the result.
+    Returns:
+        Variable of the shape and dtype of input.
+    Raises:
+        TypeError: a wrong argument.
+        ValueError: input has fewer than two dimensions.
+    """
+    return _triangle("triu", input, diagonal, name)
+
+
+def _triangle(layer, input, diagonal, name):
+    check_dtype(layer, "input", input, "fi")
+    if len(input.shape) < 2:
+        raise ValueError(f"{layer}: input must have two dimensions or more, got shape {list(input.shape)}")
+    helper = LayerHelper(layer, name=name)
+    attrs = {"diagonal": integer(layer, "diagonal", diagonal), "lower": layer == "tril"}
+    return append("tril_triu", {"X": input}, attrs, helper=helper, out=_named(helper, input.dtype, helper.name))
+
+
+def unfold(x, kernel_sizes, strides=1, paddings=0, dilations=1, name=None):
+    """The windows of images as columns (im2col).
+
+    Args:
+        x (Variable): float, [N, C, H, W].
+        kernel_sizes (int or list of 2 int): the size of a window.
+        strides (int or list of 2 int): from window to window.
+        paddings (int, or list of 2 or 4 int): zeros around the image: above and below, left and right; or above, left,
+            below, right.
+        dilations (int or list of 2 int): from element to element within a window.
+        name (str): the first part of generated names.
+    Returns:
+        Variable of shape [N, C * elements of a window, windows].
+    Raises:
+        TypeError: x is no float Variable.
+        AssertionError, ValueError: other arguments of the wrong type.
+        EnforceNotMet: no window fits.
+    """
+    check_dtype("unfold", "x", x, "f")
+    if len(x.shape) != 4:
+        raise AssertionError(f"unfold: x must have the shape [N, C, H, W], got {list(x.shape)}")
+    attrs = {"kernel_sizes": kernel_sizes, "strides": strides, "dilations": dilations}
+    for argument, value in attrs.items():
+        if not isinstance(value, int) and not (isinstance(value, list) and len(value) == 2):
+            raise AssertionError(f"unfold: {argument} must be an int or a list of 2, got {described(value)}")
+        attrs[argument] = integers("unfold", argument, [value, value] if isinstance(value, int) else value)
+    if not isinstance(paddings, int) and not (isinstance(paddings, list) and len(paddings) in (2, 4)):
+        raise ValueError(f"unfold: paddings must be an int or a list of 2 or 4, got {described(paddings)}")
+    paddings = [paddings] * 4 if isinstance(paddings, int) else paddings * (4 // len(paddings))
+    attrs["paddings"] = integers("unfold", "paddings", paddings)
+    return append("unfold", {"X": x}, attrs, name=name, slot="Y")

@@ -4,10 +4,15 @@ import numpy as np
 
 from ..framework import Variable
 from ..layer_helper import LayerHelper
+from ..messages import described
 from .checks import append, check_dtype, check_variable, check_variables, documented, integer, integers, number, truth
 from .tensor import assign
 
 __all__ = [
+    "addcmul",
+    "addmm",
+    "allclose",
+    "fsp_matrix",
     "matmul",
     "mul",
     "bmm",
@@ -69,6 +74,7 @@ def _declare_elementwise(type, formula):
 for _type, _formula in _ELEMENTWISE.items():
     globals()[_type] = _declare_elementwise(_type, _formula)
 __all__ += list(_ELEMENTWISE)
+elementwise_add, elementwise_mul = globals()["elementwise_add"], globals()["elementwise_mul"]
 
 _REDUCTIONS = {
     "reduce_sum": ("The sum of the elements", "fi"),
@@ -474,3 +480,90 @@ def has_nan(x):
     """
     check_variable("has_nan", "x", x)
     return append("isnan", {"X": x})
+
+
+def addmm(input, x, y, alpha=1.0, beta=1.0, name=None):
+    """beta * input + alpha * x y, for matrices.
+
+    Args:
+        input (Variable): float, [n, m], or with a size of 1 instead.
+        x, y (Variable): float, [n, k] and [k, m].
+        alpha, beta (float): factors.
+        name (str): the first part of generated names.
+    Returns:
+        Variable of shape [n, m].
+    Raises:
+        TypeError: a wrong argument.
+        EnforceNotMet: the shapes do not fit.
+    """
+    for argument, value in (("input", input), ("x", x), ("y", y)):
+        check_dtype("addmm", argument, value, "f")
+    attrs = {"Alpha": number("addmm", "alpha", alpha), "Beta": number("addmm", "beta", beta)}
+    return append("addmm", {"Input": input, "X": x, "Y": y}, attrs, x.dtype, name)
+
+
+def addcmul(input, tensor1, tensor2, value=1.0, out=None, name=None):
+    """input + value * tensor1 * tensor2, element by element.
+
+    Args:
+        input, tensor1, tensor2 (Variable): numbers of one dtype, in shapes that broadcast.
+        value (float; int for integers): a factor.
+        out (Variable): where to write the result; None for a new Variable.
+        name (str): without effect.
+    Returns:
+        Variable.
+    Raises:
+        TypeError: a wrong argument.
+        EnforceNotMet: the shapes do not fit.
+    """
+    for argument, variable in (("input", input), ("tensor1", tensor1), ("tensor2", tensor2)):
+        check_dtype("addcmul", argument, variable, "fi")
+    wanted = float if input.spec.dtype.kind == "f" else int
+    if not isinstance(value, wanted):
+        raise TypeError(f"addcmul: value must be {wanted.__name__} here, got {described(value)}")
+    result = elementwise_add(input, elementwise_mul(tensor1, tensor2) * value)
+    if out is None:
+        return result
+    LayerHelper("assign").append_op(type="assign", inputs={"X": result}, outputs={"Out": out})
+    return out
+
+
+def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False, name=None):
+    """Whether all elements are as good as equal: |input - other| <= atol + rtol * |other|.
+
+    Args:
+        input, other (Variable): float tensors of one shape.
+        rtol, atol (float): tolerances.
+        equal_nan (bool): whether NaN equals NaN.
+        name (str): the first part of generated names.
+    Returns:
+        bool Variable of shape [1].
+    Raises:
+        TypeError: a wrong argument.
+        EnforceNotMet: the shapes differ.
+    """
+    for argument, value, kind in (("rtol", rtol, float), ("atol", atol, float), ("equal_nan", equal_nan, bool)):
+        if not isinstance(value, kind):
+            raise TypeError(f"allclose: {argument} must be a {kind.__name__}, got {described(value)}")
+    check_variable("allclose", "input", input)
+    check_variable("allclose", "other", other)
+    attrs = {"rtol": rtol, "atol": atol, "equal_nan": equal_nan}
+    return append("allclose", {"Input": input, "Other": other}, attrs, "bool", name)
+
+
+def fsp_matrix(x, y):
+    """How strongly pairs of channels go together: the mean over an image of their product.
+
+    Args:
+        x, y (Variable): float, [batch, n, H, W] and [batch, m, H, W].
+    Returns:
+        Variable of shape [batch, n, m].
+    Raises:
+        TypeError: x or y is no float Variable.
+        EnforceNotMet: the shapes do not fit.
+    References:
+        Yim et al.: A Gift from Knowledge Distillation. CVPR 2017.
+    """
+    check_dtype("fsp_matrix", "x", x, "f")
+    check_dtype("fsp_matrix", "y", y, "f")
+    return append("fsp", {"X": x, "Y": y}, helper=LayerHelper("fsp_matrix"))

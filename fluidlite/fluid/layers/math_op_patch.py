@@ -212,8 +212,6 @@ def _cut(variable, cuts, dropped):
             inputs[slot] = [_as_variable(block, value) for value in values]
     if all(step == 1 for step in steps):
         return _named_op(variable, variable, "slice", "slice", inputs, attrs)
-    if len(inputs) > 1:
-        raise ValueError(f"{variable.name}[...]: bounds from Variables go with steps of 1 only, got {steps}")
     attrs["strides"] = steps
     return _named_op(variable, variable, "strided_slice", "strided_slice", inputs, attrs)
 

@@ -3,12 +3,13 @@
 import copy
 import functools
 
+from ...core.dtypes import VarType
 from .. import unique_name
 from ..framework import Variable
 from ..layer_helper import LayerHelper
 from ..messages import described
 from ..param_attr import ParamAttr
-from .checks import check_dtype, check_variable
+from .checks import check_dtype, check_variable, number, truth
 from .manipulation import concat, reverse, shape, split, transpose
 from .math import elementwise_add, elementwise_mul, matmul
 from .ops import sigmoid, tanh
@@ -17,7 +18,7 @@ from .static_rnn import StaticRNN
 from .tensor import fill_constant, fill_constant_batch_size_like
 from .utils import assert_same_structure, flatten, map_structure, pack_sequence_as
 
-__all__ = ["RNNCell", "GRUCell", "LSTMCell", "rnn"]
+__all__ = ["RNNCell", "GRUCell", "LSTMCell", "rnn", "lstm"]
 
 
 class RNNCell:
@@ -417,3 +418,80 @@ def _backwards(variable):
 def _kept(state, new, mask):
     """The new state where the mask is 1, the old one where it is 0."""
     return elementwise_mul(new, mask, axis=0) - elementwise_mul(state, mask - 1, axis=0)
+
+
+def lstm(
+    input,
+    init_h,
+    init_c,
+    max_len,
+    hidden_size,
+    num_layers,
+    dropout_prob=0.0,
+    is_bidirec=False,
+    is_test=False,
+    name=None,
+    default_initializer=None,
+    seed=-1,
+):
+    """Layers of long short-term memory over sequences of equal length, as one operator; Fluid's runs on GPUs alone.
+
+    Source: Hochreiter and Schmidhuber, https://www.bioinf.jku.at/publications/older/2604.pdf.  The weights are one
+    parameter, in cuDNN's order (see `fluidlite.ops.stacked_lstm`).
+
+    Args:
+        input (Variable): float, [steps, batch, features].
+        init_h, init_c (Variable): float, [layers (* 2), batch, hidden_size]: where the layers begin, in both directions
+            with is_bidirec.
+        max_len (int): how many steps there are at most.
+        hidden_size (int): the size of each state.
+        num_layers (int): how many layers.
+        dropout_prob (float): the part of the outputs that is dropped between layers.
+        is_bidirec (bool): whether each layer runs in both directions.
+        is_test (bool): whether nothing is dropped.
+        name (str): the first part of generated names.
+        default_initializer (Initializer): of the weights.
+        seed (int): of the dropout; -1 for other numbers each time.
+    Returns:
+        tuple: the outputs of the last layer, [steps, batch, hidden_size (* 2)], and the hidden states and the cells
+            behind the last step, [layers (* 2), batch, hidden_size].
+    Raises:
+        TypeError: a wrong argument.
+        EnforceNotMet: the shapes do not fit.
+
+    .. code-block:: python
+
+        words = fluid.data("words", [20, None, 32])
+        zeros = fluid.layers.fill_constant_batch_size_like(words, [2, -1, 64], "float32", 0.0, 1, 1)
+        outputs, hidden, cell = fluid.layers.lstm(words, zeros, zeros, max_len=20, hidden_size=64, num_layers=2)
+    """
+    for argument, variable in (("input", input), ("init_h", init_h), ("init_c", init_c)):
+        check_dtype("lstm", argument, variable, "f")
+    sizes = {"max_len": max_len, "hidden_size": hidden_size, "num_layers": num_layers, "seed": seed}
+    for argument, value in sizes.items():
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"lstm: {argument} must be an int, got {described(value)}")
+    attrs = {
+        "max_len": max_len,
+        "is_bidirec": truth("lstm", "is_bidirec", is_bidirec),
+        "input_size": input.shape[-1],
+        "hidden_size": hidden_size,
+        "num_layers": num_layers,
+        "is_test": truth("lstm", "is_test", is_test),
+        "dropout_prob": number("lstm", "dropout_prob", dropout_prob),
+        "seed": seed,
+    }
+    helper, dtype = LayerHelper("cudnn_lstm", name=name), input.dtype
+    ways = 2 if is_bidirec else 1
+    inputs = [input.shape[-1]] + [ways * hidden_size] * (num_layers - 1)
+    count = sum(ways * 4 * hidden_size * (size + hidden_size + 2) for size in inputs)
+    weight = helper.create_parameter(ParamAttr(), [count], dtype, default_initializer=default_initializer)
+    out, last_h, last_c = (helper.create_variable_for_type_inference(dtype) for _ in range(3))
+    cache = helper.create_variable(persistable=True, type=VarType.RAW, stop_gradient=True)
+    helper.append_op(
+        "cudnn_lstm",
+        {"Input": input, "InitH": init_h, "InitC": init_c, "W": weight, "Cache": cache},
+        {"Out": out, "last_h": last_h, "last_c": last_c},
+        attrs,
+    )
+    return out, last_h, last_c

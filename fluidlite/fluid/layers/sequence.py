@@ -321,8 +321,8 @@ def sequence_scatter(input, index, updates, name=None):
     """To some elements of row i, those that sequence i of `index` names, the numbers of `updates` are added.
 
     Args:
-        input (Variable): [sequences, size].
-        index (Variable): int32 or int64, [rows, 1], of one level.
+        input (Variable): [sequences, ...].
+        index (Variable): int32 or int64, [rows, 1], of one level; a row of several dimensions counts as flat.
         updates (Variable): [rows, 1], of the same sequences.
         name (str): the first part of generated names.
     Returns:

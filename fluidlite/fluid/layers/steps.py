@@ -2,7 +2,7 @@
 
 from ...core.errors import EnforceNotMet
 from ..layer_helper import LayerHelper
-from .checks import append, check_dtype, integers, number, unsupported
+from .checks import append, check_dtype, integers, number
 
 __all__ = ["row_conv", "add_position_encoding", "im2sequence"]
 
@@ -81,7 +81,8 @@ def im2sequence(input, filter_size=1, stride=1, padding=0, input_image_size=None
     """
     layer = "im2sequence"
     check_dtype(layer, "input", input, "f")
-    unsupported(layer, "input_image_size", input_image_size)
+    if input_image_size is not None:
+        raise ValueError(f"{layer}: input_image_size is not supported by fluidlite; leave it None")
     sizes, strides, pads = (
         given * 2 if len(given := integers(layer, argument, value)) == 1 else given
         for argument, value in (("filter_size", filter_size), ("stride", stride), ("padding", padding))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...core.dtypes import VALUE_LISTS, VarType, numpy_dtype, var_type
-from ..framework import Variable
+from ..framework import Variable, device_guard
 from ..initializer import Constant
 from ..layer_helper import LayerHelper
 from ..messages import described
@@ -21,6 +21,10 @@ from .checks import (
 )
 
 __all__ = [
+    "full",
+    "randint",
+    "randn",
+    "randperm",
     "create_tensor",
     "create_parameter",
     "create_global_var",
@@ -610,3 +614,142 @@ def autoincreased_step_counter(counter_name=None, begin=1, step=1):
         )
         counter.stop_gradient = True
     return counter
+
+
+def _check_dtype_name(layer, dtype, names):
+    """The VarType of `dtype`; raises TypeError unless it is one of these."""
+    if isinstance(dtype, Variable) or numpy_dtype(dtype).name not in names:
+        raise TypeError(f"{layer}: dtype must be {', '.join(names)}, got {described(dtype)}")
+    return var_type(dtype)
+
+
+def full(shape, fill_value, out=None, dtype=None, device=None, stop_gradient=True, name=None):
+    """A tensor of one number.
+
+    Args:
+        shape (list or tuple of int or Variable, or Variable): its shape.
+        fill_value (float, int, bool or Variable): the number.
+        out (Variable): where to write it; None for a new Variable.
+        dtype (str): bool, float16, float32, float64, int32 or int64; None for float32.
+        device (str): the operator's `op_device`.
+        stop_gradient (bool): without effect, as in Fluid: no gradient flows through the result.
+        name (str): without effect.
+    Returns:
+        Variable.
+    Raises:
+        TypeError: a wrong argument.
+    """
+    dtype = "float32" if dtype is None else dtype
+    dtype = _check_dtype_name("full", dtype, ["bool", "float16", "float32", "float64", "int32", "int64"])
+    if not isinstance(shape, (list, tuple, Variable)):
+        raise TypeError(f"full: shape must be a list or tuple of ints or a Variable, got {described(shape)}")
+    if out is None:
+        out = LayerHelper("full").create_variable_for_type_inference(dtype)
+    with device_guard(device):
+        return fill_constant(shape, dtype, fill_value, out=out)
+
+
+def randint(low, high=None, shape=None, out=None, dtype=None, device=None, stop_gradient=False, seed=0, name=None):
+    """Random integers, evenly distributed over [low, high).
+
+    Args:
+        low, high (int): the limits; high None for those of [0, low).
+        shape (list or tuple of int or Variable, or Variable): the shape; None for [1].
+        out (Variable): where to write them; None for a new Variable.
+        dtype (str): int32 or int64; None for int64.
+        device (str): the operator's `op_device`.
+        stop_gradient (bool): whether no gradient flows through the result.
+        seed (int): not 0: draw the same numbers at every run.
+        name (str): the name of a new Variable.
+    Returns:
+        Variable.
+    Raises:
+        TypeError: a wrong argument.
+        ValueError: low is not less than high.
+    """
+    dtype = _check_dtype_name("randint", "int64" if dtype is None else dtype, ["int32", "int64"])
+    shape = [1] if shape is None else shape
+    if not isinstance(shape, (list, tuple, Variable)):
+        raise TypeError(f"randint: shape must be a list or tuple of ints or a Variable, got {described(shape)}")
+    low, high = (0, low) if high is None else (low, high)
+    if low >= high:
+        raise ValueError(f"randint: low must be less than high, got {low} and {high}")
+    helper = LayerHelper("randint", name=name)
+    attrs = {"low": integer("randint", "low", low), "high": integer("randint", "high", high), "seed": seed}
+    slots = ("ShapeTensor", "ShapeTensorList")
+    inputs, attrs["shape"] = numbers_or_variables("randint", "shape", shape, helper, slots, "int64")
+    if inputs:
+        del attrs["shape"]
+    out = _written("randint", helper, out, dtype, name)
+    attrs["dtype"] = out.dtype
+    out.stop_gradient = stop_gradient
+    with device_guard(device):
+        return append("randint", inputs, attrs, helper=helper, out=out)
+
+
+def _written(layer, helper, out, dtype, name=None):
+    """The Variable that a layer writes to: `out`, or a new one."""
+    if out is not None:
+        check_variable(layer, "out", out)
+        if out.dtype != dtype:
+            raise TypeError(f"{layer}: out has the dtype {out.dtype.name}, but {dtype.name} is asked for")
+        return out
+    if name is None:
+        return helper.create_variable_for_type_inference(dtype)
+    return helper.create_variable(name=name, dtype=dtype, persistable=False)
+
+
+def randn(shape, out=None, dtype=None, device=None, stop_gradient=True, name=None):
+    """Random numbers, normally distributed around 0 with standard deviation 1.
+
+    Args:
+        shape (list or tuple of int): the shape.
+        out (Variable): where to write them; None for a new Variable.
+        dtype (str): float32 or float64; None for float32.
+        device (str): the operator's `op_device`.
+        stop_gradient (bool): whether no gradient flows through the result.
+        name (str): without effect.
+    Returns:
+        Variable; it has the same values at every run, from a seed that NumPy draws here, as in Fluid.
+    Raises:
+        TypeError: a wrong argument.
+    """
+    dtype = _check_dtype_name("randn", "float32" if dtype is None else dtype, ["float32", "float64"])
+    if not isinstance(shape, (list, tuple)):
+        raise TypeError(f"randn: shape must be a list or tuple of ints, got {described(shape)}")
+    helper = LayerHelper("randn")
+    out = _written("randn", helper, out, dtype)
+    out.stop_gradient = stop_gradient
+    attrs = {"shape": integers("randn", "shape", shape), "seed": int(np.random.randint(0, 100)), "dtype": dtype}
+    with device_guard(device):
+        return append("gaussian_random", {}, {"mean": 0.0, "std": 1.0, **attrs}, helper=helper, out=out)
+
+
+def randperm(n, out=None, dtype="int64", device=None, stop_gradient=True, seed=0):
+    """The numbers from 0 to n - 1 in a random order.
+
+    Args:
+        n (int): how many.
+        out (Variable): where to write them; None for a new Variable.
+        dtype (str): int32 or int64.
+        device (str): the operator's `op_device`: None, "cpu" or "gpu".
+        stop_gradient (bool): whether no gradient flows through the result.
+        seed (int): not 0: draw the same order at every run.
+    Returns:
+        Variable of shape [n].
+    Raises:
+        TypeError: a wrong argument.
+        ValueError: n is not positive, or there is no such device.
+    """
+    if n < 1:
+        raise ValueError(f"randperm: n must be positive, got {n}")
+    if device not in (None, "cpu", "gpu"):
+        raise ValueError(f'randperm: device must be None, "cpu" or "gpu", got {device!r}')
+    dtype = _check_dtype_name("randperm", dtype, ["int64", "int32"])
+    truth("randperm", "stop_gradient", stop_gradient)
+    helper = LayerHelper("randperm")
+    out = _written("randperm", helper, out, dtype)
+    if stop_gradient:
+        out.stop_gradient = True
+    with device_guard(device):
+        return append("randperm", {}, {"n": n, "dtype": out.dtype, "seed": seed}, helper=helper, out=out)

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...core.errors import EnforceNotMet
 from ...core.numpy_program import in_sequence
+from .indexing import take
 
 
 def row_offsets(lod, level=-1):
@@ -29,7 +30,8 @@ def row_offsets(lod, level=-1):
 
 def lengths_of(offsets):
     """How many rows each sequence has."""
-    return np.diff(np.asarray(offsets, np.intp))
+    offsets = np.asarray(offsets, np.intp)
+    return offsets[1:] - offsets[:-1]
 
 
 def offsets_of(lengths):
@@ -59,8 +61,7 @@ def positions(offsets):
 
 def reversed_rows(offsets):
     """The row that stands in the place of each row once every sequence is turned around: [rows]; its own inverse."""
-    offsets = np.asarray(offsets, np.intp)
-    lengths = np.diff(offsets)
+    offsets, lengths = np.asarray(offsets, np.intp), lengths_of(offsets)
     mirrors = np.repeat(offsets[:-1] + offsets[1:] - 1, lengths)
     return mirrors - np.arange(len(mirrors), dtype=np.intp)
 
@@ -75,8 +76,7 @@ def padded_rows(offsets, longest=None, fill=0):
     Returns:
         (index, mask): both [sequences, longest]; the mask says where there is a row.
     """
-    offsets = np.asarray(offsets, np.intp)
-    lengths = np.diff(offsets)
+    offsets, lengths = np.asarray(offsets, np.intp), lengths_of(offsets)
     if longest is None:
         longest = int(lengths.max(initial=0))
     steps = np.arange(longest, dtype=np.intp)
@@ -113,8 +113,8 @@ def checked_lod(spec, slot, most=1):
     return lod
 
 
-# Kind of device -> `segment_sums` for it.
-SUM_VARIANTS = {}
+# Kind of device -> `segment_sums` and `segment_maxima` for it, which may return None.
+SUM_VARIANTS, MAXIMA_VARIANTS = {}, {}
 
 # Sequences are summed by products with matrices of up to so many columns and rows, or those of one sequence: smaller
 # ones take longer to call, larger ones multiply by more zeros.
@@ -130,8 +130,8 @@ def segment_sums(ctx, offsets, x, out, factors=None):
         out: [sequences, width].
         factors: [sequences], on the host.
     """
-    if ctx.variant in SUM_VARIANTS:
-        return SUM_VARIANTS[ctx.variant](ctx, offsets, x, out, factors)
+    if ctx.variant in SUM_VARIANTS and (run := SUM_VARIANTS[ctx.variant](ctx, offsets, x, out, factors)):
+        return run
     if ctx.xp is not np:
         return _sums_of_padded(ctx.xp, offsets, x, out, factors)
     return numpy_segment_sums(offsets, x, out, factors)
@@ -160,25 +160,36 @@ def numpy_segment_sums(offsets, x, out, factors=None):
 
 
 def _tiles(offsets, x, out, factors, most):
-    """(weights, rows of x, rows of out), for up to so many sequences at a time."""
-    offsets = np.asarray(offsets, np.intp)
-    start = 0
-    while start < len(offsets) - 1:
-        stop = int(np.searchsorted(offsets, offsets[start] + _COLUMNS, "right")) - 1
-        stop = max(min(stop, start + most), start + 1)
-        first, last = offsets[start], offsets[stop]
-        lengths = np.diff(offsets[start : stop + 1])
-        weights = np.zeros((stop - start, last - first), x.dtype)
-        numbers = np.repeat(np.arange(stop - start), lengths)
-        weights[numbers, np.arange(last - first)] = factors[start:stop][numbers]
-        yield weights, x[first:last], out[start:stop]
-        start = stop
+    """[(weights, rows of x, rows of out), ...], for up to so many sequences at a time."""
+    bounds, starts = np.asarray(offsets, np.intp), [0]
+    while starts[-1] < len(bounds) - 1:
+        start = starts[-1]
+        within = int(bounds.searchsorted(bounds[start] + _COLUMNS, "right")) - 1
+        starts.append(max(min(within, start + most), start + 1))
+    # All weights lie behind each other, so that they are written at once.
+    starts = np.array(starts)
+    edges, counts = bounds[starts], np.diff(starts)
+    widths = np.diff(edges)
+    bases = np.concatenate(([0], np.cumsum(counts * widths)))
+    tile, lengths = np.repeat(np.arange(len(counts)), counts), lengths_of(bounds)
+    begins = bases[tile] - edges[tile] + (np.arange(len(tile)) - starts[tile]) * widths[tile]
+    weights = np.zeros(bases[-1], x.dtype)
+    weights[np.repeat(begins, lengths) + np.arange(bounds[-1])] = np.repeat(factors, lengths)
+    starts, edges, bases = starts.tolist(), edges.tolist(), bases.tolist()
+    return [
+        (
+            weights[bases[n] : bases[n + 1]].reshape(starts[n + 1] - starts[n], edges[n + 1] - edges[n]),
+            x[edges[n] : edges[n + 1]],
+            out[starts[n] : starts[n + 1]],
+        )
+        for n in range(len(counts))
+    ]
 
 
 def _sums_of_column(offsets, x, out, factors):
     """For rows of one number; `reduceat` takes an element where there is none to sum."""
     offsets = np.asarray(offsets, np.intp)
-    there = np.flatnonzero(np.diff(offsets))
+    there = np.flatnonzero(lengths_of(offsets))
     starts, factors = offsets[there], factors[there].astype(x.dtype)
     column, result = x[:, 0], out[:, 0]
 
@@ -201,3 +212,39 @@ def _sums_of_padded(xp, offsets, x, out, factors):
         xp.multiply(xp.sum(padded, axis=1), factors, out=out)
 
     return step
+
+
+def segment_maxima(ctx, offsets, x, out, places=None):
+    """A function that finds the largest elements of each sequence, and in which rows they first are (bind time only).
+
+    All sequences are looked at side by side: a first dimension for the steps keeps rows together in memory.
+
+    Args:
+        offsets: of the sequences; what those without rows get is undefined.
+        x: float, [rows, width], one row at least.
+        out: [sequences, width].
+        places: int32, like out, or None.
+    """
+    if ctx.variant in MAXIMA_VARIANTS and (run := MAXIMA_VARIANTS[ctx.variant](ctx, offsets, x, out, places)):
+        return run
+    xp = ctx.xp
+    index, mask = padded_rows(offsets)
+    # What a sequence lacks its first row stands for; places count down, so that the first one is the largest.
+    starts = np.minimum(np.asarray(offsets, np.intp)[:-1], len(x) - 1)
+    index = xp.asarray(np.ascontiguousarray(np.where(mask, index, starts[:, None]).T))
+    longest = len(index)
+    padded = ctx.scratch((longest, *out.shape), x.dtype)
+    steps = [partial(take, xp, x, index, 0, padded), partial(xp.amax, padded, axis=0, out=out)]
+    if places is not None:
+        count = np.int16 if longest < 1 << 15 else np.int32
+        down = np.arange(longest, 0, -1, dtype=count)[:, None, None]
+        down, first = xp.asarray(down), xp.asarray((starts + longest)[:, None].astype(np.int32))
+        equal, ranks = ctx.scratch(padded.shape, bool), ctx.scratch(padded.shape, count)
+        best = ctx.scratch(out.shape, count)
+        steps += [
+            partial(xp.equal, padded, out, out=equal),
+            partial(xp.multiply, equal, down, out=ranks),
+            partial(xp.amax, ranks, axis=0, out=best),
+            partial(xp.subtract, first, best, out=places),
+        ]
+    return in_sequence(steps)

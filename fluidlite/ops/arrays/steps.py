@@ -21,6 +21,7 @@ class ByStep:
         lengths: how many rows each has, [sequences].
         stride: from a row of a sequence to its next one.
     Attributes:
+        lengths: as they were given.
         spans: the stretch of each step, a list of (begin, end).
         rows: [n], which row comes at each place.
         steps: [n], the number of its step.
@@ -39,6 +40,7 @@ class ByStep:
         ends = np.cumsum(counts)
         begins = ends - counts
         ranks = ranges(np.zeros_like(counts), counts)
+        self.lengths = xp.asarray(lengths)
         self.spans = list(zip(begins.tolist(), ends.tolist(), strict=True))
         numbers = np.repeat(np.arange(steps), counts)
         self.rows = xp.asarray(starts[order][ranks] + stride * numbers)

@@ -419,8 +419,9 @@ def test_values_that_decide_no_shape_prepare_nothing(exe):
     assert len(plan_of(exe)._segments) == 1
 
 
-def test_all_that_is_behind_shares_one_bounded_cache(exe):
+def test_all_that_is_behind_shares_one_bounded_cache(exe, monkeypatch):
     """Three choices, each among what the one before it left: plans for many sizes, of which some are kept."""
+    monkeypatch.setattr("fluidlite.engine.plan.segments._KEPT", 64)
     x = fluid.data("x", [None])
     chosen = x
     for limit in (0.0, 1.0, 2.0):
