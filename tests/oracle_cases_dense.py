@@ -150,6 +150,12 @@ def _(t, **kwargs):
     return t.layers.randint(**kwargs)
 
 
+@dense("randint_of_variables", random=True)
+def _(t):
+    sizes = [t.layers.fill_constant([1], "int64", 3), t.layers.fill_constant([1], "int32", 5)]
+    return t.layers.randint(low=-5, high=5, shape=sizes, dtype="int32")
+
+
 @dense_variants(
     "randperm", {"int64": dict(n=5), "int32": dict(n=1, dtype="int32"), "seeded": dict(n=4, seed=2)}, random=True
 )

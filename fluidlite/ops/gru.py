@@ -76,7 +76,6 @@ def gru(ctx, x, h0, weight, bias, gates, reset, states, hidden):
     ((lod,),) = ctx.lods.values()
     time, is_original = time_steps(xp, lod, ctx.attrs["is_reverse"]), ctx.attrs["origin_mode"]
     width = time.width
-    rows = ctx.scratch((len(x), 3 * size), x.dtype)
     blocks = Blocks(xp, time, ctx.scratch((3 * len(x), size), x.dtype), 3)
     of_gates, of_candidates = (
         (matrix, ctx.scratch(matrix.shape, x.dtype), activation.factor)
@@ -90,8 +89,9 @@ def gru(ctx, x, h0, weight, bias, gates, reset, states, hidden):
     def start_from_inputs():
         for matrix, scaled, factor in (of_gates, of_candidates):
             xp.multiply(matrix, factor, out=scaled)
-        prepared_inputs(xp, x, None if bias is None else bias.reshape(-1), factors, rows)
-        blocks.from_rows(rows)
+        # Where there is room until the end.
+        prepared_inputs(xp, x, None if bias is None else bias.reshape(-1), factors, gates)
+        blocks.from_rows(gates)
 
     def step():
         start_from_inputs()

@@ -55,7 +55,7 @@ class Cells:
         self.states, self.size = weight.shape[0], weight.shape[1] // 4
         bias = bias.reshape(-1)
         self.bias = bias[: 4 * self.size]
-        # Those of i and f, and those of o.
+        # Those of i, f and o.
         self.peepholes = bias[4 * self.size :].reshape(3, self.size) if attrs["use_peepholes"] else None
         ((lod,),) = ctx.lods.values()
         self.time = time_steps(self.xp, lod, attrs["is_reverse"])
@@ -84,7 +84,7 @@ def forward(cells, x, r0, c0, state, cell, gates, active, h, project=None):
     xp, time, size, width = cells.xp, cells.time, cells.size, cells.width
     gate_, candidate, peepholes = cells.gate, cells.candidate, cells.peepholes
     clip = cells.ctx.attrs.get("cell_clip", 0.0)
-    rows, blocks = cells.rows(4 * size), Blocks(xp, time, cells.rows(size, 4 * cells.count), 4)
+    blocks = Blocks(xp, time, cells.rows(size, 4 * cells.count), 4)
     factors = np.repeat(np.array([candidate.factor] + [gate_.factor] * 3, x.dtype), size)
     factors = None if (factors == 1).all() else xp.asarray(factors)
     weights = cells.weight if factors is None else cells.rows(4 * size, cells.states)
@@ -98,8 +98,8 @@ def forward(cells, x, r0, c0, state, cell, gates, active, h, project=None):
     def start_from_inputs():
         if factors is not None:
             xp.multiply(cells.weight, factors, out=weights)
-        prepared_inputs(xp, x, cells.bias, factors, rows)
-        blocks.from_rows(rows)
+        prepared_inputs(xp, x, cells.bias, factors, gates)  # where there is room until the end
+        blocks.from_rows(gates)
 
     def squash(columns):
         """The activations of candidates and of the gates behind them."""

@@ -37,7 +37,7 @@ def given(numbers, tensor, tensors):
     # Beside tensors, the attribute keeps the numbers that were given as such, and -1 for the others.
     numbers = numbers if len(numbers) == len(tensors) else [-1] * len(tensors)
     found = []
-    for number, spec in zip(numbers, tensors, strict=True):
+    for number, spec in zip(numbers or [-1] * len(tensors), tensors, strict=True):
         values = known_values(spec)
         found.append(values[0] if values is not None else number if number != -1 else None)
     return found
@@ -484,8 +484,8 @@ def infer_repeated(attrs, x, times):
     shape = (1,) * (len(times) - len(x.shape)) + tuple(x.shape)
     times = [1] * (len(shape) - len(times)) + times
     for count in times:
-        if count is not None and count < 1:
-            raise EnforceNotMet(f"X of shape {list(x.shape)} can be repeated once or more, got {times}")
+        if count is not None and count < 0:
+            raise EnforceNotMet(f"X of shape {list(x.shape)} cannot be repeated {times} times")
     return Spec(tuple(-1 if n < 0 or t is None else n * t for n, t in zip(shape, times, strict=True)), x.dtype)
 
 

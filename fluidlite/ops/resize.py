@@ -15,10 +15,10 @@ from .manipulation import given, known_values
 def scales_of(attrs, scale_tensor=None):
     """The factors for H and W, as far as they are given: numbers or None."""
     if scale_tensor is not None:
-        found = known_values(scale_tensor) or [None]
+        found = known_values(scale_tensor) or [0]
     else:
         found = attrs["scale"] if isinstance(attrs["scale"], list) else [attrs["scale"]]
-        found = [scale if scale > 0 else None for scale in found] or [None]
+    found = [scale if scale > 0 else None for scale in found] or [None]
     return list(found) * (2 // len(found))
 
 
