@@ -150,6 +150,12 @@ def _(t, **kwargs):
     return t.layers.randint(**kwargs)
 
 
+@dense("randint_of_variables", random=True)
+def _(t):
+    sizes = [t.layers.fill_constant([1], "int64", 3), t.layers.fill_constant([1], "int32", 5)]
+    return t.layers.randint(low=-5, high=5, shape=sizes, dtype="int32")
+
+
 @dense_variants(
     "randperm", {"int64": dict(n=5), "int32": dict(n=1, dtype="int32"), "seeded": dict(n=4, seed=2)}, random=True
 )
@@ -245,3 +251,154 @@ def _(t, scale, shape=(2, 3, 4, 5)):
 def _(t):
     grid = t.layers.affine_grid(t.feed("theta", t.randn(2, 2, 3) * np.float32(0.3)), [2, 3, 4, 5])
     return t.layers.grid_sampler(t.x(2, 3, 4, 5), grid)
+
+
+DISTRIBUTIONS = {
+    "Uniform": [([0.5, 1.0], [2.0, 4.0]), ([[0.0], [1.0]], [3.0, 4.0]), (1.0, 2.5)],
+    "Normal": [([0.5, 1.0], [2.0, 4.0]), ([[0.0], [1.0]], [3.0, 4.0]), (1.0, 2.5)],
+}
+PARAMETERS = {"list": 0, "broadcast": 1, "numbers": 2}
+
+
+def distribution(t, kind, number):
+    return getattr(t.layers, kind)(*DISTRIBUTIONS[kind][number])
+
+
+def constant(variable):
+    """Without a gradient, which would have to flow through comparisons."""
+    variable.stop_gradient = True
+    return variable
+
+
+def of_variables(t, kind):
+    low = t.x(3, 2)
+    return getattr(t.layers, kind)(low, t.positive("y", 3, 2) + (low if kind == "Uniform" else 0.0))
+
+
+@dense_variants("uniform_distribution", {name: dict(number=number) for name, number in PARAMETERS.items()})
+def _(t, number):
+    made = distribution(t, "Uniform", number)
+    values = t.feed("value", t.rng.uniform(1.5, 2, made.low.shape).astype("float32"), list(made.low.shape))
+    return [made.entropy(), constant(made.log_prob(values))]
+
+
+@dense_variants("normal_distribution", {name: dict(number=number) for name, number in PARAMETERS.items()})
+def _(t, number):
+    made = distribution(t, "Normal", number)
+    values = t.feed("value", t.randn(*made.loc.shape), list(made.loc.shape))
+    return [made.entropy(), made.log_prob(values), made.kl_divergence(t.layers.Normal([1.0], [2.0]))]
+
+
+@dense_variants("distribution_of_variables", {"Uniform": dict(kind="Uniform"), "Normal": dict(kind="Normal")})
+def _(t, kind):
+    made = of_variables(t, kind)
+    density = made.log_prob(t.feed("value", t.randn(3, 2)))
+    return [made.entropy(), constant(density) if kind == "Uniform" else density]
+
+
+@dense_variants(
+    "samples",
+    {
+        kind + "_" + name: dict(kind=kind, number=number)
+        for kind in ("Uniform", "Normal")
+        for name, number in dict(PARAMETERS, variables=None).items()
+    },
+    random=True,
+)
+def _(t, kind, number):
+    made = of_variables(t, kind) if number is None else distribution(t, kind, number)
+    return made.sample([4], seed=0 if number else 3)
+
+
+@dense_variants(
+    "categorical", {"list": {}, "several": dict(shape=(3, 4)), "variables": dict(variables=True, shape=(3, 4))}
+)
+def _(t, shape=(5,), variables=False):
+    first, second = t.randn(*shape), t.randn(*shape)
+    if variables:
+        first, second = t.feed("x", first), t.feed("y", second)
+    one, other = t.layers.Categorical(first), t.layers.Categorical(second)
+    return [one.entropy(), one.kl_divergence(other)]
+
+
+@dense_variants("multivariate_normal", {"two": dict(n=2), "three": dict(n=3), "variables": dict(n=2, variables=True)})
+def _(t, n, variables=False):
+    loc, scale, other = t.randn(n), np.diag(t.rng.uniform(0.5, 2, n)).astype("float32"), np.eye(n).astype("float32")
+    if variables:
+        loc, scale = t.feed("loc", loc, [n]), t.feed("scale", scale, [n, n])
+        other_loc, other = t.feed("other_loc", t.randn(n), [n]), t.feed("other", other, [n, n])
+    else:
+        other_loc = t.randn(n)
+    one, two = t.layers.MultivariateNormalDiag(loc, scale), t.layers.MultivariateNormalDiag(other_loc, other)
+    return [one.entropy(), one.kl_divergence(two)]
+
+
+@dense_variants(
+    "conv3d",
+    {
+        "plain": dict(filter_size=2),
+        "stride": dict(filter_size=[2, 1, 3], stride=[1, 2, 1]),
+        "padding": dict(filter_size=3, padding=1, act="relu"),
+        "paddings": dict(filter_size=2, padding=[1, 0, 0, 1, 2, 1], bias_attr=False),
+        "same": dict(filter_size=3, padding="SAME", stride=2),
+        "valid": dict(filter_size=2, padding="VALID"),
+        "dilation": dict(filter_size=2, dilation=[1, 2, 1]),
+        "groups": dict(filter_size=2, groups=2, shape=(2, 4, 3, 4, 3)),
+        "one": dict(filter_size=1, shape=(1, 1, 2, 2, 2)),
+        "channels_last": dict(filter_size=2, data_format="NDHWC", shape=(2, 3, 4, 3, 2)),
+    },
+)
+def _(t, shape=(2, 3, 4, 5, 3), **kwargs):
+    return t.layers.conv3d(t.x(*shape), 4, **kwargs)
+
+
+@dense_variants(
+    "conv3d_transpose",
+    {
+        "plain": dict(filter_size=2),
+        "stride": dict(filter_size=[2, 1, 3], stride=[1, 2, 1]),
+        "padding": dict(filter_size=3, padding=1, act="relu"),
+        "output_size": dict(output_size=[5, 7, 5], stride=2, bias_attr=False),
+        "dilation": dict(filter_size=2, dilation=[1, 2, 1]),
+        "groups": dict(filter_size=2, groups=2, shape=(2, 4, 2, 3, 2)),
+        "one": dict(filter_size=1, shape=(1, 1, 2, 2, 2)),
+    },
+)
+def _(t, shape=(2, 3, 2, 3, 2), **kwargs):
+    return t.layers.conv3d_transpose(t.x(*shape), 4, **kwargs)
+
+
+POOLS = {
+    "plain": dict(pool_size=2),
+    "stride": dict(pool_size=[2, 1, 3], pool_stride=[2, 1, 2]),
+    "padding": dict(pool_size=3, pool_padding=1, pool_stride=2),
+    "paddings": dict(pool_size=3, pool_padding=[1, 2, 1, 0, 1, 2]),
+    "same": dict(pool_size=2, pool_padding="SAME", pool_stride=2),
+    "valid": dict(pool_size=2, pool_padding="VALID"),
+    "ceil": dict(pool_size=2, pool_stride=2, ceil_mode=True),
+    "global": dict(global_pooling=True),
+    "channels_last": dict(pool_size=2, data_format="NDHWC"),
+}
+
+
+@dense_variants("pool3d_max", POOLS)
+def _(t, **kwargs):
+    return t.layers.pool3d(t.x(2, 3, 4, 5, 3), pool_type="max", **kwargs)
+
+
+@dense_variants("pool3d_avg", dict(POOLS, inclusive=dict(pool_size=3, pool_padding=1, exclusive=False)))
+def _(t, **kwargs):
+    return t.layers.pool3d(t.x(2, 3, 4, 5, 3), pool_type="avg", **kwargs)
+
+
+ADAPTIVE = {"even": dict(pool_size=[2, 2, 3]), "uneven": dict(pool_size=[3, 2, 2]), "one": dict(pool_size=1)}
+
+
+@dense_variants("adaptive_pool3d_avg", ADAPTIVE)
+def _(t, **kwargs):
+    return t.layers.adaptive_pool3d(t.x(2, 3, 4, 4, 3), pool_type="avg", **kwargs)
+
+
+@dense_variants("adaptive_pool3d_max", dict(ADAPTIVE, index=dict(pool_size=2, require_index=True)))
+def _(t, **kwargs):
+    return t.layers.adaptive_pool3d(t.x(2, 3, 4, 4, 3), **kwargs)

@@ -22,6 +22,7 @@ from . import compiler, core, executor, framework, initializer, layers, param_at
 from .compiler import BuildStrategy, CompiledProgram, ExecutionStrategy
 from .core import CPUPlace, CUDAPinnedPlace, CUDAPlace, LoDTensor, LoDTensorArray, Scope, is_compiled_with_cuda
 from .executor import Executor, global_scope, scope_guard
+from .flags import get_flags, set_flags
 from .framework import (
     Parameter,
     Program,
@@ -159,6 +160,7 @@ __all__ = [
     "evaluator",
     "executor",
     "framework",
+    "get_flags",
     "global_scope",
     "gradients",
     "in_dygraph_mode",
@@ -185,6 +187,7 @@ __all__ = [
     "require_version",
     "save",
     "scope_guard",
+    "set_flags",
     "set_gradient_clip",
     "set_program_state",
     "trainer",

@@ -185,11 +185,15 @@ class Executor:
             if self._closed:
                 raise RuntimeError("this Executor is closed; make a new one")
             plan = self._plan(program, block, scope, arrays, lods, fetches, use_prune, settings)
-            results = plan.run(arrays.values(), on_device=not return_numpy)
+            try:
+                results = plan.run(arrays.values(), on_device=not return_numpy)
+            except (EnforceNotMet, ZeroDivisionError) as error:
+                _tell_of_nothing(arrays, error)
+                raise
             levels = plan.lods
         if not return_numpy:
-            for name, array in zip(fetches, results, strict=True):
-                if array is None or not isinstance(array, TensorArray) and not array.size:
+            for name, array, lod in zip(fetches, results, levels, strict=True):
+                if array is None or not isinstance(array, TensorArray) and not array.size and not lod:
                     raise EnforceNotMet(
                         f"the fetched variable {name!r} has no elements, or no operator has written it, so that it is "
                         "no LoDTensor; with return_numpy=True you get None"
@@ -369,6 +373,16 @@ def _as_array(variable, value):
     return array.astype(wanted).reshape(array.shape or (1,))
 
 
+def _tell_of_nothing(arrays, error):
+    """Raise EnforceNotMet if what has failed was fed an array without elements, which not all operators take."""
+    for name, array in arrays.items():
+        if not isinstance(array, TensorArray) and not array.size:
+            raise EnforceNotMet(
+                f"{error}\n  the array fed to {name!r} has no elements, its shape is {list(array.shape)}: leave such "
+                "batches out"
+            ) from error
+
+
 def _feed_spec(variable, array, lod):
     """What the plan is prepared for; raises ValueError when the array does not fit the variable."""
     wanted = variable.spec
@@ -387,6 +401,4 @@ def _feed_spec(variable, array, lod):
             f"the fed variable {variable.name!r} should have {len(wanted.shape)} dimensions and the shape "
             f"{list(wanted.shape)} (-1: any size), but received the shape {list(array.shape)}"
         )
-    if 0 in array.shape:
-        raise ValueError(f"the array fed to {variable.name!r} is empty: its shape is {list(array.shape)}")
     return Spec(array.shape, wanted.dtype, None, lod)

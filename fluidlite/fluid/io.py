@@ -384,7 +384,7 @@ def load_inference_model(dirname, executor, model_filename=None, params_filename
         executor (Executor): kept for Fluid's scripts.
         model_filename (str or bytes): the Program's file; None for "__model__".
         params_filename (str or bytes): the file that holds all parameters; None if each has one of its own.
-        pserver_endpoints: must be None.
+        pserver_endpoints (list of str): without effect: a Program that looks rows up on parameter servers is refused.
     Returns:
         [Program, names to feed (list of str), Variables to fetch (list)].
     Raises:
@@ -394,8 +394,6 @@ def load_inference_model(dirname, executor, model_filename=None, params_filename
     """
     from .serialize import feeds_and_fetches, from_bytes, missing_operators
 
-    if pserver_endpoints is not None:
-        raise ValueError("load_inference_model: parameter servers are not supported; leave pserver_endpoints None")
     _check_executor("load_inference_model", executor)
     if dirname is not None:
         model_filename = os.path.basename(model_filename or _MODEL)
@@ -621,6 +619,9 @@ def _load(dirname, filename, variables, with_step=False):
     """Set variables in the global scope from files: all of them, or none where something is wrong."""
     step = None
     filename = filename if filename is None else os.fspath(filename)
+    variables = list(variables)
+    if not variables and dirname is not None and not os.path.exists(dirname):
+        return  # as in Fluid, a Program without variables looks for no files
     with _opened(dirname) as folder:
         values = _read_values(folder, filename, {v.name: v for v in variables})
         name = (filename or "") + _STEP if dirname is not None else None

@@ -292,7 +292,7 @@ class EditDistance(MetricBase):
         _check_number("EditDistance.update", "seq_num", seq_num)
         self.total_distance = self.total_distance + np.sum(distances, dtype=np.float64)
         self.seq_num = self.seq_num + seq_num
-        self.instance_error = self.instance_error + seq_num - int(np.sum(distances == 0))
+        self.instance_error = self.instance_error + seq_num - np.sum(distances == 0)
 
     def eval(self):
         """(mean distance, fraction of pairs that differ).

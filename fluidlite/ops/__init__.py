@@ -55,6 +55,7 @@ from . import (
     stacked_lstm,
     steps,
     tensor_array,
+    volumes,
 )
 
 __all__ = [
@@ -111,6 +112,7 @@ __all__ = [
     "stacked_lstm",
     "steps",
     "tensor_array",
+    "volumes",
 ]
 
 all_are_declared()

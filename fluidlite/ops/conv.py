@@ -9,7 +9,7 @@ import math
 
 from ..core.attributes import LIBRARIES, ignored, only
 from ..core.fusions import fusion
-from ..core.operators import describe, operator
+from ..core.operators import operator
 from ..core.spec import Spec
 from ..core.traits import BOUND, About, Batch, Lod, Memory, sizes, unless
 from .arrays.conv_rows import Rows
@@ -95,8 +95,6 @@ def _conv2d_grad(ctx, x, w, bias, dout, dx, dw, dbias):
         steps.append(sum_into(ctx, dout, dbias.reshape(1, -1, 1, 1)))
     return in_sequence(steps)
 
-
-describe("conv3d", "conv3d_transpose", about=About("convolution"))
 
 for _type in ("conv2d", "depthwise_conv2d"):
     _definition = operator(

@@ -12,6 +12,7 @@ from ..core.traits import BOUND, Kernel, Lod
 from .arrays.geometry import output_size
 from .arrays.indexing import add_at
 from .arrays.strides import in_sequence
+from .arrays.windows import window_views
 from .loss import same_sizes
 
 
@@ -185,20 +186,8 @@ def windows(ctx, x, columns):
     padded = ctx.scratch((batch, channels, height + top + bottom, width + left + right), x.dtype)
     rows, across = unfolded_sizes(attrs, x.shape[2:])
     laid = columns.reshape(batch, channels, *attrs["kernel_sizes"], rows, across)
-    (down, right_), (row_step, column_step) = attrs["strides"], attrs["dilations"]
-    taps = [
-        (
-            padded[
-                :,
-                :,
-                row * row_step : row * row_step + (rows - 1) * down + 1 : down,
-                column * column_step : column * column_step + (across - 1) * right_ + 1 : right_,
-            ],
-            laid[:, :, row, column],
-        )
-        for row in range(attrs["kernel_sizes"][0])
-        for column in range(attrs["kernel_sizes"][1])
-    ]
+    views = window_views(padded, attrs["kernel_sizes"], attrs["strides"], attrs["dilations"], (rows, across))
+    taps = [(view, laid[:, :, row, column]) for (row, column), view in views]
     return padded, padded[:, :, top : top + height, left : left + width], taps
 
 

@@ -175,3 +175,10 @@ def test_what_a_saved_program_leaves_out_of_the_second_gradient_of_a_product(giv
     np.testing.assert_allclose(ddout, zeros["DDX"] @ y + x @ zeros["DDY"])
     np.testing.assert_allclose(dx, dout @ zeros["DDY"].T)
     np.testing.assert_allclose(dy, zeros["DDX"].T @ dout)
+
+
+def test_convolutions_of_volumes():
+    build = operator("conv3d", "Output", strides=[1, 2, 1], paddings=[1, 0, 1], groups=2)
+    check_second(
+        lambda x, w: build({"x": "Input", "w": "Filter"}, x=x, w=w), x=normal(1, 2, 2, 3, 2), w=normal(2, 1, 2, 2, 1)
+    )

@@ -9,6 +9,7 @@ from . import (
     click_through,
     control_flow,
     decoding,
+    distributions,
     dynamic_rnn,
     image,
     io,
@@ -29,6 +30,7 @@ from . import (
     steps,
     structured,
     tensor,
+    volume,
 )
 from . import rnn as _rnn  # `rnn` itself is the function
 from .arrays import *
@@ -38,6 +40,7 @@ from .cells import *
 from .click_through import *
 from .control_flow import *
 from .decoding import *
+from .distributions import *
 from .dynamic_rnn import *
 from .image import *
 from .io import *
@@ -59,6 +62,7 @@ from .static_rnn import *
 from .steps import *
 from .structured import *
 from .tensor import *
+from .volume import *
 
 __all__ = []
 for _module in (
@@ -71,6 +75,7 @@ for _module in (
     click_through,
     control_flow,
     decoding,
+    distributions,
     dynamic_rnn,
     image,
     io,
@@ -96,5 +101,6 @@ for _module in (
     steps,
     structured,
     tensor,
+    volume,
 ):
     __all__ += _module.__all__

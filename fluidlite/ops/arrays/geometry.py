@@ -29,17 +29,17 @@ def from_nchw_shape(shape, attrs):
 
 
 def resolve_padding(attrs, sizes, kernel):
-    """Padding as ((top, bottom), (left, right)).
+    """Padding as ((top, bottom), (left, right)), or so for more dimensions.
 
     'SAME' pads so that the output has ceil(size / stride) elements, 'VALID' not at all.
 
     Args:
-        attrs: `paddings` (2 or 4 numbers), `padding_algorithm`, `strides`.
+        attrs: `paddings` (a number or a pair of them for each dimension), `padding_algorithm`, `strides`.
         sizes, kernel: (H, W) of the image and of the window.
     """
-    algorithm = attrs["padding_algorithm"]
+    algorithm, rank = attrs["padding_algorithm"], len(kernel)
     if algorithm == "VALID":
-        return (0, 0), (0, 0)
+        return ((0, 0),) * rank
     if algorithm == "SAME":
         pads = []
         for size, window, stride in zip(sizes, kernel, attrs["strides"], strict=True):
@@ -47,11 +47,11 @@ def resolve_padding(attrs, sizes, kernel):
             pads.append((total // 2, total - total // 2))
         return tuple(pads)
     paddings = attrs["paddings"]
-    if len(paddings) == 2:
-        return (paddings[0],) * 2, (paddings[1],) * 2
-    if len(paddings) == 4:
-        return tuple(paddings[:2]), tuple(paddings[2:])
-    raise EnforceNotMet(f"paddings must hold 2 or 4 numbers, got {paddings}")
+    if len(paddings) == rank:
+        return tuple((padding, padding) for padding in paddings)
+    if len(paddings) == 2 * rank:
+        return tuple(zip(paddings[::2], paddings[1::2], strict=True))
+    raise EnforceNotMet(f"paddings must hold {rank} or {2 * rank} numbers, got {paddings}")
 
 
 def output_size(size, window, padding, stride, dilation=1, ceil_mode=False):

@@ -5,6 +5,7 @@ small matrices, and its gradient a product with the transposed ones.
 """
 
 from functools import partial
+from itertools import product
 
 import numpy as np
 
@@ -109,3 +110,13 @@ def scatter_maxima(ctx, places, dresult, dimage):
         xp.copyto(dimage, counted.reshape(dimage.shape), casting="unsafe")
 
     return step
+
+
+def window_views(padded, window, strides, dilations, counts):
+    """Pairs of (place in the window, that element of all windows: a view of padded images [N, C, ...])."""
+    for place in product(*map(range, window)):
+        slices = [
+            slice(tap * dilation, tap * dilation + (count - 1) * stride + 1, stride)
+            for tap, stride, dilation, count in zip(place, strides, dilations, counts, strict=True)
+        ]
+        yield place, padded[(slice(None), slice(None), *slices)]
