@@ -41,11 +41,7 @@ def decoder(fluid, beam, most):
         layers.array_write(state, step, states)
         layers.array_write(chosen, step, ids)
         layers.array_write(marks, step, scores)
-        ended = layers.fill_constant([1], "bool", 0)
-        fluid.default_main_program().current_block().append_op(
-            type="is_empty", inputs={"X": chosen}, outputs={"Out": ended}
-        )
-        layers.logical_and(layers.less_than(step, last), layers.logical_not(ended), out=going)
+        layers.logical_and(layers.less_than(step, last), layers.logical_not(layers.is_empty(chosen)), out=going)
     return layers.beam_search_decode(ids, scores, beam, END)
 
 

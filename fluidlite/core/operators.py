@@ -33,6 +33,9 @@ gradients of the outputs, and, as its outputs, the gradients of the inputs (`X@G
 A plan may cut the batch into shards and run an operator on each of them at the same time.  It needs to know in which
 slots the rows of the batch lie (`Batch.rows`): the others hold the same in every shard, or, as outputs, one addend from
 each shard (`Batch.sums`).  An operator that must see the whole batch in its midst declares a decomposition.
+
+A gradient of a table may be *selected rows*: no array, but numbers of rows and vectors.  An operator that makes or
+takes such declares what it then runs as (`OperatorDef.rows_form`); others refuse them.
 """
 
 import functools

@@ -185,7 +185,11 @@ class Executor:
             if self._closed:
                 raise RuntimeError("this Executor is closed; make a new one")
             plan = self._plan(program, block, scope, arrays, lods, fetches, use_prune, settings)
-            results = plan.run(arrays.values(), on_device=not return_numpy)
+            try:
+                results = plan.run(arrays.values(), on_device=not return_numpy)
+            except (EnforceNotMet, ZeroDivisionError) as error:
+                _tell_of_nothing(arrays, error)
+                raise
             levels = plan.lods
         if not return_numpy:
             for name, array, lod in zip(fetches, results, levels, strict=True):
@@ -369,6 +373,16 @@ def _as_array(variable, value):
     return array.astype(wanted).reshape(array.shape or (1,))
 
 
+def _tell_of_nothing(arrays, error):
+    """Raise EnforceNotMet if what has failed was fed an array without elements, which not all operators take."""
+    for name, array in arrays.items():
+        if not isinstance(array, TensorArray) and not array.size:
+            raise EnforceNotMet(
+                f"{error}\n  the array fed to {name!r} has no elements, its shape is {list(array.shape)}: leave such "
+                "batches out"
+            ) from error
+
+
 def _feed_spec(variable, array, lod):
     """What the plan is prepared for; raises ValueError when the array does not fit the variable."""
     wanted = variable.spec
@@ -387,7 +401,4 @@ def _feed_spec(variable, array, lod):
             f"the fed variable {variable.name!r} should have {len(wanted.shape)} dimensions and the shape "
             f"{list(wanted.shape)} (-1: any size), but received the shape {list(array.shape)}"
         )
-    # Sequences may all be empty; rows that are no sequences have been forgotten.
-    if 0 in array.shape and not lod:
-        raise ValueError(f"the array fed to {variable.name!r} is empty: its shape is {list(array.shape)}")
     return Spec(array.shape, wanted.dtype, None, lod)

@@ -1,5 +1,6 @@
 """Tensors with sequence information."""
 
+from collections.abc import Iterator
 from itertools import chain
 
 import numpy as np
@@ -16,7 +17,7 @@ def create_lod_tensor(data, recursive_seq_lens, place):
 
     Args:
         data: an array [rows, ...]; a LoDTensor, whose values get other lengths; or a list of sequences, lists of
-            numbers or rows, which are stacked to [rows, ..., 1].
+            numbers or rows, which are stacked to [rows, ..., 1], or what `map` makes, which was a list in Python 2.
         recursive_seq_lens (list of lists of int): lengths of the sequences, for each level.
         place: where it is to lie.
     Returns:
@@ -28,7 +29,8 @@ def create_lod_tensor(data, recursive_seq_lens, place):
     """
     if isinstance(data, LoDTensor):
         return create_lod_tensor(np.array(data), recursive_seq_lens, place)
-    if isinstance(data, list):
+    if isinstance(data, (list, Iterator)):
+        data = list(data)
         lengths = [len(sequence) for sequence in data]
         if [lengths] != recursive_seq_lens:
             raise AssertionError(

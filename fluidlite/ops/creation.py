@@ -226,6 +226,8 @@ def infer_one_hot_rows(shape, attrs, depth_tensor):
     if depth_tensor is not None:
         value = known_values(depth_tensor)
         depth = -1 if value is None else int(value[0])
+        if value is not None and depth < 0:
+            raise EnforceNotMet(f"depth_tensor must hold 0 or more, got {depth}")
     return Spec((*shape, depth), numpy_dtype(attrs["dtype"]))
 
 
@@ -243,7 +245,8 @@ def one_hot(ctx, x, depth_tensor, out):
     """A 1 where X points to, 0 elsewhere; nothing but 0 for an index out of range, if that is allowed."""
     xp = ctx.xp
     depth = out.shape[-1]
-    index, rows = x.reshape(-1), out.reshape(-1, depth)
+    index = x.reshape(-1)
+    rows = out.reshape(index.size, depth)
 
     def tell(wrong):
         position = int(wrong.argmax())

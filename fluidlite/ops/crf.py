@@ -13,7 +13,7 @@ from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
 from ..core.traits import BOUND, About, Lod
-from .arrays.indexing import index_check
+from .arrays.indexing import index_check, refusal
 from .arrays.steps import by_step
 
 _INT64 = np.dtype(np.int64)
@@ -109,7 +109,13 @@ def linear_chain_crf(ctx, emission, transition, label, length, alpha, emission_e
     layout_of = by_step(ctx, "Emission", emission, length)
     labels_of = labelled(ctx, label, tags)
     chances, largest = ctx.scratch(exps.shape, exps.dtype), ctx.scratch((len(exps), 1), exps.dtype)
-    turned = ctx.scratch(exps.shape, exps.dtype)
+    turned, places = ctx.scratch((len(cost), tags), exps.dtype), ctx.scratch((len(exps),), np.int64)
+    refuse = refusal(
+        ctx,
+        places,
+        "no tag of row {value} of Emission has a chance, given the rows before it: scores in Transition are too low "
+        "for their exponentials",
+    )
 
     def step():
         layout, scores = layout_of(), flat(emission, tags)
@@ -121,6 +127,8 @@ def linear_chain_crf(ctx, emission, transition, label, length, alpha, emission_e
         likely = chances[: len(layout)]
         xp.take(exps, layout.rows, axis=0, out=likely)
         sums = forward(xp, layout, likely, transition_exps, turned)
+        places[: len(layout)] = layout.rows
+        refuse(sums <= 0)
         if len(likely) < len(alpha):
             alpha.fill(0)
         alpha[layout.rows] = likely

@@ -9,7 +9,7 @@ from ..core.selected_rows import SelectedRows
 from ..core.spec import GRAD, Spec
 from ..core.traits import BOUND, About, Lod
 from .arrays.indexing import fill_rows, index_check, take
-from .arrays.sequences import numpy_segment_sums, offsets_of, ranges
+from .arrays.rows import add_rows
 
 _ATTRS = {
     "is_sparse": False,
@@ -69,40 +69,6 @@ def without(xp, ids, rows, padding):
     if xp is np:
         return ids[kept], rows[kept]
     return ids, xp.where(kept[:, None], rows, rows.dtype.type(0))
-
-
-# With fewer numbers in the sums, `reduceat` is the fastest; it takes so much time for each.
-_FEW = 1 << 14
-# How often an id may come before its rows are summed by themselves.
-_OFTEN = 4
-
-
-def add_rows(xp, table, ids, rows):
-    """table[ids[i]] += rows[i] for every i."""
-    if xp is not np or not ids.size:
-        xp.add.at(table, ids, rows)
-        return
-    # Sorted by row, the terms of each sum lie together: several times faster than `add.at`.
-    order = np.argsort(ids, kind="stable")
-    ordered = ids[order]
-    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
-    names, counts = ordered[starts], np.diff(starts, append=len(ids))
-    if len(names) * rows.shape[1] < _FEW:
-        table[names] = np.add.reduceat(rows[order], starts, axis=0)
-        return
-    # All first terms, then all second ones of those that have a second, and so on.
-    table[names] = rows[order[starts]]
-    for rank in range(1, _OFTEN + 1):
-        more = np.flatnonzero(counts > rank)
-        if not len(more):
-            return
-        names, starts, counts = names[more], starts[more], counts[more]
-        if rank < _OFTEN:
-            table[names] += rows[order[starts + rank]]
-    rest = rows[order[ranges(starts + _OFTEN, counts - _OFTEN)]]
-    sums = np.empty((len(names), rows.shape[1]), rows.dtype)
-    numpy_segment_sums(offsets_of(counts - _OFTEN), rest, sums)()
-    table[names] += sums
 
 
 def rows_of_sparse(attrs, held):

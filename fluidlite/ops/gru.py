@@ -11,16 +11,21 @@ With the columns of Input and Bias in the order u, r, c, and a, s activations, a
 Weight [size, 3 size] holds the matrix of u and r, [size, 2 size], and behind it in memory that of c, [size, size].
 """
 
+import numpy as np
+
 from ..core.operators import operator
 from ..core.spec import Spec
 from ..core.traits import BOUND, About, Lod
 from .arrays.recurrence import (
+    Blocks,
     Planes,
     activation_of,
     check_dtypes,
     check_initial,
     check_sequences,
     check_shape,
+    prepared_inputs,
+    product_of_step,
     stretches,
     take_rows,
     time_steps,
@@ -71,51 +76,52 @@ def gru(ctx, x, h0, weight, bias, gates, reset, states, hidden):
     ((lod,),) = ctx.lods.values()
     time, is_original = time_steps(xp, lod, ctx.attrs["is_reverse"]), ctx.attrs["origin_mode"]
     width = time.width
-    columns = Planes(xp, time, ctx.scratch((3, len(x), size), x.dtype))
-    u, r, c = columns.planes
+    blocks = Blocks(xp, time, ctx.scratch((3 * len(x), size), x.dtype), 3)
     of_gates, of_candidates = (
         (matrix, ctx.scratch(matrix.shape, x.dtype), activation.factor)
         for matrix, activation in zip(matrices(weight, size), (gate_, candidate), strict=True)
     )
     first, part = (ctx.scratch((width, size), x.dtype) for _ in range(2))
-    product = ctx.scratch((2, width, size), x.dtype)
-    # See `lstm` for the reason to have two matrices.
-    narrow_weights = of_gates[1].reshape(size, 2, size).transpose(1, 0, 2)
+    products = ctx.scratch((2 * width, size), x.dtype)
+    factors = np.repeat(np.array([gate_.factor, gate_.factor, candidate.factor], x.dtype), size)
+    factors = None if (factors == 1).all() else xp.asarray(factors)
 
     def start_from_inputs():
         for matrix, scaled, factor in (of_gates, of_candidates):
             xp.multiply(matrix, factor, out=scaled)
-        columns.from_rows(x)
-        if bias is not None:
-            biases = bias.reshape(3, 1, size)
-            xp.add(columns.planes, biases, out=columns.planes)
-        for planes, activation in ((columns.planes[:2], gate_), (c, candidate)):
-            if activation.factor != 1:
-                xp.multiply(planes, activation.factor, out=planes)
+        # Where there is room until the end.
+        prepared_inputs(xp, x, None if bias is None else bias.reshape(-1), factors, gates)
+        blocks.from_rows(gates)
 
     def step():
         start_from_inputs()
         time.first(h0, first)
-        before, weight_of_candidates = first, of_candidates[1]
-        for start, stop in time.steps:
-            count, some = stop - start, slice(start, stop)
-            before, now, reset_now = before[:count], states[some], reset[some]
-            gate, c_now, products, term = columns.planes[:2, some], c[some], product[:, :count], part[:count]
-            xp.matmul(before, narrow_weights, out=products)
-            xp.add(gate, products, out=gate)
-            gate_.function(xp, gate, gate)
-            gate_.finish(xp, gate)
-            xp.multiply(r[some], before, out=reset_now)
-            xp.matmul(reset_now, weight_of_candidates, out=term)
-            xp.add(c_now, term, out=c_now)
-            candidate.function(xp, c_now, c_now)
-            candidate.finish(xp, c_now)
-            origin, target = (c_now, before) if is_original else (before, c_now)
-            xp.subtract(target, origin, out=now)
-            xp.multiply(now, u[some], out=now)
-            xp.add(now, origin, out=now)
-            before = now
-        xp.copyto(columns.of_rows(gates), columns.planes)
+        before = first
+        for start, steps, count in time.runs:
+            before = before[:count]
+            multiply, product = product_of_step(xp, of_gates[1], 2, products, count)
+            multiply_reset, term = product_of_step(xp, of_candidates[1], 1, part, count)
+            term = term[0]
+            shape, some = (steps, count, size), slice(start, start + steps * count)
+            for block, now, reset_now in zip(
+                blocks.run(start, steps, count), states[some].reshape(shape), reset[some].reshape(shape), strict=True
+            ):
+                gate, (u, r, c) = block[:2], block
+                multiply(before)
+                xp.add(gate, product, out=gate)
+                gate_.function(xp, gate, gate)
+                gate_.finish(xp, gate)
+                xp.multiply(r, before, out=reset_now)
+                multiply_reset(reset_now)
+                xp.add(c, term, out=c)
+                candidate.function(xp, c, c)
+                candidate.finish(xp, c)
+                origin, target = (c, before) if is_original else (before, c)
+                xp.subtract(target, origin, out=now)
+                xp.multiply(now, u, out=now)
+                xp.add(now, origin, out=now)
+                before = now
+        blocks.to_rows(gates)
         take_rows(xp, states, time.inverse, hidden)
 
     return step

@@ -7,7 +7,7 @@ from ..core.operators import operator
 from ..core.spec import Spec
 from ..core.traits import BOUND, Lod, Memory
 from .arrays.indexing import add_at, index_check, take
-from .embedding import add_rows
+from .arrays.rows import add_rows
 from .sampled import TABLE_ATTRS, sparse_slope
 
 # Fluid limits what goes into a sigmoid.

@@ -35,6 +35,7 @@ def given(numbers, tensor, tensors):
     if not tensors:
         return list(numbers)
     # Beside tensors, the attribute keeps the numbers that were given as such, and -1 for the others.
+    numbers = numbers if len(numbers) == len(tensors) else [-1] * len(tensors)
     found = []
     for number, spec in zip(numbers or [-1] * len(tensors), tensors, strict=True):
         values = known_values(spec)
@@ -215,7 +216,7 @@ for _type, _keeps in (("squeeze", "X"), ("squeeze2", "XShape")):
 
 def infer_unsqueeze(attrs, x, axes_tensor, axes_tensors):
     shape = list(x.shape)
-    axes = given(attrs["axes"] if not axes_tensors else [-1] * len(axes_tensors), axes_tensor, axes_tensors)
+    axes = given([] if axes_tensors else attrs["axes"], axes_tensor, axes_tensors)
     if axes is None or None in axes:
         added = axes_tensor.shape[0] if axes is None else len(axes)
         return Spec((-1,) * (len(shape) + added), x.dtype)
@@ -483,8 +484,8 @@ def infer_repeated(attrs, x, times):
     shape = (1,) * (len(times) - len(x.shape)) + tuple(x.shape)
     times = [1] * (len(shape) - len(times)) + times
     for count in times:
-        if count is not None and count < 1:
-            raise EnforceNotMet(f"X of shape {list(x.shape)} can be repeated once or more, got {times}")
+        if count is not None and count < 0:
+            raise EnforceNotMet(f"X of shape {list(x.shape)} cannot be repeated {times} times")
     return Spec(tuple(-1 if n < 0 or t is None else n * t for n, t in zip(shape, times, strict=True)), x.dtype)
 
 
@@ -499,7 +500,7 @@ def infer_expand(attrs, x, times_tensor, times_tensors):
 
 
 def infer_tile(attrs, x, times_tensor, times_tensors):
-    times = given(attrs["repeat_times"] or [-1] * len(times_tensors or ()), times_tensor, times_tensors)
+    times = given(attrs["repeat_times"], times_tensor, times_tensors)
     return infer_repeated(attrs, x, [None] * times_tensor.shape[0] if times is None else times)
 
 
@@ -515,7 +516,7 @@ def infer_broadcast(attrs, x, shape):
 
 
 def infer_expand_v2(attrs, x, shape_tensor, shape_tensors):
-    shape = given(attrs["shape"] or [-1] * len(shape_tensors or ()), shape_tensor, shape_tensors)
+    shape = given(attrs["shape"], shape_tensor, shape_tensors)
     return infer_broadcast(attrs, x, [None] * shape_tensor.shape[0] if shape is None else shape)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..core.attributes import typed
+from ..core.attributes import only, typed
 from ..core.errors import EnforceNotMet
 from ..core.operators import operator
 from ..core.spec import Spec
@@ -15,10 +15,10 @@ from .manipulation import given, known_values
 def scales_of(attrs, scale_tensor=None):
     """The factors for H and W, as far as they are given: numbers or None."""
     if scale_tensor is not None:
-        found = known_values(scale_tensor) or [None]
+        found = known_values(scale_tensor) or [0]
     else:
         found = attrs["scale"] if isinstance(attrs["scale"], list) else [attrs["scale"]]
-        found = [scale if scale > 0 else None for scale in found] or [None]
+    found = [scale if scale > 0 else None for scale in found] or [None]
     return list(found) * (2 // len(found))
 
 
@@ -28,7 +28,8 @@ def infer_interpolation(attrs, x, out_size, size_tensors, scale_tensor):
     attrs = {**attrs, "data_format": attrs["data_layout"]}
     batch, channels, *sizes = nchw_shape(x.shape, attrs)
     if out_size is not None or size_tensors:
-        found = given([attrs["out_h"] or -1, attrs["out_w"] or -1], out_size, size_tensors) or [None, None]
+        # The tensors for one size each go before that for both, and before the attributes.
+        found = given([], None if size_tensors else out_size, size_tensors) or [None, None]
         found = [-1 if size is None else int(size) for size in found]
     elif scale_tensor is not None and known_values(scale_tensor) is None:
         found = [-1, -1]
@@ -76,14 +77,18 @@ def lod_of_resized(attrs, shapes):
     return "X" if shapes.get("OutSize") and -1 not in shapes["Out"][0] else "none"
 
 
-def interpolation(type, along):
-    """An operator that resizes images; `along` makes the matrix for one dimension."""
+_METHODS = {"nearest": nearest, "bilinear": linear}
+
+
+def interpolation(type):
+    """An operator that resizes images; its attribute `interp_method` says how, whatever it is called."""
     # The second version goes by the factors that it is given, the first one by the sizes they lead to.
     by_scale = type.endswith("_v2")
 
     def matrices(ctx, image, result):
         attrs = ctx.attrs
         scales = scales_of(attrs) if by_scale else [None, None]
+        along = _METHODS[attrs["interp_method"]]
         for size, count, scale in zip(image.shape[2:], result.shape[2:], scales, strict=True):
             yield along(attrs, size, count, scale, image.dtype)
 
@@ -100,7 +105,7 @@ def interpolation(type, along):
             "out_h": 0,
             "out_w": 0,
             "scale": typed([], "FLOATS") if by_scale else 0.0,
-            "interp_method": "bilinear",
+            "interp_method": only("bilinear", "nearest"),
             "align_corners": True,
             "align_mode": 1,
         },
@@ -119,7 +124,5 @@ def interpolation(type, along):
         return multiply(ctx, rows.T, columns.T, dresult, dimage)
 
 
-interpolation("nearest_interp", nearest)
-interpolation("nearest_interp_v2", nearest)
-interpolation("bilinear_interp", linear)
-interpolation("bilinear_interp_v2", linear)
+for _type in ("nearest_interp", "nearest_interp_v2", "bilinear_interp", "bilinear_interp_v2"):
+    interpolation(_type)

@@ -11,7 +11,7 @@ from ..core.selected_rows import SelectedRows
 from ..core.spec import EMPTY, GRAD, Spec
 from ..core.traits import BOUND, Kernel, Lod
 from .arrays.indexing import add_at, index_check, take
-from .embedding import add_rows
+from .arrays.rows import add_rows
 
 _DRAWS = Kernel(bind=True, random=True)
 _INT64 = np.dtype("int64")

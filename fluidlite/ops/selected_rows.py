@@ -40,7 +40,7 @@ def rows_to_table(ctx, table, rows, values, out):
 
 
 @operator("@add_rows", "X, Rows*, Values*", "Out", kernel=BOUND, memory=Memory(inplace={"Out": "X"}), lod=_NO_LOD)
-def add_rows(ctx, x, rows, values, out):
+def table_and_rows(ctx, x, rows, values, out):
     """Out is X, to whose rows vectors are added."""
     add = _adder(ctx, rows, values, out)
 

@@ -288,7 +288,7 @@ def infer_crop_tensor(attrs, x, shape, offsets, shape_tensors, offset_tensors):
         # Beside tensors, 0 in the attribute says that a tensor holds the size; a size of -1 is what is left of X.
         beside, known = attrs["shape"] or [0] * len(x.shape), map(known_values, shape_tensors)
         sizes = [(size or None) if value is None else value[0] for size, value in zip(beside, known, strict=True)]
-    numbers = given([-1] * len(x.shape) if offset_tensors else attrs["offsets"], offsets, offset_tensors)
+    numbers = given([] if offset_tensors else attrs["offsets"], offsets, offset_tensors)
     sizes = unknown if sizes is None else sizes or [-1] * len(x.shape)
     return cropped(attrs, x, sizes, unknown if numbers is None else numbers or [0] * len(x.shape))
 

@@ -15,14 +15,18 @@ FEW = 16
 
 
 def infer_top_k(attrs, x, k_tensor):
-    k = attrs["k"]
+    k, least = attrs["k"], 1
     if k_tensor is not None:
-        value = known_values(k_tensor)
-        k = -1 if value is None else int(value[0])
+        value, least = known_values(k_tensor), 0
+        k = None if value is None else int(value[0])
     axis = axis_of({"axis": attrs.get("axis", -1)}, x)
     size = x.shape[axis]
-    if (size >= 0 and k > size) or k == 0:
-        raise EnforceNotMet(f"k must lie between 1 and the size of dimension {axis} of X {list(x.shape)}, got {k}")
+    if k is None:
+        k = -1
+    elif k < least or (size >= 0 and k > size):
+        raise EnforceNotMet(
+            f"k must lie between {least} and the size of dimension {axis} of X {list(x.shape)}, got {k}"
+        )
     shape = (*x.shape[:axis], k, *x.shape[axis + 1 :])
     return Spec(shape, x.dtype), Spec(shape, np.dtype(np.int64))
 

@@ -279,7 +279,9 @@ class _RowsUpdate:
         is_cpu = ctx.xp is np
         size = self._height if touches_all else len(rows)
         if is_cpu:
-            size = min(size, max(1, _BLOCK // self._width))
+            # Few different sizes, for the rule is prepared for each.
+            unit = 1 << max(size.bit_length() - 4, 0)
+            size = min(-(-size // unit) * unit, max(1, _BLOCK // self._width))
         gradient = ctx.scratch((size, self._width), vectors.dtype)
         if touches_all and not is_cpu:
             blocks = self._tables

@@ -271,7 +271,7 @@ def test_mnist_takes_uncompressed_files_too(home, monkeypatch):
 
 def idx(*shape, fill=0):
     header = b"".join(number.to_bytes(4, "big") for number in (0x800 + len(shape), *shape))
-    return gzip.compress(header + bytes([fill]) * int(np.prod(shape)))
+    return gzip.compress(header + bytes([fill]) * int(np.prod(shape)), mtime=0)
 
 
 @pytest.mark.filterwarnings("ignore:.*t10k-images.*is used:UserWarning")

@@ -115,36 +115,100 @@ def test_rows_that_are_not_looked_up_are_not_written(name):
     assert np.isfinite(found[0]) and np.isfinite(found[1][:40]).all() and np.isnan(found[1][40:]).all()
 
 
-def test_a_table_in_a_loop_and_behind_it():
-    """The gradient of a table that a block reads is a table, to which the rows that are read outside are added."""
+def rows_of(ids, is_sparse, layer=fluid.embedding):
+    attr = fluid.ParamAttr("table", fluid.initializer.Uniform(-0.5, 0.5, seed=3))
+    return layer(ids, [20, 4], is_sparse, param_attr=attr)
 
-    def losses(is_sparse):
+
+def squares(x):
+    return fluid.layers.mean(fluid.layers.square(x))
+
+
+def loop_and_behind(is_sparse):
+    ids = fluid.data("ids", [None], "int64")
+    start = fluid.layers.fill_constant([1], "int64", 0), fluid.layers.fill_constant([1], "float32", 0.0)
+    limit = fluid.layers.fill_constant([1], "int64", 3)
+    _, total = fluid.layers.while_loop(
+        lambda turn, total: fluid.layers.less_than(turn, limit),
+        lambda turn, total: [turn + 1, total + squares(rows_of(ids, is_sparse))],
+        list(start),
+    )
+    return fluid.layers.sums([total, squares(rows_of(ids, is_sparse))])
+
+
+def branches(is_sparse):
+    ids = fluid.data("ids", [None], "int64")
+    is_small = fluid.layers.less_than(fluid.layers.reduce_sum(ids), fluid.layers.fill_constant([1], "int64", 50))
+    found = fluid.layers.cond(
+        is_small,
+        lambda: squares(rows_of(ids, is_sparse)),
+        lambda: fluid.layers.reduce_sum(rows_of(ids, is_sparse)),
+    )
+    return fluid.layers.mean(found)
+
+
+def static_steps(is_sparse):
+    ids = fluid.data("ids", [6], "int64")
+    steps = fluid.layers.reshape(ids, [3, 2])
+    rnn = fluid.layers.StaticRNN()
+    with rnn.step():
+        word = rnn.step_input(steps)
+        before = rnn.memory(init=fluid.layers.fill_constant([2, 4], "float32", 0.0))
+        hidden = before + rows_of(word, is_sparse)
+        rnn.update_memory(before, hidden)
+        rnn.step_output(hidden)
+    return squares(rnn()) + squares(rows_of(ids, is_sparse))
+
+
+def pooled_sequences(is_sparse):
+    words = fluid.data("words", [None, 1], "int64", lod_level=1)
+    return squares(fluid.layers.sequence_pool(rows_of(words, is_sparse, fluid.layers.embedding), "sum"))
+
+
+def same_table_for_classes(is_sparse):
+    ids = fluid.data("ids", [None], "int64")
+    rows = rows_of(ids, is_sparse)
+    logits = fluid.layers.matmul(rows, rows.block.program.global_block().var("table"), transpose_y=True)
+    return fluid.layers.mean(fluid.layers.softmax_with_cross_entropy(logits, fluid.layers.reshape(ids, [-1, 1])))
+
+
+NETWORKS = [loop_and_behind, branches, static_steps, pooled_sequences, same_table_for_classes]
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_sparse_table_learns_what_a_dense_one_does(network):
+    """Out of blocks inside a gradient comes as a table, to which rows that are looked up outside are added."""
+
+    def trained(is_sparse):
         with fluid.program_guard(fluid.Program(), fluid.Program()), fluid.unique_name.guard():
-            ids = fluid.data("ids", [4], "int64")
-
-            def look_up():
-                attr = fluid.ParamAttr("table", fluid.initializer.Constant(0.5))
-                return fluid.layers.reduce_sum(
-                    fluid.layers.square(fluid.embedding(ids, [6, 2], is_sparse, param_attr=attr))
-                )
-
-            turn, total = fluid.layers.fill_constant([1], "int64", 0), fluid.layers.fill_constant([1], "float32", 0.0)
-            limit = fluid.layers.fill_constant([1], "int64", 3)
-            turn, total = fluid.layers.while_loop(
-                lambda i, total: fluid.layers.less_than(i, limit),
-                lambda i, total: [i + 1, total + look_up()],
-                [turn, total],
-            )
-            loss = fluid.layers.sums([total, look_up()])
+            loss = network(is_sparse)
             fluid.optimizer.SGD(0.1).minimize(loss)
-            exe = fluid.Executor()
+            exe, found = fluid.Executor(), []
             with fluid.scope_guard(fluid.Scope()):
                 exe.run(fluid.default_startup_program())
-                return [exe.run(feed={"ids": np.array([1, 3, 3, 0])}, fetch_list=[loss, "table"]) for _ in range(3)]
+                for step in range(4):
+                    ids = np.random.RandomState(step).randint(0, 20, 6)
+                    words = fluid.create_lod_tensor(ids[:, None], [[3, 1 + step % 2, 2 - step % 2]], fluid.CPUPlace())
+                    feed = {"words": words} if network is pooled_sequences else {"ids": ids}
+                    found += exe.run(feed=feed, fetch_list=[loss, "table"])
+                return found
 
-    for sparse, dense in zip(losses(True), losses(False), strict=True):
-        np.testing.assert_allclose(sparse[0], dense[0], rtol=1e-6)
-        np.testing.assert_allclose(sparse[1], dense[1], rtol=1e-6)
+    for sparse, dense in zip(trained(True), trained(False), strict=True):
+        np.testing.assert_allclose(sparse, dense, rtol=1e-5, atol=1e-7)
+
+
+def test_a_program_that_was_saved_and_read_again():
+    loss = classifier(50, fluid.optimizer.Adagrad(0.1))
+    program = fluid.default_main_program()
+    again = fluid.Program.parse_from_string(program.desc.serialize_to_string())
+    assert again.global_block().var("table@GRAD").type == fluid.core.VarDesc.VarType.SELECTED_ROWS
+    exe, found = fluid.Executor(), []
+    for one in (program, again):
+        with fluid.scope_guard(fluid.Scope()):
+            fluid.default_startup_program().random_seed = 1
+            exe.run(fluid.default_startup_program())
+            found.append([exe.run(one, feed=batch(step, 50), fetch_list=[loss.name])[0] for step in range(3)])
+    assert np.array_equal(*found)
 
 
 def test_what_refuses_them_says_what_to_do():

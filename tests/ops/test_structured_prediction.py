@@ -160,6 +160,13 @@ def test_chains_that_do_not_fit(run, case):
         run([cost], {"x": scores, "label": tags})
 
 
+def test_tags_without_a_chance(run):
+    cost = layers.linear_chain_crf(rows("x", 2, "float32"), rows("label"), fluid.ParamAttr(name="crfw"))
+    feed = {"x": sequences(np.zeros((4, 2), "float32"), [1, 3]), "label": sequences(column(0, 1, 0, 1), [1, 3])}
+    with refuses(EnforceNotMet, "no tag of row 2", "Transition are too low"):
+        run([cost], feed, crfw=np.full((4, 2), -1000, "float32") * column(0, 0, 1, 1, dtype="float32"))
+
+
 def test_a_length_beyond_the_padding(run):
     x, label = fluid.data("x", [None, None, 2]), fluid.data("label", [None, None], "int64")
     cost = layers.linear_chain_crf(x, label, length=fluid.data("length", [None], "int64"))

@@ -296,6 +296,9 @@ class Binder:
         places = [place for place in self.placement.place(lane, number, step) if place is not None]
         for value, place in zip(step.writes, places, strict=True):
             arrays[value] = self.persistable(value, place) if value.persistable else self.array_at(lane, value, place)
+        # A body knows the Values of the step as it was read, in the place of which others may have come since.
+        before = {**{old: before[new] for old, new in zip(body.step.reads, step.reads, strict=True)}, **before}
+        arrays = {**{old: arrays[new] for old, new in zip(body.step.writes, step.writes, strict=True)}, **arrays}
         task.add(body.bound(self.plan, block, before, arrays), step.op, alone=True)
 
     def check_that_all_is_there(self, task, step):

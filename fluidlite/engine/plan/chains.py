@@ -32,8 +32,9 @@ def forward_copies(steps, usage):
         for slot, (source_slot, place) in formula.copies.items():
             (name,), source = step.outputs[slot], step.inputs[source_slot][place]
             readers = usage.read_by(name)
-            # An update operator that shares the arena of its gradients with others needs one of its own.
-            if readers is None or source.persistable or any(one.definition.flat for one in readers):
+            # An update operator that shares the arena of its gradients with others needs one of its own, and a block
+            # finds what it is given by name.
+            if readers is None or source.persistable or any(map(_keeps_inputs, readers)):
                 continue
             renamed[name] = renamed.get(source, source)
             outputs[slot] = [EMPTY]
@@ -43,6 +44,10 @@ def forward_copies(steps, usage):
     if not renamed:
         return steps
     return [_renamed(new, renamed) for step in steps for new in changed.get(step, [step])]
+
+
+def _keeps_inputs(step):
+    return bool(step.definition.flat) or step.definition.region is not None
 
 
 def _renamed(step, names):

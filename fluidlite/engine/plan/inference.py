@@ -210,14 +210,16 @@ class Inference:
     def _of_region(self, step, given):
         """What a step makes that runs a block: what the block makes of its own inputs."""
         body, known = self._bodies()(step, self.blocks), dict(zip(step.reads, given, strict=True))
+        # It knows the Values of the step as it was read, in the place of which others may have come since.
+        own = dict(zip(body.step.reads, given, strict=True))
         if isinstance(step.definition.region, RegionGradient):
             if self.blocks[body.forward] is None:
                 raise DependsOnValues(step, step.writes[0])
-            self.blocks[body], made = body.infer(known, self.blocks[body.forward])
-            return [made[value] for value in step.writes]
+            self.blocks[body], made = body.infer(own, self.blocks[body.forward])
+            return [made[value] for value in body.step.writes]
         if isinstance(step.definition.region, Recurrence):
-            self.blocks[body], made = body.infer(known)
-            return [made[value] for value in step.writes]
+            self.blocks[body], made = body.infer(own)
+            return [made[value] for value in body.step.writes]
         before = {value.name: spec for value, spec in known.items()}
         if not body.is_scalar and any(known[value].size == 0 for value in body.captures):
             raise DependsOnValues(step, step.writes[0])  # it does not run, and what it would make is not known

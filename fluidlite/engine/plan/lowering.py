@@ -65,12 +65,13 @@ class Lowering:
         enabled: names of the passes to use (`fluidlite.engine.plan.passes`).
         also: a function that names more Values that are wanted: `also(steps, name -> newest Value)`.
         bodies (weakref): to a function that has the `regions.Body` of a step that runs a block.
+        is_block (bool): the block is one inside of another.
     Attributes:
         steps: as they were read, those that somebody wants.
         inputs, outputs: the Values that are fed and wanted, in order.
     """
 
-    def __init__(self, ops, variables, feeds, fetches, scope, enabled, also=None, bodies=None):
+    def __init__(self, ops, variables, feeds, fetches, scope, enabled, also=None, bodies=None, is_block=False):
         self._bodies = bodies
         self._variables = variables
         self._scope = scope
@@ -79,7 +80,7 @@ class Lowering:
         outputs = [newest.get(name) or Value(name, 0, variables[name].persistable) for name in fetches]
         if also is not None:
             outputs += also(steps, newest)
-        steps = selected_rows.lowered(steps, outputs, is_block=also is not None)
+        steps = selected_rows.lowered(steps, outputs, is_block)
         self._begin(passes.prune(steps, outputs) if "prune" in enabled else steps, fed, outputs)
 
     def _begin(self, steps, inputs, outputs):

@@ -45,7 +45,7 @@ def made(run, plan, step, given):
 
 def _forward(run, plan, body, given):
     """Value -> (array, LoD) of what a block leaves behind."""
-    xp, step, region = plan.memory.device.xp, body.step, body.step.definition.region
+    device, step, region = plan.memory.device, body.step, body.step.definition.region
     state = {value.name: one for value, one in given.items()}
     results = [value for value in step.outputs[region.results] if not value.persistable]
     before = {value.name: value for value in step.reads}
@@ -61,30 +61,31 @@ def _forward(run, plan, body, given):
     while runs():
         found, last = run(plan, body, [state[name] for name in body.names])
         if body.gradients:
-            turns.append(Turn([array.copy() for array in found[count:]], dict(last.records), last))
-        for name, array, lod in zip(body.results, found, last.lods, strict=False):
+            turns.append(Turn(_copies(device, found[count:]), dict(last.records), last))
+        left = zip(body.results, _copies(device, found[:count]), last.lods, strict=False)
+        for name, array, lod in left:
             if body.newest[name] not in last.missing:
-                state[name] = array.copy(), lod
+                state[name] = array, lod
                 written.add(name)
         if not region.repeats:
             break
     plan.records[body.saves] = turns
     plan.unsure.update(value for value in results if before.get(value.name) in {None, *plan.unsure})
-    made = {value: (xp.empty(0, np.uint8), None) for value in step.writes if value.name == body.saves}
+    nothing = _zeros(device, Spec((0,), np.dtype(np.uint8)))
+    made = {value: nothing for value in step.writes if value.name == body.saves}
     for value in results:
         (plan.missing.discard if value.name in written else plan.missing.add)(value)
-        nothing = xp.empty(0, declared(body.variables[value.name]).dtype), None
-        made[value] = state.get(value.name, nothing)
+        made[value] = state.get(value.name) or _zeros(device, _nothing(declared(body.variables[value.name])))
     return made
 
 
 def _gradient(run, plan, body, given):
     """Value -> (array, LoD) of the gradients of what a block captures."""
-    xp, forward = plan.memory.device.xp, body.forward
+    device, forward = plan.memory.device, body.forward
     captured = {name: given[value] for name, value in body.captured.items()}
     specs = {name: Spec(array.shape, array.dtype, None, lod) for name, (array, lod) in captured.items()}
     slopes = {name: given[value] for name, value in body.known.items()}
-    sums = {name: _zeros(xp, specs[name.removesuffix(GRAD)]) for name in body.added}
+    sums = {name: _zeros(device, specs[name.removesuffix(GRAD)]) for name in body.added}
     for turn in reversed(plan.records[body.saves]):
         saved = dict(zip(forward.saved, turn.saved, strict=True))
         read = [
@@ -93,32 +94,48 @@ def _gradient(run, plan, body, given):
         ]
         for name in body.inside:
             if name not in slopes:
-                slopes[name] = _zeros(xp, turn.plan.spec_of(forward.newest[name.removesuffix(GRAD)]))
+                slopes[name] = _zeros(device, turn.plan.spec_of(forward.newest[name.removesuffix(GRAD)]))
             read.append(slopes[name])
         found, last = run(plan, body, read, Known(blocks=turn.plan.blocks), turn.records)
         found = dict(zip(body.results, zip(found, last.lods, strict=True), strict=True))
         for name, (total, _) in sums.items():
             if name in found:
-                _add(xp, total, found[name][0])
+                _add(device, total, found[name][0])
         # The gradient of a tensor array is extended by each turn.
         left = {name: slope for name, slope in slopes.items() if is_box(slope[0])}
         kept = [name for name in found if name in body.carried or name in left]
-        slopes = left | {name: (found[name][0].copy(), found[name][1]) for name in kept}
+        copies = _copies(device, [found[name][0] for name in kept])
+        slopes = left | {name: (copy, found[name][1]) for name, copy in zip(kept, copies, strict=True)}
     made = {value: sums[name] for name, value in body.added.items()}
     for name, value in body.carried.items():
-        made[value] = slopes[name] if name in slopes else _zeros(xp, specs[name.removesuffix(GRAD)])
+        made[value] = slopes[name] if name in slopes else _zeros(device, specs[name.removesuffix(GRAD)])
     return made
 
 
-def _zeros(xp, spec):
+def _nothing(spec):
+    """What a block leaves behind that has not run."""
+    return spec if spec.dtype == OBJECT else Spec((0,), spec.dtype)
+
+
+# What outlives the run of a plan is made by the device's own memory: what plans use in passing is used again.
+
+
+def _copies(device, arrays):
+    with device.active():
+        return [array.copy() for array in arrays]
+
+
+def _zeros(device, spec):
     if spec.dtype == OBJECT:
         return TensorArray().boxed(), None
-    return xp.zeros(spec.shape, spec.dtype), spec.lod
+    with device.active():
+        return device.xp.zeros(spec.shape, spec.dtype), spec.lod
 
 
-def _add(xp, total, addend):
+def _add(device, total, addend):
     """Add an array to another, or the tensor array in a box to that in another."""
-    if is_box(total):
-        total[()] = total.item().added(addend.item(), xp.add)
-    else:
-        xp.add(total, addend, out=total)
+    with device.active():
+        if is_box(total):
+            total[()] = total.item().added(addend.item(), device.xp.add)
+        else:
+            device.xp.add(total, addend, out=total)

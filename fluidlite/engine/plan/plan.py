@@ -84,7 +84,7 @@ class Settings:
         """
         inner = self._within(variables, (self.seed & 0xFFFFFFFF) | number << 32, gradients or {})
         inner._may_be_cut, bodies = True, WeakMethod(inner.body)
-        inner._lowering = Lowering(ops, variables, names, results, self.scope, inner.enabled, also, bodies)
+        inner._lowering = Lowering(ops, variables, names, results, self.scope, inner.enabled, also, bodies, True)
         return inner
 
     def body(self, step, blocks):
@@ -381,13 +381,14 @@ class Plan:
         self._ran = True
         return results
 
-    def _fetch(self, array):
-        return array.item if is_box(array) else self._device.fetch(array)
-
     def _collected(self, arrays, on_device):
-        """Arrays as arrays of one's own."""
-        with self._device.active():
-            fetches = self._device.fetches([self._fetch(array) for array in arrays])
+        """Arrays as arrays of one's own, tensor arrays as they are."""
+        device, plain = self._device, [array for array in arrays if not is_box(array)]
+        with device.active():
+            fetches = device.fetches([device.fetch(array) for array in plain])
             for step in fetches.steps:
                 step()
-        return fetches.collect(on_device)
+            if device.settle is not None:
+                device.settle()
+        found = iter(fetches.collect(on_device))
+        return [array.item() if is_box(array) else next(found) for array in arrays]

@@ -5,7 +5,7 @@ of a turn is stacked, turn by turn, in the record, which is the memory of an ord
 plan around it until the gradient has run.
 """
 
-from collections import ChainMap
+from collections import ChainMap, Counter
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from ...core import operators
 from ...core.errors import EnforceNotMet
 from ...core.spec import EMPTY, GRAD, Spec
 from .inference import NOTHING_KNOWN, Block, DependsOnValues, Known
+from .recurrence_sums import taken_out
 from .regions import Body, GradientBody, original_of
 
 # Where an array may begin in a record.
@@ -137,6 +138,9 @@ class RecurrentGradientBody(GradientBody):
         stacked: pairs of a name inside and a Value outside: the gradients of slices, which are stacked.
         carried: (name that a turn leaves, name under which the next one finds it, Value outside or EMPTY).
         added: name inside -> Value outside: what the turns leave under the name is added up.
+        sums (Settings): of what runs behind the last turn, on the rows of all of them; None if that is nothing.
+        of_sums: the names that it is given, and `from_turns`: those of them that each turn makes.
+        made_by_sums: the names that it leaves, which are stacked or added.
     """
 
     def __init__(self, settings, step, forward):
@@ -165,12 +169,42 @@ class RecurrentGradientBody(GradientBody):
         self.inside = list(dict.fromkeys([*(name + GRAD for name in original.inputs.get(of.results, ())), *after]))
         block = step.attrs[region.block]
         ops, self.values = self._renamed(block.ops)
-        written = {name for op in ops for names in op.outputs.values() for name in names}
+        variables = ChainMap(block.vars, forward.variables, settings.variables)
+        turns, sums = self._without_sums(ops, block)
+        self.made_by_sums = [name for op in sums for names in op.outputs.values() for name in names if name != EMPTY]
+        written = {name for op in turns for names in op.outputs.values() for name in names}
         wanted = [name for name, *_ in (*self.stacked, *self.carried)] + list(self.added)
         self.results = [name for name in dict.fromkeys(wanted) if name in written]
         self.names = [*map(str, self.values), *self.inside]
-        variables = ChainMap(block.vars, forward.variables, settings.variables)
-        self.settings = settings.inner(block.idx, ops, variables, self.names, self.results)
+        read = dict.fromkeys(name for op in sums for names in op.inputs.values() for name in names)
+        self.from_turns = [name for name in read if name in written]
+        self.of_sums = self.from_turns + [name for name in self.names if name in read]
+        self.settings = settings.inner(block.idx, turns, variables, self.names, [*self.results, *self.from_turns])
+        self.sums = None
+        if sums:
+            self.sums = settings.inner(block.idx, sums, variables, self.of_sums, self.made_by_sums)
+
+    def _without_sums(self, ops, block):
+        """The operators of each turn, and those of the sums (see `taken_out`)."""
+        forward = self.forward
+        values = {str(value): value for value in self.values}
+        read = {name for op in ops for names in op.inputs.values() for name in names}
+        persistable = {name for name in read - {*values, *self.inside, *block.vars} if name != EMPTY}
+        constants = persistable | {name for name, value in values.items() if forward.is_captured(value)}
+
+        def shape_of(name):
+            if name in values:
+                variable = forward.variables.get(values[name].name)
+            elif name in self.inside:
+                variable = forward.variables.get(name.removesuffix(GRAD))
+            else:
+                variable = ChainMap(block.vars, forward.variables).get(name)
+            return None if variable is None else variable.spec.shape
+
+        unavailable = set(self.inside).difference(self.known)
+        stacked = Counter(name for name, _ in self.stacked)
+        stacked = {name for name, count in stacked.items() if count == 1}
+        return taken_out(ops, shape_of, constants, unavailable, set(self.added), stacked)
 
     def infer(self, outside, forward):
         """What there is: (Block, Value that the step writes -> Spec).
@@ -213,16 +247,39 @@ class RecurrentGradientBody(GradientBody):
             inside[name] = xp.empty(spec.shape, spec.dtype)
             if name in self.known:
                 pieces.append((inside[name], before[self.known[name]]))
-        inner = type(plan)(self.settings, block.given, [*given, *inside.values()], Known(blocks=block.blocks))
+        known = Known(blocks=block.blocks)
+        inner = type(plan)(self.settings, block.given, [*given, *inside.values()], known)
+        stacked = [(name, made[value]) for name, value in self.stacked]
+        added = {name: made[value] for name, value in self.added.items()}
+        whole, sums = [], None
+        if self.sums is not None and turns:
+            inference = self.settings.infer(block.given, known)
+            specs_left = [inference.spec(value) for value in self.settings.outputs[len(self.results) :]]
+            whole = [xp.empty((turns, *spec.shape), spec.dtype) for spec in specs_left]
+            there = dict(zip(self.from_turns, whole, strict=True))
+            there |= {name: before[value] for name, value in self.known.items()}
+            for value, spec in specs.items():
+                if forward.is_captured(value):
+                    there[str(value)] = before[self.captured[value.name]]
+                elif value not in forward.saved:
+                    there[str(value)] = np.broadcast_to(np.zeros((), spec.dtype), (turns, *spec.shape))
+                else:
+                    there[str(value)] = before[self.slices[value.name]] if forward.is_slice(value) else stacks[value]
+            constants = {str(value) for value in specs if forward.is_captured(value)}
+            targets = {**dict(stacked), **added}
+            targets = [targets[name] for name in self.made_by_sums]
+            sums = SumsRun(plan, self.sums, [(there[name], name in constants) for name in self.of_sums], targets)
         return RecurrentGradientRun(
             self,
             inner,
             turns_in_order(forward.step, turns)[::-1],
             pieces,
             inside,
-            [(name, made[value]) for name, value in self.stacked],
-            {name: made[value] for name, value in self.added.items()},
+            [pair for pair in stacked if sums is None or pair[0] not in self.made_by_sums],
+            {name: array for name, array in added.items() if sums is None or name not in self.made_by_sums},
             [(left, inside[met], None if value is EMPTY else made[value]) for left, met, value in self.carried],
+            whole,
+            sums,
             plan.records,
         )
 
@@ -348,11 +405,14 @@ class RecurrentGradientRun:
         stacked: pairs (name that a turn leaves, array of all turns).
         added: name that a turn leaves -> array of the sum.
         carried: (name that a turn leaves, array in which the next one finds it, array outside or None).
+        whole: arrays of all turns, of what the sums read of each.
+        sums (SumsRun): what runs behind the last turn, or None.
         records: where the records of the plan around it are.
     """
 
-    def __init__(self, body, plan, order, pieces, inside, stacked, added, carried, records):
+    def __init__(self, body, plan, order, pieces, inside, stacked, added, carried, whole, sums, records):
         self.body, self.plan, self.order, self.pieces = body, plan, order, _turn_by_turn(pieces, order)
+        self.whole, self.sums = whole, sums
         self.stacked, self.added, self.carried, self.records = stacked, added, carried, records
         given = {id(array) for array, _ in pieces}
         self.zero = [array for array in inside.values() if id(array) not in given]
@@ -361,8 +421,10 @@ class RecurrentGradientRun:
         self._found = None
 
     def _prepare(self, found):
-        left = dict(zip(self.body.results, found, strict=True))
-        self._behind = _turn_by_turn([(left[name], whole) for name, whole in self.stacked if name in left], self.order)
+        left = dict(zip(self.body.results, found, strict=False))
+        pairs = [(left[name], whole) for name, whole in self.stacked if name in left]
+        pairs += zip(found[len(left) :], self.whole, strict=False)
+        self._behind = _turn_by_turn(pairs, self.order)
         self._sums = [(total, left[name]) for name, total in self.added.items() if name in left]
         self._carry = _Carrier(self.xp, [(met, left[name]) for name, met, _ in self.carried if name in left])
         self._found = found
@@ -390,3 +452,39 @@ class RecurrentGradientRun:
         for _, met, whole in self.carried:
             if whole is not None:
                 copy(whole, met)
+        if self.sums is not None:
+            self.sums()
+
+
+class SumsRun:
+    """Replays what runs behind the last turn of a gradient, on the rows of all turns.
+
+    Args:
+        plan (Plan): the plan around the recurrence.
+        settings (Settings): of what runs.
+        given: pairs of an array and whether it is the same in all turns; the others have all turns.
+        targets: arrays of what it makes, with all turns if that has rows.
+    """
+
+    def __init__(self, plan, settings, given, targets):
+        self.xp, self.copies, arrays = plan.memory.device.xp, [], []
+        for array, is_constant in given:
+            rows = array
+            if not is_constant:
+                shape = (array.shape[0] * array.shape[1], *array.shape[2:])
+                if isinstance(array, np.ndarray) and not array.strides[0] and array.size:
+                    rows = np.broadcast_to(array.reshape(-1)[0], shape)  # only its shape is used
+                elif array.flags.c_contiguous:
+                    rows = array.reshape(shape)
+                else:
+                    rows = self.xp.empty(shape, array.dtype)
+                    self.copies.append((rows.reshape(array.shape), array))
+            arrays.append(rows)
+        specs = [Spec(array.shape, np.dtype(array.dtype)) for array in arrays]
+        self.plan, self.targets = type(plan)(settings, specs, arrays), targets
+
+    def __call__(self):
+        for rows, array in self.copies:
+            self.xp.copyto(rows, array)
+        for target, found in zip(self.targets, self.plan.replay(), strict=True):
+            self.xp.copyto(target, found.reshape(target.shape))

@@ -191,7 +191,8 @@ def _made(plan, step, given):
     arguments += [given[value][0] for value in step.inputs.get(BEFORE, ())]
     task = Task(0, device.settle)
     task.add(lambda: found.append(definition.kernel(context, *arguments)), step.op)
-    task()
+    with device.active():  # what it makes may live longer than the run of a plan
+        task()
     slots = [slot.name for slot in definition.outputs]
     results = dict(zip(slots, found[0] if type(found[0]) is tuple else found, strict=True))
     sources = {} if callable(definition.lod) else definition.lod

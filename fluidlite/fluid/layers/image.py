@@ -217,14 +217,20 @@ def image_resize(
         attrs["scale"] = number("image_resize", "scale", scale)
         if attrs["scale"] <= 0:
             raise ValueError(f"image_resize: scale must be positive, got {scale!r}")
+    promised = None
+    if len(inputs) == 1:
+        promised = shape_by_attributes(type, attrs, {"X": [input.spec]})
+    elif "SizeTensor" in inputs:
+        batch, channels = input.shape[0], input.shape[1 if data_format == "NCHW" else 3]
+        promised = (batch, channels, *sizes) if data_format == "NCHW" else (batch, *sizes, channels)
     if actual_shape is not None:
         check_variable("image_resize", "actual_shape", actual_shape)
         actual_shape.stop_gradient = True
-        out = append(type, {**inputs, "OutSize": actual_shape}, attrs, helper=helper)
-        if len(inputs) == 1:
-            out._describe(shape_by_attributes(type, attrs, {"X": [input.spec]}), out.dtype)
-        return out
-    return append(type, inputs, attrs, helper=helper)
+        inputs["OutSize"] = actual_shape
+    out = append(type, inputs, attrs, helper=helper)
+    if promised is not None:
+        out._describe(promised, out.dtype)
+    return out
 
 
 def resize_bilinear(

@@ -2,6 +2,52 @@
 
 import numpy as np
 
+from .sequences import numpy_segment_sums, offsets_of, ranges
+
+# With fewer numbers in the sums, `reduceat` is the fastest; it takes so much time for each.
+_FEW = 1 << 14
+# How often a row may come before its vectors are summed by themselves.
+_OFTEN = 4
+
+
+def add_rows(xp, table, rows, vectors):
+    """table[rows[i]] += vectors[i] for every i."""
+    if xp is not np or not rows.size:
+        xp.add.at(table, rows, vectors)
+        return
+    order, starts, different = _sorted(rows)
+    table[different] += _sums(vectors, order, starts, np.empty((len(starts), vectors.shape[1]), vectors.dtype))
+
+
+def _sorted(rows):
+    """The order of rows, where in it each one begins, and the rows without repetitions."""
+    order = rows.argsort(kind="stable")
+    ordered = rows[order]
+    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+    return order, starts, ordered[starts]
+
+
+def _sums(vectors, order, starts, sums):
+    """`sums`, into which the vectors are added up from each of `starts` in an order to the next."""
+    if sums.size < _FEW:
+        np.add.reduceat(vectors[order], starts, 0, None, sums)
+        return sums
+    # All first terms, then all second ones of those that have a second, and so on.
+    np.take(vectors, order[starts], 0, sums, "clip")
+    which, counts = np.arange(len(starts)), np.diff(starts, append=len(order))
+    for rank in range(1, _OFTEN + 1):
+        more = np.flatnonzero(counts > rank)
+        if not len(more):
+            return sums
+        which, starts, counts = which[more], starts[more], counts[more]
+        if rank < _OFTEN:
+            sums[which] += vectors[order[starts + rank]]
+    rest = vectors[order[ranges(starts + _OFTEN, counts - _OFTEN)]]
+    late = np.empty((len(which), vectors.shape[1]), vectors.dtype)
+    numpy_segment_sums(offsets_of(counts - _OFTEN), rest, late)()
+    sums[which] += late
+    return sums
+
 
 def listed(ctx, rows, vectors, width):
     """Rows in several arrays of any shape as one list (bind time only).
@@ -46,19 +92,11 @@ def merger(ctx, rows, vectors):
 
 
 def _merged(ctx, rows, vectors):
-    # Sorted by row, the terms of each sum lie together: several times faster than `add.at`.
-    ordered_vectors, sums = ctx.scratch(vectors.shape, vectors.dtype), ctx.scratch(vectors.shape, vectors.dtype)
-    is_first = np.ones(len(rows), bool)
+    sums = ctx.scratch(vectors.shape, vectors.dtype)
 
     def find():
-        order = rows.argsort(kind="stable")
-        ordered = rows[order]
-        np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
-        starts = np.flatnonzero(is_first)
-        np.take(vectors, order, 0, ordered_vectors, "clip")
-        if len(starts) == len(rows):
-            return ordered, ordered_vectors
-        return ordered[starts], np.add.reduceat(ordered_vectors, starts, 0, None, sums[: len(starts)])
+        order, starts, different = _sorted(rows)
+        return different, _sums(vectors, order, starts, sums[: len(starts)])
 
     return find
 

@@ -161,27 +161,29 @@ def numpy_segment_sums(offsets, x, out, factors=None):
 
 def _tiles(offsets, x, out, factors, most):
     """[(weights, rows of x, rows of out), ...], for up to so many sequences at a time."""
-    bounds, starts = np.asarray(offsets).tolist(), [0]
+    bounds, starts = np.asarray(offsets, np.intp), [0]
     while starts[-1] < len(bounds) - 1:
         start = starts[-1]
-        stop = start + 1
-        while stop < min(start + most, len(bounds) - 1) and bounds[stop + 1] - bounds[start] <= _COLUMNS:
-            stop += 1
-        starts.append(stop)
-    pairs = list(zip(starts, starts[1:], strict=False))
-    sizes = [(stop - start) * (bounds[stop] - bounds[start]) for start, stop in pairs]
+        within = int(bounds.searchsorted(bounds[start] + _COLUMNS, "right")) - 1
+        starts.append(max(min(within, start + most), start + 1))
     # All weights lie behind each other, so that they are written at once.
-    weights, base, begins, tiles = np.zeros(sum(sizes), x.dtype), 0, [], []
-    for (start, stop), size in zip(pairs, sizes, strict=True):
-        first, last = bounds[start], bounds[stop]
-        begins += [base + number * (last - first) - first for number in range(stop - start)]
-        tiles.append((weights[base : base + size].reshape(stop - start, last - first), x[first:last], out[start:stop]))
-        base += size
-    lengths = lengths_of(offsets)
-    places = np.repeat(np.array(begins, np.intp), lengths)
-    places += np.arange(bounds[0], bounds[-1])
-    weights[places] = np.repeat(factors, lengths)
-    return tiles
+    starts = np.array(starts)
+    edges, counts = bounds[starts], np.diff(starts)
+    widths = np.diff(edges)
+    bases = np.concatenate(([0], np.cumsum(counts * widths)))
+    tile, lengths = np.repeat(np.arange(len(counts)), counts), lengths_of(bounds)
+    begins = bases[tile] - edges[tile] + (np.arange(len(tile)) - starts[tile]) * widths[tile]
+    weights = np.zeros(bases[-1], x.dtype)
+    weights[np.repeat(begins, lengths) + np.arange(bounds[-1])] = np.repeat(factors, lengths)
+    starts, edges, bases = starts.tolist(), edges.tolist(), bases.tolist()
+    return [
+        (
+            weights[bases[n] : bases[n + 1]].reshape(starts[n + 1] - starts[n], edges[n + 1] - edges[n]),
+            x[edges[n] : edges[n + 1]],
+            out[starts[n] : starts[n + 1]],
+        )
+        for n in range(len(counts))
+    ]
 
 
 def _sums_of_column(offsets, x, out, factors):

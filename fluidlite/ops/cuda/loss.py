@@ -5,7 +5,7 @@ With the mean behind it, and the softmax in front of it, the cross entropy is on
 
 from ...core.fusions import fusion
 from ...core.operators import operator
-from ...core.traits import BOUND
+from ...core.traits import BOUND, Lod
 from .. import loss
 from ..arrays.strides import in_sequence
 from ..reduce import axis_of, mean, one_number
@@ -167,6 +167,7 @@ def infer_mean_cross_entropy(attrs, x, label):
     attributes={"ignore_index": -100},
     infer=infer_mean_cross_entropy,
     kernel=BOUND,
+    lod=Lod(of={"MatchX": "none", "Out": "none"}),
 )
 def mean_cross_entropy(ctx, x, label, x_shape, match, out):
     y = ctx.scratch(match.shape, match.dtype)
@@ -213,6 +214,7 @@ def mean_cross_entropy_cuda(ctx, x, label, x_shape, match, out):
     attributes={"ignore_index": -100, "axis": -1},
     infer=lambda attrs, x, label: (x, *infer_mean_cross_entropy(attrs, x, label)),
     kernel=BOUND,
+    lod=Lod(of={"MatchX": "none", "Out": "none"}),
 )
 def softmax_mean_cross_entropy(ctx, x, label, probabilities, x_shape, match, out):
     first = softmax.kernel(ctx, x, probabilities)
@@ -263,6 +265,7 @@ def softmax_mean_cross_entropy_cuda(ctx, x, label, probabilities, x_shape, match
     attributes=loss.softmax_with_cross_entropy.attrs,
     infer=lambda attrs, x, label: (x, one_number(attrs, x)),
     kernel=BOUND,
+    lod=Lod(of={"Out": "none"}),
 )
 def mean_softmax_with_cross_entropy(ctx, x, label, probabilities, out):
     axis = axis_of(ctx.attrs, x)

@@ -3,7 +3,9 @@
 import numpy as np
 import oracle_cases_dynamic_rnn  # noqa: F401
 import pytest
-from block_checks import Recorded
+from block_checks import Recorded, close, of_kind
+from gpu_runs import OnGpu, Repeating, each, kernels
+from oracle_control_flow import CASES, run_case
 
 import fluidlite.fluid as fluid
 from fluidlite.fluid.core import EnforceNotMet
@@ -40,6 +42,17 @@ def test_programs_that_paddle_saved_are_read(name):
 @pytest.mark.parametrize("name", RECORDED.names)
 def test_programs_that_paddle_saved_run(exe, name):
     RECORDED.check_replay(exe, name)
+
+
+@pytest.mark.gpu
+@each(RECORDED.names)
+def test_on_a_gpu(name, kind):
+    with kernels(kind):
+        got = run_case(OnGpu(Repeating), CASES[name])[1]
+    close(of_kind(got, "out:", "lod:"), RECORDED.arrays(name, "out:", "lod:"), tolerance=1e-4)
+    if name in RECORDED.differentiated:
+        wanted = {key: value for key, value in RECORDED.gradients(name).items() if value.any()}
+        close({key: got[key] for key in wanted}, wanted, tolerance=5e-4)
 
 
 def test_an_array_is_fetched_as_a_list(exe):

@@ -1,12 +1,16 @@
 """StaticRNN is built as the real Paddle builds it, and computes what it computes, gradients as well."""
 
+from collections import Counter
+
 import numpy as np
 import oracle_cases_recurrence  # noqa: F401
 import pytest
 from block_checks import Recorded
+from engine_runs import Switched, assert_close, data, numbers, results
 from oracle_control_flow import CASES, Run, finite_differences
 
 import fluidlite.fluid as fluid
+from fluidlite.engine import profile
 from fluidlite.fluid.core import EnforceNotMet
 
 layers = fluid.layers
@@ -102,6 +106,36 @@ def test_the_last_slice_first():
     a, b, c = rows
     np.testing.assert_allclose(found, [((c * b) + b) * a + a, c * b + b, c])
     np.testing.assert_allclose(slopes, [c * b + b + 1, (c + 1) * (a + 1), (b * a + b) + 1])
+
+
+class Calls(Counter):
+    """How often each operator type runs."""
+
+    def add(self, op, start, end, thread):
+        self[getattr(op, "type", op)] += 1
+
+
+def test_the_gradients_of_weights_are_one_product_over_all_steps(exe, monkeypatch):
+    """So is that of what is multiplied, where no other step needs it."""
+    case = CASES["static_rnn_fc"]
+    run, calls = Run(fluid, case, backward=True), Calls()
+    monkeypatch.setattr(profile, "active", calls)
+    run.step(2, ["x@GRAD", "w@GRAD", "u@GRAD"])  # of five steps
+    assert calls["tanh_grad"] == 5 and calls["mul_grad"] == 5 + 2
+
+
+@pytest.mark.parametrize("shards", [2, 3])
+def test_where_the_batch_is_cut(monkeypatch, shards):
+    """What is around a recurrence runs in shards, which meet before it."""
+    words, label = data("x", 4, 3), data("label", 1)
+    states = layers.rnn(layers.GRUCell(5, dtype="float64"), layers.fc(words, 6, num_flatten_dims=2), data("h", 5))[1]
+    loss = layers.mean(layers.square_error_cost(layers.fc(layers.fc(states, 7, act="tanh"), 1), label))
+    fluid.optimizer.SGD(0.5).minimize(loss)
+    shapes = {"x": (6, 4, 3), "label": (6, 1), "h": (6, 5)}
+    feeds = [{name: numbers(*shape, seed=seed) for name, shape in shapes.items()} for seed in (1, 2)]
+    switched = Switched(monkeypatch)
+    wanted = results(switched("none"), feeds, [loss])
+    assert_close(results(switched(shards=shards), feeds, [loss]), wanted, 1e-9)
 
 
 def test_dropout_draws_anew_in_each_step():
@@ -279,3 +313,19 @@ def test_mistakes_with_cells(message):
     kind, build = MISTAKES_WITH_CELLS[message]
     with pytest.raises(kind, match=message):
         script(build)
+
+
+@pytest.mark.parametrize("name", [name for name in RECORDED.files if name.endswith("/main")])
+def test_a_program_of_paddle_is_written_as_it_was_read(name):
+    program = fluid.Program.parse_from_string(RECORDED.files[name])
+    assert program.desc.serialize_to_string() == RECORDED.files[name]
+
+
+def test_what_is_built_runs_behind_a_file_as_before(exe):
+    run = Run(fluid, CASES["static_rnn_lstm"], backward=True)
+    names = [output.name for output in run.outputs] + ["x@GRAD", "w@GRAD"]
+    again = fluid.Program.parse_from_string(run.main.desc.serialize_to_string())
+    wanted = run.step(0, names)
+    found = exe.run(again, feed=run.builder.feeds(0), fetch_list=names, scope=run.scope)
+    for got, want in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(got, want)

@@ -563,3 +563,49 @@ def test_a_profile_shows_what_runs_behind_a_cut(exe):
         profile.record(None)
     ran = [op.type for op, *_ in recorder.events if not isinstance(op, str)]
     assert ran == ["relu", "where_index", "gather_nd", "tanh"]
+
+
+# Nothing is fed
+
+
+def test_what_has_no_elements_is_fed(exe):
+    """In Paddle, too."""
+    x, y = fluid.data("x", [None, 3]), fluid.data("y", [None, 3])
+    joined = layers.concat([x, y])
+    wanted = [layers.is_empty(x), layers.is_empty(y), joined, layers.relu(x), layers.reduce_sum(x, dim=0)]
+    feed = {"x": np.zeros((0, 3), "float32"), "y": rows(2)}
+    first, second, both, nothing, total = exe.run(feed=feed, fetch_list=wanted)
+    assert (first.tolist(), second.tolist(), nothing) == ([True], [False], None)
+    np.testing.assert_array_equal(both, feed["y"])
+    np.testing.assert_array_equal(total, [0, 0, 0])
+
+
+def test_an_operator_that_cannot_work_on_nothing_is_told_with_what_is_fed(exe):
+    image = fluid.data("image", [None, 1, 8, 8])
+    out = layers.conv2d(image, 4, 3)
+    exe.run(fluid.default_startup_program())
+    with pytest.raises(EnforceNotMet, match=r"fed to 'image' has no elements, its shape is \[0, 1, 8, 8\]"):
+        exe.run(feed={"image": np.zeros((0, 1, 8, 8), "float32")}, fetch_list=[out])
+
+
+@pytest.mark.parametrize(
+    "build, shape",
+    [
+        (lambda x, n: layers.expand(x, [n, 1]), (0, 3)),
+        (lambda x, n: layers.topk(x, n)[0], (2, 0)),
+        (lambda x, n: fluid.one_hot(layers.cast(x, "int64"), n, allow_out_of_range=True), (2, 3, 0)),
+        (lambda x, n: layers.fill_constant([n, 3], "float32", 1.0), (0, 3)),
+        (lambda x, n: layers.uniform_random([2, n]), (2, 0)),
+        (lambda x, n: layers.range(0, n, 1, "int32"), (0,)),
+    ],
+)
+def test_a_size_of_none_is_computed(exe, build, shape):
+    """In Paddle, too; and a size below that is an error."""
+    x, n = fluid.data("x", [2, 3]), fluid.data("n", [1], "int32")
+    out = build(x, n)
+    wanted = [layers.shape(out), out]
+    for count in (2, 0, 1):
+        found, _ = exe.run(feed={"x": rows(2), "n": np.int32([count])}, fetch_list=wanted)
+        assert (tuple(found) == shape) == (count == 0)
+    with pytest.raises(EnforceNotMet):
+        exe.run(feed={"x": rows(2), "n": np.int32([-2])}, fetch_list=wanted)

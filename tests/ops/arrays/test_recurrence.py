@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fluidlite.core.errors import EnforceNotMet
-from fluidlite.ops.arrays.recurrence import ACTIVATIONS, Planes, TimeSteps, activation_of
+from fluidlite.ops.arrays.recurrence import ACTIVATIONS, Blocks, Planes, TimeSteps, activation_of
 
 # Sequences of 2, 0, 3, 1 and 3 rows.
 LOD = ((0, 2, 2, 5, 6, 9),)
@@ -49,12 +49,30 @@ def test_the_row_before(is_reverse):
 
 
 def test_planes_and_rows():
-    time = TimeSteps(np, LOD, is_reverse=False)
-    planes, rows, back = Planes(np, time, np.empty((3, 9, 2))), np.random.rand(9, 6), np.empty((9, 6))
-    planes.from_rows(rows)
-    np.testing.assert_array_equal(planes.planes, planes.of_rows(rows[time.index]))
+    time, rows, back = TimeSteps(np, LOD, is_reverse=False), np.random.rand(9, 6), np.empty((9, 6))
+    planes = Planes(np, time, np.empty((3, 9, 2)))
+    planes.planes[:] = planes.of_rows(rows[time.index])
     planes.to_rows(back)
     np.testing.assert_array_equal(back, rows)
+
+
+def test_blocks_of_steps():
+    time, rows, back = TimeSteps(np, LOD, is_reverse=True), np.random.rand(9, 6), np.empty((9, 6))
+    assert time.runs == [(0, 1, 4), (4, 1, 3), (7, 1, 2)]
+    blocks = Blocks(np, time, np.empty((27, 2)), 3)
+    blocks.from_rows(rows)
+    in_time = rows[time.index]
+    for start, steps, count in time.runs:
+        want = in_time[start : start + count].reshape(count, 3, 2).transpose(1, 0, 2)
+        np.testing.assert_array_equal(blocks.run(start, steps, count), want[None])
+    blocks.to_rows(back)
+    np.testing.assert_array_equal(back, in_time)
+
+
+def test_runs_of_steps_with_equally_many_rows():
+    assert TimeSteps(np, ((0, 5),), is_reverse=False).runs == [(0, 5, 1)]
+    assert TimeSteps(np, ((0, 3, 6, 11),), is_reverse=False).runs == [(0, 3, 3), (9, 2, 1)]
+    assert TimeSteps(np, ((0, 0),), is_reverse=False).runs == []
 
 
 FUNCTIONS = {
