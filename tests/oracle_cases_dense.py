@@ -519,3 +519,64 @@ def _(t, **kwargs):
     return t.layers.prior_box(
         t.x(1, 2, 3, 4), t.feed("image", t.randn(1, 3, 30, 44)), variance=[0.1, 0.1, 0.2, 0.2], **kwargs
     )
+
+
+PARTS = {
+    "all": {},
+    "middle": dict(start_index=1, length=2),
+    "end": dict(start_index=-2),
+    "one": dict(count=1, length=1),
+}
+
+
+@dense_variants("partial_concat", PARTS)
+def _(t, count=3, **kwargs):
+    return t.fluid.contrib.layers.partial_concat([t.feed("x%d" % n, t.randn(3, 4)) for n in range(count)], **kwargs)
+
+
+@dense_variants("partial_sum", {name: PARTS[name] for name in ("all", "middle", "one")})
+def _(t, count=3, **kwargs):
+    return t.fluid.contrib.layers.partial_sum([t.feed("x%d" % n, t.randn(3, 4)) for n in range(count)], **kwargs)
+
+
+@dense_variants("ctr_metric_bundle", {"few": dict(rows=5), "one": dict(rows=1), "many": dict(rows=40)}, grad=False)
+def _(t, rows):
+    label = t.feed("label", t.rng.randint(0, 2, (rows, 1)).astype("float32"))
+    return t.fluid.contrib.layers.ctr_metric_bundle(t.feed("x", t.rng.rand(rows, 1).astype("float32")), label)
+
+
+@dense_variants(
+    "spectral_norm",
+    {
+        "matrix": dict(shape=(4, 3)),
+        "columns": dict(shape=(4, 3), dim=1, power_iters=3),
+        "filter": dict(shape=(2, 3, 2, 2), dim=1, power_iters=2),
+        "none": dict(shape=(3, 2), power_iters=0),
+        "one": dict(shape=(1, 2)),
+    },
+)
+def _(t, shape, **kwargs):
+    return t.layers.spectral_norm(t.feed("x", t.randn(*shape), list(shape)), **kwargs)
+
+
+def maps(t, *sizes):
+    return [t.feed("map%d" % n, t.randn(2, 3, size, size)) for n, size in enumerate(sizes)]
+
+
+@dense_variants(
+    "multi_box_head",
+    {
+        "sizes": dict(sizes=(3, 2), min_sizes=[10.0, 20.0], max_sizes=[15.0, 30.0], aspect_ratios=[[2.0], [2.0, 3.0]]),
+        "ratios": dict(
+            sizes=(4, 3, 2), min_ratio=20, max_ratio=90, aspect_ratios=[[2.0], [2.0, 3.0], [2.0]], clip=True
+        ),
+        "steps": dict(
+            sizes=(3, 2), min_sizes=[10.0, 20.0], max_sizes=[15.0, 30.0], aspect_ratios=[[], [2.0]], steps=[8.0, 16.0]
+        ),
+        "one": dict(sizes=(3,), min_sizes=[10.0], max_sizes=[15.0], aspect_ratios=[[2.0]], kernel_size=3, pad=1),
+    },
+)
+def _(t, sizes, **kwargs):
+    image = t.feed("image", t.randn(2, 3, 30, 30))
+    image.stop_gradient = True
+    return t.layers.multi_box_head(maps(t, *sizes), image, 30, 3, **kwargs)

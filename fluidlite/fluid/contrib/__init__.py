@@ -16,8 +16,11 @@ __all__ = [
     "Trainer",
     "basic_gru",
     "basic_lstm",
+    "ctr_metric_bundle",
     "inferencer",
     "layers",
+    "partial_concat",
+    "partial_sum",
     "sequence_topk_avg_pooling",
     "trainer",
 ]
@@ -26,7 +29,16 @@ __getattr__, __dir__ = on_demand(
     __name__,
     {
         "inferencer": ["Inferencer"],
-        "layers": ["BasicGRUUnit", "BasicLSTMUnit", "basic_gru", "basic_lstm", "sequence_topk_avg_pooling"],
+        "layers": [
+            "BasicGRUUnit",
+            "BasicLSTMUnit",
+            "basic_gru",
+            "basic_lstm",
+            "ctr_metric_bundle",
+            "partial_concat",
+            "partial_sum",
+            "sequence_topk_avg_pooling",
+        ],
         "trainer": [
             "BeginEpochEvent",
             "BeginStepEvent",
@@ -41,5 +53,14 @@ __getattr__, __dir__ = on_demand(
 if TYPE_CHECKING:  # for editors, which do not look behind __getattr__
     from . import inferencer, layers, trainer
     from .inferencer import Inferencer
-    from .layers import BasicGRUUnit, BasicLSTMUnit, basic_gru, basic_lstm, sequence_topk_avg_pooling
+    from .layers import (
+        BasicGRUUnit,
+        BasicLSTMUnit,
+        basic_gru,
+        basic_lstm,
+        ctr_metric_bundle,
+        partial_concat,
+        partial_sum,
+        sequence_topk_avg_pooling,
+    )
     from .trainer import BeginEpochEvent, BeginStepEvent, CheckpointConfig, EndEpochEvent, EndStepEvent, Trainer

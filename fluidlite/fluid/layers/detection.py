@@ -1,11 +1,16 @@
 """Boxes in images: how they overlap, how networks describe them, and where priors lie."""
 
+import math
+
 from ..framework import Variable
 from ..layer_helper import LayerHelper
 from ..messages import described
 from .checks import append, check_dtype, check_variable
+from .manipulation import concat, flatten, reshape, transpose
+from .nn import conv2d
 
 __all__ = [
+    "multi_box_head",
     "anchor_generator",
     "box_clip",
     "box_coder",
@@ -257,3 +262,109 @@ def prior_box(
         attrs["max_sizes"] = largest
     outputs = ("Boxes", "Variances")
     return _two("prior_box", {"Input": input, "Image": image}, outputs, attrs, input.dtype, name, constant=True)
+
+
+def _for_each_map(argument, value, count):
+    if not isinstance(value, (list, tuple)) or len(value) != count:
+        raise ValueError(f"multi_box_head: {argument} must be a list of one for each of the {count} inputs")
+
+
+def _sizes_by_ratios(base_size, count, min_ratio, max_ratio):
+    """(min_sizes, max_sizes) for maps of which the first one finds the smallest boxes."""
+    step = int(math.floor((max_ratio - min_ratio) / (count - 2)))
+    ratios = range(min_ratio, max_ratio + 1, step)
+    smallest = [base_size * 0.10] + [base_size * ratio / 100.0 for ratio in ratios]
+    largest = [base_size * 0.20] + [base_size * (ratio + step) / 100.0 for ratio in ratios]
+    return smallest, largest
+
+
+def multi_box_head(
+    inputs,
+    image,
+    base_size,
+    num_classes,
+    aspect_ratios,
+    min_ratio=None,
+    max_ratio=None,
+    min_sizes=None,
+    max_sizes=None,
+    steps=None,
+    step_w=None,
+    step_h=None,
+    offset=0.5,
+    variance=(0.1, 0.1, 0.2, 0.2),
+    flip=True,
+    clip=False,
+    kernel_size=1,
+    pad=0,
+    stride=1,
+    name=None,
+    min_max_aspect_ratios_order=False,
+):
+    """The head of SSD: priors on several maps, and convolutions that give each an offset and a score for each class.
+
+    Args:
+        inputs (list of Variable): maps, [N, C, H, W] each.
+        image (Variable): [N, C, H, W].
+        base_size (int): the side of the image, of which the ratios are parts.
+        num_classes (int): how many classes there are.
+        aspect_ratios (list): for each map, as of `prior_box`.
+        min_ratio, max_ratio (int): sides of the boxes on the second and the last map, in percent of base_size; for
+            three maps or more.
+        min_sizes, max_sizes (list): instead, for each map, as of `prior_box`.
+        steps, step_w, step_h (list of float): for each map, as of `prior_box`; `steps` for both directions.
+        offset, variance, flip, clip, min_max_aspect_ratios_order: as of `prior_box`.
+        kernel_size, pad, stride (int): of the convolutions.
+        name (str): without effect, as in Fluid.
+    Returns:
+        (offsets, scores, boxes, variances): Variables of shape [N, priors, 4], [N, priors, num_classes], [priors, 4]
+        and [priors, 4].  Of a single map, those of Fluid: flat offsets and scores, priors [H, W, boxes, 4].
+    Raises:
+        TypeError, ValueError, AssertionError: a wrong argument.
+    References:
+        Liu et al.: SSD: Single Shot MultiBox Detector. ECCV 2016.
+    """
+    if not isinstance(inputs, (list, tuple)):
+        raise ValueError(f"multi_box_head: inputs must be a list or tuple, got {described(inputs)}")
+    count = len(inputs)
+    if count <= 2:
+        if not all(isinstance(sizes, (list, tuple)) and len(sizes) == count for sizes in (min_sizes, max_sizes)):
+            raise AssertionError(f"multi_box_head: {count} inputs need as many min_sizes and max_sizes")
+    elif min_sizes is None and max_sizes is None:
+        min_sizes, max_sizes = _sizes_by_ratios(base_size, count, min_ratio, max_ratio)
+    for argument, value in (
+        ("aspect_ratios", aspect_ratios or None),
+        ("step_h", step_h),
+        ("step_w", step_w),
+        ("steps", steps),
+    ):
+        if value is not None:
+            _for_each_map(argument, value, count)
+    if steps is not None:
+        step_w = step_h = steps
+    found = {"offsets": [], "scores": [], "boxes": [], "variances": []}
+    for number, input in enumerate(inputs):
+        step = [step_w[number] if step_w else 0.0, step_h[number] if step_w else 0.0]
+        ratios = [] if aspect_ratios is None else aspect_ratios[number]
+        order = min_max_aspect_ratios_order
+        sizes = min_sizes[number], max_sizes[number]
+        priors = prior_box(input, image, *sizes, ratios, variance, flip, clip, step, offset, None, order)
+        for kind, made in zip(("boxes", "variances"), priors, strict=True):
+            found[kind].append(made)
+        for kind, size in (("offsets", 4), ("scores", num_classes)):
+            filters = priors[0].shape[2] * size
+            made = conv2d(input, num_filters=filters, filter_size=kernel_size, padding=pad, stride=stride)
+            found[kind].append(flatten(transpose(made, [0, 2, 3, 1]), axis=1))
+    if count == 1:
+        boxes, variances = found["boxes"][0], found["variances"][0]
+        offsets, scores = found["offsets"][0], found["scores"][0]
+    else:
+        flat = {kind: [] for kind in ("boxes", "variances")}
+        for pair in zip(found["boxes"], found["variances"], strict=True):
+            for kind, made in zip(flat, pair, strict=True):
+                flat[kind].append(flatten(made, axis=3))
+        boxes, variances = concat(flat["boxes"]), concat(flat["variances"])
+        offsets = reshape(concat(found["offsets"], axis=1), [0, -1, 4])
+        scores = reshape(concat(found["scores"], axis=1), [0, -1, num_classes])
+    boxes.stop_gradient = variances.stop_gradient = True
+    return offsets, scores, boxes, variances
