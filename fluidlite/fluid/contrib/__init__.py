@@ -7,9 +7,9 @@ from ...lazy import on_demand
 __all__ = [
     "BasicGRUUnit",
     "BasicLSTMUnit",
+    "BeamSearchDecoder",
     "BeginEpochEvent",
     "BeginStepEvent",
-    "BeamSearchDecoder",
     "CheckpointConfig",
     "EndEpochEvent",
     "EndStepEvent",
@@ -20,9 +20,12 @@ __all__ = [
     "TrainingDecoder",
     "basic_gru",
     "basic_lstm",
+    "ctr_metric_bundle",
     "decoder",
     "inferencer",
     "layers",
+    "partial_concat",
+    "partial_sum",
     "sequence_topk_avg_pooling",
     "trainer",
 ]
@@ -32,7 +35,16 @@ __getattr__, __dir__ = on_demand(
     {
         "decoder": ["BeamSearchDecoder", "InitState", "StateCell", "TrainingDecoder"],
         "inferencer": ["Inferencer"],
-        "layers": ["BasicGRUUnit", "BasicLSTMUnit", "basic_gru", "basic_lstm", "sequence_topk_avg_pooling"],
+        "layers": [
+            "BasicGRUUnit",
+            "BasicLSTMUnit",
+            "basic_gru",
+            "basic_lstm",
+            "ctr_metric_bundle",
+            "partial_concat",
+            "partial_sum",
+            "sequence_topk_avg_pooling",
+        ],
         "trainer": [
             "BeginEpochEvent",
             "BeginStepEvent",
@@ -48,5 +60,14 @@ if TYPE_CHECKING:  # for editors, which do not look behind __getattr__
     from . import decoder, inferencer, layers, trainer
     from .decoder import BeamSearchDecoder, InitState, StateCell, TrainingDecoder
     from .inferencer import Inferencer
-    from .layers import BasicGRUUnit, BasicLSTMUnit, basic_gru, basic_lstm, sequence_topk_avg_pooling
+    from .layers import (
+        BasicGRUUnit,
+        BasicLSTMUnit,
+        basic_gru,
+        basic_lstm,
+        ctr_metric_bundle,
+        partial_concat,
+        partial_sum,
+        sequence_topk_avg_pooling,
+    )
     from .trainer import BeginEpochEvent, BeginStepEvent, CheckpointConfig, EndEpochEvent, EndStepEvent, Trainer

@@ -9,6 +9,7 @@ from . import (
     click_through,
     control_flow,
     decoding,
+    detection,
     distributions,
     dynamic_rnn,
     image,
@@ -40,6 +41,7 @@ from .cells import *
 from .click_through import *
 from .control_flow import *
 from .decoding import *
+from .detection import *
 from .distributions import *
 from .dynamic_rnn import *
 from .homes import share
@@ -76,6 +78,7 @@ for _module in (
     click_through,
     control_flow,
     decoding,
+    detection,
     distributions,
     dynamic_rnn,
     image,
