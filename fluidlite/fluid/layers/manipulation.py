@@ -497,7 +497,7 @@ def unique_with_counts(x, dtype="int32"):
 
 
 def _unique(type, x, dtype, *more):
-    check_variable(type, "x", x)
+    check_dtype(type, "x", x, "fi")
     dtype, helper = var_type(dtype), LayerHelper(type)
     slots = {"Out": x.dtype, "Index": dtype, **dict.fromkeys(more, dtype)}
     made = {slot: helper.create_variable_for_type_inference(kind) for slot, kind in slots.items()}

@@ -140,3 +140,18 @@ def test_a_number_that_does_not_fit_is_told_with_the_line(exe, build, values, me
         exe.run(feed=wrong, fetch_list=[out])
     assert "test_value_shapes.py" in str(caught.value)
     exe.run(feed=right, fetch_list=[out])
+
+
+def test_branches_leave_tensors_of_different_data_types(exe):
+    """As in the examples of `cond` and `switch_case`: the branch that runs decides shape and data type."""
+    choice = fluid.data("choice", [1], "int32")
+    branches = {
+        0: lambda: layers.fill_constant([1, 2], "float32", 1.5),
+        1: lambda: layers.fill_constant([3], "int64", 7),
+        2: lambda: layers.fill_constant([2, 2], "bool", True),
+    }
+    out = layers.switch_case(choice, branches)
+    for number, wanted in ((0, np.float32([[1.5, 1.5]])), (1, np.int64([7, 7, 7])), (2, np.ones((2, 2), bool))) * 2:
+        [found] = exe.run(feed={"choice": np.int32([number])}, fetch_list=[out])
+        assert found.dtype == wanted.dtype
+        np.testing.assert_array_equal(found, wanted)
