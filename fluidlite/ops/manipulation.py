@@ -102,7 +102,7 @@ def reshaping(
         outputs="Out, XShape!" if keeps == "XShape" else "Out",
         attributes=attributes,
         infer=with_x_shape(infer) if keeps == "XShape" else infer,
-        kernel=Kernel(shape_from=" ".join(slot.name for slot in others)),
+        kernel=Kernel(constant=True, shape_from=" ".join(slot.name for slot in others)),
         memory=Memory(view={"Out": "X"}, inplace={"Out": "X"}),
         batch=Batch(rows=rows_of_reshape),
         lod=Lod(of=lod_of),
@@ -399,7 +399,7 @@ def lod_of_parts(attrs, shapes):
     outputs="Out*",
     attributes={"axis": 0, "num": 0, "sections": []},
     infer=infer_split,
-    kernel=Kernel(bind=True, shape_from="AxisTensor SectionsTensorList"),
+    kernel=Kernel(bind=True, constant=True, shape_from="AxisTensor SectionsTensorList"),
     batch=Batch(rows=rows_beside_axis("X", "Out")),
     lod=Lod(of=lod_of_parts),
 )
@@ -432,7 +432,7 @@ def infer_stack(attrs, xs):
     outputs="Y",
     attributes={"axis": 0},
     infer=infer_stack,
-    kernel=BOUND,
+    kernel=Kernel(bind=True, constant=True),
     batch=Batch(rows=rows_beside_axis("X", "Y")),
 )
 def stack(ctx, xs, y):
@@ -865,7 +865,7 @@ assign = by_formula(
         inputs="X",
         outputs="Out",
         formula=lambda X: X,
-        kernel=Kernel(for_arrays="@assigned_array"),
+        kernel=Kernel(constant=True, for_arrays="@assigned_array"),
         memory=Memory(elementwise=True, inplace={"Out": "X"}),
         about=About(flops=none),
     )

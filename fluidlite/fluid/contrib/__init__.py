@@ -7,16 +7,21 @@ from ...lazy import on_demand
 __all__ = [
     "BasicGRUUnit",
     "BasicLSTMUnit",
+    "BeamSearchDecoder",
     "BeginEpochEvent",
     "BeginStepEvent",
     "CheckpointConfig",
     "EndEpochEvent",
     "EndStepEvent",
     "Inferencer",
+    "InitState",
+    "StateCell",
     "Trainer",
+    "TrainingDecoder",
     "basic_gru",
     "basic_lstm",
     "ctr_metric_bundle",
+    "decoder",
     "inferencer",
     "layers",
     "partial_concat",
@@ -28,6 +33,7 @@ __all__ = [
 __getattr__, __dir__ = on_demand(
     __name__,
     {
+        "decoder": ["BeamSearchDecoder", "InitState", "StateCell", "TrainingDecoder"],
         "inferencer": ["Inferencer"],
         "layers": [
             "BasicGRUUnit",
@@ -51,7 +57,8 @@ __getattr__, __dir__ = on_demand(
 )
 
 if TYPE_CHECKING:  # for editors, which do not look behind __getattr__
-    from . import inferencer, layers, trainer
+    from . import decoder, inferencer, layers, trainer
+    from .decoder import BeamSearchDecoder, InitState, StateCell, TrainingDecoder
     from .inferencer import Inferencer
     from .layers import (
         BasicGRUUnit,

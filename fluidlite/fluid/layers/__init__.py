@@ -44,6 +44,7 @@ from .decoding import *
 from .detection import *
 from .distributions import *
 from .dynamic_rnn import *
+from .homes import share
 from .image import *
 from .io import *
 from .learning_rate_scheduler import *
@@ -107,3 +108,5 @@ for _module in (
     volume,
 ):
     __all__ += _module.__all__
+
+share(control_flow, io, learning_rate_scheduler, loss, metric_op, nn, ops, _rnn, tensor)
