@@ -14,6 +14,8 @@ SEARCHES = {
     "two_sources": ([3, 5], 3, 6),
     "a_beam_of_one": ([2, 2, 3], 1, 8),
     "many_steps": ([3, 1, 4, 1, 5], 4, 12),
+    "contrib_two_sources": ([3, 5], 2, 4),
+    "contrib_many_steps": ([3, 1, 4], 3, 9),
 }
 
 
@@ -45,13 +47,37 @@ def decoder(fluid, beam, most):
     return layers.beam_search_decode(ids, scores, beam, END)
 
 
+def contributed(fluid, beam, most):
+    """The same by `fluid.contrib.decoder`."""
+    layers, kit = fluid.layers, fluid.contrib.decoder
+    words = fluid.data("words", [None, 1], "int64", lod_level=1)
+    source = layers.sequence_pool(layers.embedding(words, [WORDS, WIDTH], param_attr="source"), "average")
+    state = kit.InitState(init=layers.fc(source, WIDTH, act="tanh"))
+    cell = kit.StateCell(inputs={"word": None}, states={"state": state}, out_state="state")
+
+    @cell.state_updater
+    def update(cell):
+        cell.set_state("state", layers.fc([cell.get_state("state"), cell.get_input("word")], WIDTH, act="tanh"))
+
+    ids, scores = fluid.data("ids", [None, 1], "int64", lod_level=2), fluid.data("scores", [None, 1], lod_level=2)
+    decoder = kit.BeamSearchDecoder(
+        cell, ids, scores, WORDS, WIDTH, topk_size=5, sparse_emb=False, max_len=most, beam_size=beam
+    )
+    decoder.decode()
+    return decoder()
+
+
+# Beginning of a name -> what it is searched by.
+KINDS = {"contrib": contributed}
+
+
 def run_search(fluid, name):
     """``ids``, ``scores``, and their levels of detail (see ``lod_array``)."""
     lengths, beam, most = SEARCHES[name]
     main, startup, scope = fluid.Program(), fluid.Program(), fluid.Scope()
     exe, place, rng = fluid.Executor(fluid.CPUPlace()), fluid.CPUPlace(), random_state(name)
     with fluid.unique_name.guard(), fluid.program_guard(main, startup), fluid.scope_guard(scope):
-        fetches = decoder(fluid, beam, most)
+        fetches = KINDS.get(name.partition("_")[0], decoder)(fluid, beam, most)
         exe.run(startup)
         set_parameters(main, scope, place, name)
         count = len(lengths)

@@ -330,3 +330,12 @@ def _(t, steps):
 def _(t):
     found, right = labels(t, [3, 6, 4], 4, "x"), labels(t, [5, 2, 4], 4, "y")
     return list(t.layers.edit_distance(found, right, normalized=False, ignored_tokens=[0, 2]))
+
+
+@variants("rank_of_levels", {"outer": dict(level=0), "inner": dict(level=1)}, grad=False, extra=True, **FIXTURE)
+def _(t, level):
+    arrays, x = t.layers.control_flow, t.sequences("x", t.randn(9, 2), [[2, 1], [2, 3, 4]])
+    table = arrays.lod_rank_table(x, level)
+    array = arrays.lod_tensor_to_array(x, table)
+    read = [arrays.array_read(array, t.layers.fill_constant([1], "int64", place)) for place in (0, 1)]
+    return read + [arrays.array_to_lod_tensor(array, table), arrays.max_sequence_len(table)]

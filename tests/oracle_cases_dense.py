@@ -402,3 +402,181 @@ def _(t, **kwargs):
 @dense_variants("adaptive_pool3d_max", dict(ADAPTIVE, index=dict(pool_size=2, require_index=True)))
 def _(t, **kwargs):
     return t.layers.adaptive_pool3d(t.x(2, 3, 4, 4, 3), **kwargs)
+
+
+def boxes(t, *shape, **kwargs):
+    """Corners of boxes, left and top first."""
+    scale = kwargs.get("scale", 1)
+    first = t.rng.rand(*(shape + (2,)))
+    return (np.concatenate([first, first + t.rng.rand(*(shape + (2,))) + 0.1], axis=-1) * scale).astype("float32")
+
+
+@dense_variants("iou_similarity", {"parts": {}, "pixels": dict(box_normalized=False, scale=20), "one": dict(n=1, m=1)})
+def _(t, n=4, m=3, scale=1, **kwargs):
+    return t.layers.iou_similarity(
+        t.feed("x", boxes(t, n, scale=scale)), t.feed("y", boxes(t, m, scale=scale)), **kwargs
+    )
+
+
+@dense("iou_similarity_of_sequences", grad=False)
+def _(t):
+    return t.layers.iou_similarity(t.sequences("x", boxes(t, 4), [[1, 0, 3]]), t.feed("y", boxes(t, 3)))
+
+
+@dense_variants(
+    "box_coder",
+    {
+        "encode": {},
+        "encode_pixels": dict(box_normalized=False, scale=20),
+        "encode_by_numbers": dict(variance=[0.1, 0.1, 0.2, 0.2]),
+        "decode": dict(code_type="decode_center_size", target=(4, 3)),
+        "decode_pixels": dict(code_type="decode_center_size", target=(4, 3), box_normalized=False, scale=20),
+        "decode_rows": dict(code_type="decode_center_size", target=(3, 4), axis=1),
+        "decode_by_numbers": dict(code_type="decode_center_size", target=(2, 3), variance=[0.1, 0.1, 0.2, 0.2]),
+    },
+    grad=False,
+)
+def _(t, variance=None, target=(4,), scale=1, **kwargs):
+    prior = t.feed("prior", boxes(t, 3, scale=scale))
+    if variance is None:
+        variance = t.feed("variance", t.rng.uniform(0.1, 0.3, (3, 4)).astype("float32"))
+    wanted = t.feed("target", boxes(t, *target, scale=scale) if len(target) == 1 else t.randn(*(target + (4,))))
+    return t.layers.box_coder(prior, variance, wanted, **kwargs)
+
+
+@dense("box_coder_of_sequences", grad=False)
+def _(t):
+    target = t.sequences("target", boxes(t, 4), [[1, 3]])
+    return t.layers.box_coder(t.feed("prior", boxes(t, 3)), [0.1, 0.1, 0.2, 0.2], target)
+
+
+@dense_variants(
+    "box_clip",
+    {
+        "two": dict(lengths=[3, 2]),
+        "three": dict(lengths=[1, 4, 2]),
+        "one": dict(lengths=[1]),
+        "classes": dict(lengths=[2, 1], more=(2,)),
+    },
+    grad=False,
+)
+def _(t, lengths, more=()):
+    found = boxes(t, sum(lengths), *more, scale=80) - np.float32(20)
+    info = [[60 + 10 * n, 50, 1.0 + n / 2] for n in range(len(lengths))]
+    return t.layers.box_clip(t.sequences("x", found, [lengths]), t.feed("info", np.array(info, "float32")))
+
+
+@dense_variants(
+    "polygon_box_transform",
+    {"four": dict(shape=(2, 8, 3, 4)), "one": dict(shape=(1, 2, 1, 1)), "wide": dict(shape=(2, 2, 1, 5))},
+)
+def _(t, shape):
+    return t.layers.polygon_box_transform(t.x(*shape))
+
+
+@dense_variants(
+    "yolo_box",
+    {
+        "plain": {},
+        "unclipped": dict(clip_bbox=False),
+        "certain": dict(conf_thresh=0.6),
+        "scaled": dict(scale_x_y=1.2),
+        "wide": dict(size=(2, 5)),
+        "one": dict(batch=1, size=(1, 1), class_num=1, anchors=[10, 13]),
+    },
+    grad=False,
+)
+def _(t, batch=2, size=(3, 3), class_num=2, anchors=(10, 13, 16, 30), conf_thresh=0.3, **kwargs):
+    x = t.x(batch, len(anchors) // 2 * (5 + class_num), *size)
+    img_size = t.feed("img_size", np.array([[100, 80], [64, 90]], "int32")[:batch])
+    return t.layers.yolo_box(x, img_size, list(anchors), class_num, conf_thresh, 32, **kwargs)
+
+
+@dense_variants(
+    "anchor_generator",
+    {
+        "several": dict(anchor_sizes=[64.0, 128.0], aspect_ratios=[0.5, 1.0, 2.0], stride=[16.0, 16.0]),
+        "one": dict(anchor_sizes=32.0, aspect_ratios=1.0, stride=[8.0, 4.0], shape=(1, 1, 1, 1)),
+        "offset": dict(anchor_sizes=[20.0], aspect_ratios=[0.7], stride=(5.0, 6.0), offset=0.2),
+    },
+    grad=False,
+)
+def _(t, shape=(2, 3, 4, 5), **kwargs):
+    return t.layers.anchor_generator(t.x(*shape), variance=[0.1, 0.1, 0.2, 0.3], **kwargs)
+
+
+@dense_variants(
+    "prior_box",
+    {
+        "plain": dict(min_sizes=[10.0]),
+        "sizes": dict(min_sizes=[10.0, 20.0], max_sizes=[15.0, 30.0], aspect_ratios=[2.0, 1.0], flip=True),
+        "ordered": dict(min_sizes=[10.0], max_sizes=[15.0], aspect_ratios=[2.0, 0.5], min_max_aspect_ratios_order=True),
+        "steps": dict(min_sizes=[8.0], steps=[5.0, 7.0], offset=0.3, clip=True),
+    },
+    grad=False,
+)
+def _(t, **kwargs):
+    return t.layers.prior_box(
+        t.x(1, 2, 3, 4), t.feed("image", t.randn(1, 3, 30, 44)), variance=[0.1, 0.1, 0.2, 0.2], **kwargs
+    )
+
+
+PARTS = {
+    "all": {},
+    "middle": dict(start_index=1, length=2),
+    "end": dict(start_index=-2),
+    "one": dict(count=1, length=1),
+}
+
+
+@dense_variants("partial_concat", PARTS)
+def _(t, count=3, **kwargs):
+    return t.fluid.contrib.layers.partial_concat([t.feed("x%d" % n, t.randn(3, 4)) for n in range(count)], **kwargs)
+
+
+@dense_variants("partial_sum", {name: PARTS[name] for name in ("all", "middle", "one")})
+def _(t, count=3, **kwargs):
+    return t.fluid.contrib.layers.partial_sum([t.feed("x%d" % n, t.randn(3, 4)) for n in range(count)], **kwargs)
+
+
+@dense_variants("ctr_metric_bundle", {"few": dict(rows=5), "one": dict(rows=1), "many": dict(rows=40)}, grad=False)
+def _(t, rows):
+    label = t.feed("label", t.rng.randint(0, 2, (rows, 1)).astype("float32"))
+    return t.fluid.contrib.layers.ctr_metric_bundle(t.feed("x", t.rng.rand(rows, 1).astype("float32")), label)
+
+
+@dense_variants(
+    "spectral_norm",
+    {
+        "matrix": dict(shape=(4, 3)),
+        "columns": dict(shape=(4, 3), dim=1, power_iters=3),
+        "filter": dict(shape=(2, 3, 2, 2), dim=1, power_iters=2),
+        "none": dict(shape=(3, 2), power_iters=0),
+        "one": dict(shape=(1, 2)),
+    },
+)
+def _(t, shape, **kwargs):
+    return t.layers.spectral_norm(t.feed("x", t.randn(*shape), list(shape)), **kwargs)
+
+
+def maps(t, *sizes):
+    return [t.feed("map%d" % n, t.randn(2, 3, size, size)) for n, size in enumerate(sizes)]
+
+
+@dense_variants(
+    "multi_box_head",
+    {
+        "sizes": dict(sizes=(3, 2), min_sizes=[10.0, 20.0], max_sizes=[15.0, 30.0], aspect_ratios=[[2.0], [2.0, 3.0]]),
+        "ratios": dict(
+            sizes=(4, 3, 2), min_ratio=20, max_ratio=90, aspect_ratios=[[2.0], [2.0, 3.0], [2.0]], clip=True
+        ),
+        "steps": dict(
+            sizes=(3, 2), min_sizes=[10.0, 20.0], max_sizes=[15.0, 30.0], aspect_ratios=[[], [2.0]], steps=[8.0, 16.0]
+        ),
+        "one": dict(sizes=(3,), min_sizes=[10.0], max_sizes=[15.0], aspect_ratios=[[2.0]], kernel_size=3, pad=1),
+    },
+)
+def _(t, sizes, **kwargs):
+    image = t.feed("image", t.randn(2, 3, 30, 30))
+    image.stop_gradient = True
+    return t.layers.multi_box_head(maps(t, *sizes), image, 30, 3, **kwargs)

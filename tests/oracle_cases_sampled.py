@@ -24,6 +24,7 @@ def append(t, type, inputs, attrs, **outputs):
         "log_uniform": dict(sampler=1, custom_neg_classes=[5, 0, 6]),
         "custom": dict(sampler=2, custom_neg_classes=[1, 2, 4]),
         "two_right": dict(true=2, custom_neg_classes=[2, 2, 2]),
+        "of_sequences": dict(lengths=[[3, 1]], custom_neg_classes=[6]),
         "of_one_row": dict(rows=1, custom_neg_classes=[6]),
         "weighed": dict(weighed=True, custom_neg_classes=[0, 1]),
         "without_bias": dict(has_bias=False, sampler=1, custom_neg_classes=[4]),
@@ -31,9 +32,10 @@ def append(t, type, inputs, attrs, **outputs):
     },
     fixture=FIXTURE,
 )
-def nce(t, custom_neg_classes, rows=4, true=1, sampler=0, weighed=False, has_bias=True, scale=1.0):
+def nce(t, custom_neg_classes, rows=4, true=1, sampler=0, weighed=False, has_bias=True, scale=1.0, lengths=None):
+    x = t.randn(rows, 3) * np.float32(scale)
     inputs = {
-        "Input": t.feed("x", t.randn(rows, 3) * np.float32(scale)),
+        "Input": t.feed("x", x) if lengths is None else t.sequences("x", x, lengths),
         "Label": t.integers("label", 7, rows, true),
         "Weight": t.feed("w", t.randn(7, 3), shape=[7, 3]),
     }
@@ -85,11 +87,13 @@ def nce_layer(t, **kwargs):
         "one_row": dict(classes=5, rows=1),
         "without_bias": dict(classes=6, bias_attr=False),
         "large": dict(classes=6, scale=100.0),
+        "of_sequences": dict(classes=6, lengths=[[2, 0, 3]]),
     },
     fixture=FIXTURE,
 )
-def hsigmoid(t, classes, rows=5, scale=1.0, **kwargs):
-    x = t.feed("x", t.randn(rows, 3) * np.float32(scale))
+def hsigmoid(t, classes, rows=5, scale=1.0, lengths=None, **kwargs):
+    x = t.randn(rows, 3) * np.float32(scale)
+    x = t.feed("x", x) if lengths is None else t.sequences("x", x, lengths)
     return t.layers.hsigmoid(x, t.integers("label", classes, rows, 1), classes, **kwargs)
 
 
@@ -200,15 +204,18 @@ def teacher_student(t, **kwargs):
         "plain": {},
         "one_class": dict(labels=[2, 2, 2, 2]),
         "one_row": dict(labels=[1]),
+        "of_sequences": dict(labels=[1, 2, 2], lengths=[[1, 2]]),
         "still": dict(update_center=False),
     },
     fixture=FIXTURE,
 )
-def center_loss(t, labels=(0, 2, 0, 1, 4), **kwargs):
+def center_loss(t, labels=(0, 2, 0, 1, 4), lengths=None, **kwargs):
+    rows = t.randn(len(labels), 3)
+    x = t.feed("x", rows) if lengths is None else t.sequences("x", rows, lengths)
     label = t.feed("label", np.array(labels, "int64").reshape(-1, 1))
     alpha = t.feed("alpha", np.array([0.3], "float32"), shape=[1])
     alpha.stop_gradient = True
-    return t.layers.center_loss(t.x(len(labels), 3), label, 5, alpha, None, **kwargs)
+    return t.layers.center_loss(x, label, 5, alpha, None, **kwargs)
 
 
 @variants("cvm", {"plain": {}, "without": dict(use_cvm=False), "one_row": dict(rows=1)}, fixture=FIXTURE)

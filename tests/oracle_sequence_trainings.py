@@ -211,6 +211,83 @@ def _(fluid):
     return layers.mean(cost), fluid.optimizer.SGD(0.05)
 
 
+@training("dynamic_rnn")
+def _(fluid):
+    """Sentiment, by a recurrence whose block is layers."""
+    layers = fluid.layers
+    words = layers.fc(layers.embedding(words_of(fluid), [WORDS, 6]), 5, act="tanh")
+    rnn = layers.DynamicRNN()
+    with rnn.block():
+        word, before = rnn.step_input(words), rnn.memory(shape=[4])
+        state = layers.fc([word, before], 4, act="tanh")
+        rnn.update_memory(before, state)
+        rnn.output(state)
+    prediction = layers.fc(layers.sequence_last_step(rnn()), 2, act="softmax")
+    loss = layers.mean(layers.cross_entropy(prediction, fluid.data("label", [None, 1], "int64")))
+    return loss, fluid.optimizer.Adam(0.05)
+
+
+def translated(fluid, rng, lengths):
+    """Words, and as many sequences of other lengths: what is said before a word, and the word."""
+    others = [1 + (length * 3 + place) % 5 for place, length in enumerate(lengths)]
+    return {
+        "words": some_words(fluid, rng, lengths),
+        "before": some_words(fluid, rng, others),
+        "next": some_words(fluid, rng, others),
+    }
+
+
+@training("translation", translated)
+def _(fluid):
+    """An encoder of two directions and a decoder that looks back at all words, as in the chapter on translation."""
+    layers = fluid.layers
+    words = layers.embedding(words_of(fluid), [WORDS, 6], is_sparse=True)
+    directions = [
+        layers.dynamic_gru(layers.fc(words, 12, bias_attr=False), 4, is_reverse=backwards)
+        for backwards in (False, True)
+    ]
+    encoded = layers.concat(directions, axis=1)
+    first = layers.fc(layers.sequence_last_step(encoded), 5, act="tanh")
+    projected = layers.fc(encoded, 5, bias_attr=False)
+    given = layers.embedding(fluid.data("before", [None, 1], "int64", lod_level=1), [WORDS, 6], is_sparse=True)
+    rnn = layers.DynamicRNN()
+    with rnn.block():
+        word, before = rnn.step_input(given), rnn.memory(init=first, need_reorder=True)
+        memories, keys = rnn.static_input(encoded), rnn.static_input(projected)
+        asked = layers.sequence_expand(layers.fc(before, 5, bias_attr=False), keys)
+        weights = layers.sequence_softmax(layers.fc(keys + asked, 1, bias_attr=False))
+        weighed = layers.elementwise_mul(memories, layers.reshape(weights, [-1]), axis=0)
+        context = layers.sequence_pool(weighed, "sum")
+        state, _, _ = layers.gru_unit(layers.fc([word, context], 15, bias_attr=False), before, 15)
+        rnn.update_memory(before, state)
+        rnn.output(layers.fc(state, WORDS, act="softmax"))
+    loss = layers.mean(layers.cross_entropy(rnn(), fluid.data("next", [None, 1], "int64", lod_level=1)))
+    fluid.clip.set_gradient_clip(fluid.clip.GradientClipByGlobalNorm(5.0))
+    return loss, fluid.optimizer.Adam(0.05, regularization=fluid.regularizer.L2Decay(1e-4))
+
+
+@training("contrib_decoder", translated)
+def _(fluid):
+    """The decoder of `fluid.contrib`: a step that is said once."""
+    layers, kit = fluid.layers, fluid.contrib.decoder
+    encoded = layers.sequence_last_step(layers.embedding(words_of(fluid), [WORDS, 5]))
+    state = kit.InitState(init=encoded, need_reorder=True)
+    cell = kit.StateCell(inputs={"word": None}, states={"state": state}, out_state="state")
+
+    @cell.state_updater
+    def update(cell):
+        cell.set_state("state", layers.fc([cell.get_input("word"), cell.get_state("state")], 5, act="tanh"))
+
+    given = layers.embedding(fluid.data("before", [None, 1], "int64", lod_level=1), [WORDS, 6])
+    decoder = kit.TrainingDecoder(cell)
+    with decoder.block():
+        decoder.state_cell.compute_state(inputs={"word": decoder.step_input(given)})
+        decoder.output(layers.fc(decoder.state_cell.get_state("state"), WORDS, act="softmax"))
+        decoder.state_cell.update_states()
+    loss = layers.mean(layers.cross_entropy(decoder(), fluid.data("next", [None, 1], "int64", lod_level=1)))
+    return loss, fluid.optimizer.Adagrad(0.1)
+
+
 def run_training(fluid, name):
     """``loss:STEP``, and ``state:NAME`` of all parameters and moments in the end."""
     main, startup, scope = fluid.Program(), fluid.Program(), fluid.Scope()

@@ -99,7 +99,7 @@ sum = by_formula(
         attributes=MKLDNN,
         infer=infer_sum,
         formula=lambda X: reduce(add, X),
-        kernel=Kernel(for_arrays="@sum_of_arrays"),
+        kernel=Kernel(constant=True, for_arrays="@sum_of_arrays"),
         memory=Memory(elementwise=True, inplace={"Out": "X"}, pointwise=True),
         about=About("sum"),
     )
@@ -127,6 +127,7 @@ increment = by_formula(
         attributes={"step": 1.0},
         infer=infer_increment,
         formula=lambda X, step, specs: X + (step if specs["X"][0].dtype.kind == "f" else int(step)),
+        kernel=Kernel(constant=True),
         memory=Memory(inplace={"Out": "X"}),
     )
 )

@@ -101,7 +101,7 @@ def warpctc(ctx, logits, label, logits_length, label_length, saved, loss):
         readable = layout.lengths >= ends // 2 + (1 - skips[:, 3::2]).sum(axis=1)
         counted = readable[layout.sequences]
         total, shares = aligned(xp, layout, here, skips, ends, counted, [array[: len(layout)] for array in ways])
-        loss[:, 0] = xp.where(readable, -total, 0)
+        loss[:, 0] = xp.where(readable, 0 - total, 0)
         chances *= counted[:, None]
         xp.multiply(shares, -1.0 * counted[:, None], out=found, casting="same_kind")
         xp.add.at(chances.reshape(-1), places.reshape(-1), found.reshape(-1))

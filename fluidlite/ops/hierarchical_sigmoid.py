@@ -69,7 +69,7 @@ class _Paths:
     infer=infer_hierarchical_sigmoid,
     kernel=BOUND,
     memory=Memory(inplace={"W_Out": "W"}),
-    lod=Lod(of="none"),
+    lod=Lod(of={"PreOut": "none", "W_Out": "none"}),
 )
 def hierarchical_sigmoid(ctx, x, w, label, path_table, path_code, bias, out, pre_out, w_out):
     """Out is the sum of -log P over the nodes of a path; PreOut keeps log(1 + exp(logit)).

@@ -463,3 +463,55 @@ def fsp_grad(ctx, x, y, dout, dx, dy):
             target, factor = flat_images(target, factor)
             ctx.xp.matmul(slope, factor, out=target)
             ctx.xp.divide(target, factor.shape[2], out=target)
+
+
+def infer_spectral_norm(attrs, weight, u, v):
+    if not 2 <= len(weight.shape) <= 5 or attrs["dim"] not in (0, 1):
+        raise EnforceNotMet(
+            f"Weight must have 2 to 5 dimensions, and dim be 0 or 1, got shape {list(weight.shape)} and {attrs['dim']}"
+        )
+    if attrs["power_iters"] < 0:
+        raise EnforceNotMet(f"power_iters must not be negative, got {attrs['power_iters']}")
+    height = weight.shape[attrs["dim"]]
+    width = size_of([size for axis, size in enumerate(weight.shape) if axis != attrs["dim"]])
+    for name, spec, size in (("U", u, height), ("V", v, width)):
+        if len(spec.shape) != 1 or (min(size, spec.shape[0]) >= 0 and spec.shape[0] != size):
+            raise EnforceNotMet(f"{name} must have the shape [{size}], got {list(spec.shape)}")
+    return weight
+
+
+def largest_singular(ctx, weight, u, v):
+    """(Weight as a matrix, its singular vectors u and v as far as they were found, its largest singular value)."""
+    xp, attrs = ctx.xp, ctx.attrs
+    matrix = xp.moveaxis(weight, attrs["dim"], 0)
+    matrix = matrix.reshape(len(matrix), -1)
+    for _ in range(attrs["power_iters"]):
+        v = matrix.T @ u
+        v = v / (xp.sqrt((v * v).sum()) + attrs["eps"])
+        u = matrix @ v
+        u = u / (xp.sqrt((u * u).sum()) + attrs["eps"])
+    return matrix, u, v, u @ matrix @ v
+
+
+@operator(
+    "spectral_norm",
+    inputs="Weight, U!, V!",
+    outputs="Out",
+    attributes={"dim": 0, "power_iters": 1, "eps": 1e-12},
+    infer=infer_spectral_norm,
+    lod=Lod(of="none"),
+)
+def spectral_norm(ctx, weight, u, v, out):
+    """Weight / its largest singular value, by power iteration from U and V, which stay as they are."""
+    *_, largest = largest_singular(ctx, weight, u, v)
+    ctx.xp.divide(weight, largest, out=out)
+
+
+@spectral_norm.gradient("Weight, U, V")
+def spectral_norm_grad(ctx, weight, u, v, dout, dweight):
+    # The singular vectors count as constants: d(u^T W v) = u v^T.
+    xp = ctx.xp
+    matrix, u, v, largest = largest_singular(ctx, weight, u, v)
+    slope = xp.moveaxis(dout, ctx.attrs["dim"], 0)
+    felt = (slope.reshape(matrix.shape) * matrix).sum() / (largest * largest)
+    xp.copyto(xp.moveaxis(dweight, ctx.attrs["dim"], 0), slope / largest - (felt * xp.outer(u, v)).reshape(slope.shape))

@@ -102,7 +102,7 @@ def reshaping(
         outputs="Out, XShape!" if keeps == "XShape" else "Out",
         attributes=attributes,
         infer=with_x_shape(infer) if keeps == "XShape" else infer,
-        kernel=Kernel(shape_from=" ".join(slot.name for slot in others)),
+        kernel=Kernel(constant=True, shape_from=" ".join(slot.name for slot in others)),
         memory=Memory(view={"Out": "X"}, inplace={"Out": "X"}),
         batch=Batch(rows=rows_of_reshape),
         lod=Lod(of=lod_of),
@@ -399,7 +399,7 @@ def lod_of_parts(attrs, shapes):
     outputs="Out*",
     attributes={"axis": 0, "num": 0, "sections": []},
     infer=infer_split,
-    kernel=Kernel(bind=True, shape_from="AxisTensor SectionsTensorList"),
+    kernel=Kernel(bind=True, constant=True, shape_from="AxisTensor SectionsTensorList"),
     batch=Batch(rows=rows_beside_axis("X", "Out")),
     lod=Lod(of=lod_of_parts),
 )
@@ -432,7 +432,7 @@ def infer_stack(attrs, xs):
     outputs="Y",
     attributes={"axis": 0},
     infer=infer_stack,
-    kernel=BOUND,
+    kernel=Kernel(bind=True, constant=True),
     batch=Batch(rows=rows_beside_axis("X", "Y")),
 )
 def stack(ctx, xs, y):
@@ -865,7 +865,7 @@ assign = by_formula(
         inputs="X",
         outputs="Out",
         formula=lambda X: X,
-        kernel=Kernel(for_arrays="@assigned_array"),
+        kernel=Kernel(constant=True, for_arrays="@assigned_array"),
         memory=Memory(elementwise=True, inplace={"Out": "X"}),
         about=About(flops=none),
     )
@@ -900,3 +900,73 @@ def shape(ctx, x, out):
 )
 def size(ctx, x, out):
     return partial(out.fill, x.size)
+
+
+def infer_part(attrs, xs):
+    """The columns that are taken from each matrix: (where they begin, how many there are, X's Spec)."""
+    first = xs[0]
+    if any(len(x.shape) != 2 for x in xs) or any(
+        min(n, m) >= 0 and n != m for x in xs for n, m in zip(x.shape, first.shape, strict=True)
+    ):
+        raise EnforceNotMet(f"X must be matrices of one shape, got {[list(x.shape) for x in xs]}")
+    columns, start, length = first.shape[1], attrs["start_index"], attrs["length"]
+    if not -columns <= start < columns:
+        raise EnforceNotMet(f"start_index must lie in [{-columns}, {columns}), got {start}")
+    start %= columns
+    length = columns - start if length < 0 else length
+    if start + length > columns:
+        raise EnforceNotMet(f"{length} columns from {start} on do not lie within {columns} columns")
+    return start, length, first
+
+
+def infer_partial_concat(attrs, xs):
+    _, length, x = infer_part(attrs, xs)
+    return Spec((x.shape[0], len(xs) * length), x.dtype)
+
+
+def infer_partial_sum(attrs, xs):
+    _, length, x = infer_part(attrs, xs)
+    return Spec((x.shape[0], length), x.dtype)
+
+
+def parts(ctx, arrays):
+    """The columns of each array that count; None where there is no array."""
+    there = [array for array in arrays if array is not None]
+    start, length, _ = infer_part(ctx.attrs, there)
+    return [None if array is None else array[:, start : start + length] for array in arrays]
+
+
+_PART = {"start_index": 0, "length": -1}
+
+
+@operator("partial_concat", "X*", "Out", attributes=_PART, infer=infer_partial_concat, kernel=BOUND, lod=Lod(of="none"))
+def partial_concat(ctx, xs, out):
+    """Some columns of each matrix beside each other."""
+    return partial(ctx.xp.concatenate, parts(ctx, xs), axis=1, out=out)
+
+
+@partial_concat.gradient(shapes="X")
+def partial_concat_grad(ctx, xs, dout, dxs):
+    found = parts(ctx, dxs)
+    width = dout.shape[1] // len(dxs)
+    for number, (dx, part) in enumerate(zip(dxs, found, strict=True)):
+        if dx is not None:
+            dx.fill(0)
+            ctx.xp.copyto(part, dout[:, number * width : (number + 1) * width])
+
+
+@operator("partial_sum", "X*", "Out", attributes=_PART | MKLDNN, infer=infer_partial_sum, lod=Lod(of="none"))
+def partial_sum(ctx, xs, out):
+    """The sum of some columns of each matrix."""
+    first, *others = parts(ctx, xs)
+    ctx.xp.copyto(out, first)
+    for part in others:
+        ctx.xp.add(out, part, out=out)
+
+
+@partial_sum.gradient(shapes="X")
+def partial_sum_grad(ctx, xs, dout, dxs):
+    for dx, part in zip(dxs, parts(ctx, dxs), strict=True):
+        if dx is not None:
+            dx.fill(0)
+            ctx.xp.copyto(part, dout)

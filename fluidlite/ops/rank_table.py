@@ -1,7 +1,7 @@
 """The sequences of a batch in the order of their lengths, the longest first.
 
-A rank table is a tensor [sequences, 2] of int64: the number of a sequence and its length, in this order.  Its level of
-detail is the one level that it ranks, so all that follows from a table is known before a plan runs.
+A rank table is a tensor [sequences, 2] of int64: the number of a sequence and its length, in this order.  Its levels
+of detail are the one that it ranks and those around it, so all that follows from a table is known before a plan runs.
 """
 
 from functools import partial
@@ -27,8 +27,7 @@ def infer_lod_rank_table(attrs, x):
         raise EnforceNotMet(
             f"X has {len(x.lod)} levels of detail, so that there is no level {level} to rank; feed a LoDTensor"
         )
-    ranks = x.lod[level]
-    return Spec((len(ranks) - 1, 2), _INT64, lod=(ranks,))
+    return Spec((len(x.lod[level]) - 1, 2), _INT64, lod=x.lod[: level + 1])
 
 
 @operator(
@@ -56,12 +55,12 @@ def lod_rank_table(ctx, x, out):
     lod=Lod(of="none", reads="RankTable"),
 )
 def max_sequence_len(ctx, table, out):
-    return partial(out.fill, int(lengths_of(ctx.lods["RankTable"][0][0]).max(initial=0)))
+    return partial(out.fill, int(lengths_of(ctx.lods["RankTable"][0][-1]).max(initial=0)))
 
 
 def order_of(x_lod, rows, table_lod):
     """In which order a rank table puts the sequences of another tensor, or its rows, if it has no sequences."""
-    order = ranked(table_lod)
+    order = ranked(table_lod, -1)
     count = len(x_lod[0]) - 1 if x_lod else rows
     if count != len(order):
         raise EnforceNotMet(

@@ -122,7 +122,7 @@ def infer_center_loss(attrs, x, label, centers, rate):
     infer=infer_center_loss,
     kernel=BOUND,
     memory=Memory(inplace={"CentersOut": "Centers"}),
-    lod=Lod(of="none"),
+    lod=Lod(of={"CentersOut": "none", "SampleCenterDiff": "none"}),
 )
 def center_loss(ctx, x, label, centers, rate, centers_out, diff, loss):
     """Loss is half the square of the distance to the center of a class, which moves towards the mean of its rows."""
@@ -147,6 +147,6 @@ def center_loss(ctx, x, label, centers, rate, centers_out, diff, loss):
     return step
 
 
-@center_loss.gradient("X, SampleCenterDiff", of="Loss", infer=lambda attrs, x, diff, dloss: x)
+@center_loss.gradient("X, SampleCenterDiff", of="Loss", infer=lambda attrs, x, diff, dloss: x, lod=Lod(of="none"))
 def center_loss_grad(ctx, x, diff, dloss, dx):
     ctx.xp.multiply(diff, dloss, out=dx)

@@ -10,7 +10,7 @@ from ..core.attributes import ignored, later, typed
 from ..core.errors import EnforceNotMet
 from ..core.operators import one_for_each, operator
 from ..core.spec import Spec
-from ..core.traits import BOUND, ELEMENTWISE, About, Algebra, Batch, Lod
+from ..core.traits import BOUND, ELEMENTWISE, About, Algebra, Batch, Kernel, Lod
 from .arrays.strides import in_sequence, scratch_like, sum_into
 from .pointwise import by_formula
 
@@ -63,7 +63,7 @@ def reduction(type, infer=infer_reduced, rows=rows_if_kept, sums=""):
         outputs="Out",
         attributes=attrs,
         infer=infer,
-        kernel=BOUND,
+        kernel=Kernel(bind=True, constant=True),
         batch=Batch(rows=rows, sums=sums),
         lod=Lod(of=lod_if_kept),
         about=About(flops=one_for_each),

@@ -42,9 +42,8 @@ def infer_concat(attrs, xs):
     lods = [checked_lod(x, f"X[{number}]") for number, x in enumerate(xs)]
     shapes = [x.shape for x in xs]
     if len({shape[1:] for shape in shapes}) > 1 or len({x.dtype for x in xs}) > 1:
-        raise EnforceNotMet(
-            f"all X must have one shape behind the rows, and one data type, got {list(map(list, shapes))}"
-        )
+        found = ", ".join(f"{x.dtype} {list(x.shape)}" for x in xs)
+        raise EnforceNotMet(f"all X must have one data type and one shape, but for the number of rows, got {found}")
     rows = -1 if any(shape[0] < 0 for shape in shapes) else sum(shape[0] for shape in shapes)
     if None in lods:
         return Spec((rows, *shapes[0][1:]), xs[0].dtype)

@@ -141,7 +141,7 @@ WRONG = {
     "nce_no_distribution": (TypeError, lambda: layers.nce(x(3), ids(), 5, sampler="custom_dist"), "5 probabilities"),
     "nce_distribution": (ValueError, lambda: layers.nce(x(3), ids(), 5, sampler="custom_dist", custom_dist=[1.0]), "5"),
     "nce_input": (TypeError, lambda: layers.nce(ids(), ids("label"), 5), "floating-point"),
-    "nce_label": (TypeError, lambda: layers.nce(x(3), floats(), 5), "integer"),
+    "nce_label": (TypeError, lambda: layers.nce(x(3), floats(), 5), "int64"),
     "hsigmoid_classes": (ValueError, lambda: layers.hsigmoid(x(3), ids(), 1), "at least 2"),
     "hsigmoid_no_path": (
         ValueError,
@@ -149,7 +149,7 @@ WRONG = {
         "path_table and path_code",
     ),
     "hsigmoid_path": (ValueError, lambda: layers.hsigmoid(x(3), ids(), 5, path_table=ids("t", 3)), "is_custom=True"),
-    "hsigmoid_label": (TypeError, lambda: layers.hsigmoid(x(3), floats(), 5), "integer"),
+    "hsigmoid_label": (TypeError, lambda: layers.hsigmoid(x(3), floats(), 5), "int64"),
     "sampled_softmax": (
         fluid.core.EnforceNotMet,
         lambda: layers.sampled_softmax_with_cross_entropy(x(5), ids(), 6),

@@ -239,6 +239,20 @@ def test_selected_rows_by_hand():
     assert fluid.global_scope().find_var("rows").get_selected_rows().height() == 3
 
 
+def test_the_tensor_of_merged_rows_is_kept():
+    loss = classifier(50, fluid.optimizer.SGD(0.1))
+    gradient = loss.block.var("table@GRAD")
+    kept = fluid.layers.get_tensor_from_selected_rows(fluid.layers.merge_selected_rows(gradient))
+    kept.persistable = True
+    exe = fluid.Executor()
+    exe.run(fluid.default_startup_program())
+    for step in range(3):
+        feed = batch(step, 50)
+        exe.run(feed=feed, fetch_list=[loss])
+        found = np.array(fluid.global_scope().find_var(kept.name).get_tensor())
+        assert found.shape == (len(np.unique(feed["ids"])), 16) and found.any()
+
+
 def test_a_tensor_is_no_selected_rows():
     variable = fluid.global_scope().var("tensor")
     variable.get_tensor().set(np.ones(3, "float32"))

@@ -318,3 +318,19 @@ def test_conv2d_transpose():
         return result
 
     check(build)
+
+
+@pytest.mark.parametrize("dim, power_iters", [(0, 0), (1, 0), (0, 60), (1, 60)])
+def test_spectral_norm(dim, power_iters):
+    """The singular vectors are constant, or converge to those by which the largest singular value has this gradient."""
+
+    def build(t):
+        weight = t.normal(3, 2, 2)
+        height, width = [(3, 4), (2, 6)][dim]
+        inputs = {"Weight": weight, "U": t.constant(np.ones(height)), "V": t.constant(np.linspace(1, 2, width))}
+        block = fluid.default_main_program().global_block()
+        result = block.create_var(name="result", dtype="float64")
+        block.append_op("spectral_norm", inputs, {"Out": result}, {"dim": dim, "power_iters": power_iters})
+        return result
+
+    check(build)

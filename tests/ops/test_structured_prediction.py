@@ -130,6 +130,22 @@ def test_edit_distances_are_levenshteins(run, rng):
     assert count.tolist() == [30]
 
 
+def test_a_batch_may_be_of_empty_sequences_alone(run):
+    x, label, attr = rows("x", 3, "float32"), rows("label"), fluid.ParamAttr(name="crfw")
+    x.stop_gradient = False
+    cost = layers.linear_chain_crf(x, label, attr)
+    text = layers.warpctc(x, rows("text", dtype="int32"))
+    distance, _ = layers.edit_distance(label, label, normalized=False)
+    counts = layers.chunk_eval(label, layers.crf_decoding(x, attr), "IOB", 1)[3:]
+    slope = fluid.gradients(layers.reduce_sum(cost) + layers.reduce_sum(text), x)
+    nothing = {"x": np.empty((0, 3), "float32"), "label": column(), "text": column(dtype="int32")}
+    *found, slope = run(
+        [cost, text, distance, *counts, *slope], {name: sequences(one, [0, 0]) for name, one in nothing.items()}
+    )
+    assert [one.ravel().tolist() for one in found] == [[0, 0], [0, 0], [0, 0], [0], [0], [0]]
+    assert slope.shape == (0, 3)
+
+
 CRF = {
     "no_sequences": (np.zeros((3, 2), "float32"), column(0, 1, 0), "Emission", "LoD of one level", "LoDTensor"),
     "two_levels": (

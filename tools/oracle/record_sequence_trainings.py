@@ -9,6 +9,7 @@ import os
 import sys
 
 import paddle.fluid as fluid
+import paddle.fluid.contrib.decoder  # noqa: F401
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests"))

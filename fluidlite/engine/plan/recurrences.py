@@ -251,37 +251,49 @@ class RecurrentGradientBody(GradientBody):
         inner = type(plan)(self.settings, block.given, [*given, *inside.values()], known)
         stacked = [(name, made[value]) for name, value in self.stacked]
         added = {name: made[value] for name, value in self.added.items()}
-        whole, sums = [], None
+        whole, sums = {}, None
         if self.sums is not None and turns:
             inference = self.settings.infer(block.given, known)
-            specs_left = [inference.spec(value) for value in self.settings.outputs[len(self.results) :]]
-            whole = [xp.empty((turns, *spec.shape), spec.dtype) for spec in specs_left]
-            there = dict(zip(self.from_turns, whole, strict=True))
-            there |= {name: before[value] for name, value in self.known.items()}
-            for value, spec in specs.items():
-                if forward.is_captured(value):
-                    there[str(value)] = before[self.captured[value.name]]
-                elif value not in forward.saved:
-                    there[str(value)] = np.broadcast_to(np.zeros((), spec.dtype), (turns, *spec.shape))
-                else:
-                    there[str(value)] = before[self.slices[value.name]] if forward.is_slice(value) else stacks[value]
-            constants = {str(value) for value in specs if forward.is_captured(value)}
+            left = zip(self.from_turns, self.settings.outputs[len(self.results) :], strict=True)
+            whole = {name: inference.spec(value) for name, value in left}
+            whole = {name: xp.empty((turns, *spec.shape), spec.dtype) for name, spec in whole.items()}
             targets = {**dict(stacked), **added}
-            targets = [targets[name] for name in self.made_by_sums]
-            sums = SumsRun(plan, self.sums, [(there[name], name in constants) for name in self.of_sums], targets)
+            sums = self._bound_sums(plan, specs, before, stacks, whole, [targets[name] for name in self.made_by_sums])
+            stacked = [(name, array) for name, array in stacked if name not in self.made_by_sums]
+            added = {name: array for name, array in added.items() if name not in self.made_by_sums}
         return RecurrentGradientRun(
             self,
             inner,
             turns_in_order(forward.step, turns)[::-1],
             pieces,
             inside,
-            [pair for pair in stacked if sums is None or pair[0] not in self.made_by_sums],
-            {name: array for name, array in added.items() if sums is None or name not in self.made_by_sums},
+            stacked,
+            added,
             [(left, inside[met], None if value is EMPTY else made[value]) for left, met, value in self.carried],
-            whole,
+            list(whole.values()),
             sums,
             plan.records,
         )
+
+    def _bound_sums(self, plan, specs, before, stacks, whole, targets):
+        """What runs behind the last turn (SumsRun).
+
+        Args:
+            plan, before: as `bound` has them; `specs`: of the forward block's Values.
+            stacks: Value -> array of all turns, of what is in the record.
+            whole: name -> array of all turns, of what the turns make.
+            targets: arrays of what it makes.
+        """
+        forward, turns = self.forward, len(before[next(iter(self.slices.values()))])
+        there = {**whole, **{name: before[value] for name, value in self.known.items()}}
+        constants = {str(value): before[self.captured[value.name]] for value in specs if forward.is_captured(value)}
+        for value, spec in specs.items():
+            if value not in forward.saved:
+                there[str(value)] = Spec((turns, *spec.shape), spec.dtype)  # only its shape is used
+            else:
+                there[str(value)] = before[self.slices[value.name]] if forward.is_slice(value) else stacks[value]
+        given = [(constants[name], True) if name in constants else (there[name], False) for name in self.of_sums]
+        return SumsRun(plan, self.sums, given, targets)
 
 
 def turns_of(step, specs):
@@ -462,7 +474,8 @@ class SumsRun:
     Args:
         plan (Plan): the plan around the recurrence.
         settings (Settings): of what runs.
-        given: pairs of an array and whether it is the same in all turns; the others have all turns.
+        given: pairs of an array and whether it is the same in all turns; the others have all turns.  A Spec stands for
+            an array of which only the shape is used.
         targets: arrays of what it makes, with all turns if that has rows.
     """
 
@@ -472,8 +485,8 @@ class SumsRun:
             rows = array
             if not is_constant:
                 shape = (array.shape[0] * array.shape[1], *array.shape[2:])
-                if isinstance(array, np.ndarray) and not array.strides[0] and array.size:
-                    rows = np.broadcast_to(array.reshape(-1)[0], shape)  # only its shape is used
+                if isinstance(array, Spec):
+                    rows = np.broadcast_to(np.zeros((), array.dtype), shape)
                 elif array.flags.c_contiguous:
                     rows = array.reshape(shape)
                 else:

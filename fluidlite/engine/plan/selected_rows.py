@@ -35,6 +35,12 @@ def _makes(step):
 
 
 class _Work:
+    """The steps that were lowered so far.
+
+    Args:
+        wanted, is_block: see `lowered`.
+    """
+
     def __init__(self, wanted, is_block):
         self.wanted, self.is_block = wanted, is_block
         self.steps = []
@@ -93,7 +99,7 @@ class _Work:
         """See to it that somebody finds a Value behind the plan."""
         if isinstance(one, SelectedRows) and value.persistable:
             self._keep(step, value, one)
-        elif value in self.wanted:
+        elif value in self.wanted or value.persistable:
             if isinstance(one, SelectedRows) and not self.is_block:
                 raise EnforceNotMet(
                     f"{value.name} is of the type SELECTED_ROWS and cannot be fetched: fetch "

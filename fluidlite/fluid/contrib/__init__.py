@@ -7,17 +7,25 @@ from ...lazy import on_demand
 __all__ = [
     "BasicGRUUnit",
     "BasicLSTMUnit",
+    "BeamSearchDecoder",
     "BeginEpochEvent",
     "BeginStepEvent",
     "CheckpointConfig",
     "EndEpochEvent",
     "EndStepEvent",
     "Inferencer",
+    "InitState",
+    "StateCell",
     "Trainer",
+    "TrainingDecoder",
     "basic_gru",
     "basic_lstm",
+    "ctr_metric_bundle",
+    "decoder",
     "inferencer",
     "layers",
+    "partial_concat",
+    "partial_sum",
     "sequence_topk_avg_pooling",
     "trainer",
 ]
@@ -25,8 +33,18 @@ __all__ = [
 __getattr__, __dir__ = on_demand(
     __name__,
     {
+        "decoder": ["BeamSearchDecoder", "InitState", "StateCell", "TrainingDecoder"],
         "inferencer": ["Inferencer"],
-        "layers": ["BasicGRUUnit", "BasicLSTMUnit", "basic_gru", "basic_lstm", "sequence_topk_avg_pooling"],
+        "layers": [
+            "BasicGRUUnit",
+            "BasicLSTMUnit",
+            "basic_gru",
+            "basic_lstm",
+            "ctr_metric_bundle",
+            "partial_concat",
+            "partial_sum",
+            "sequence_topk_avg_pooling",
+        ],
         "trainer": [
             "BeginEpochEvent",
             "BeginStepEvent",
@@ -39,7 +57,17 @@ __getattr__, __dir__ = on_demand(
 )
 
 if TYPE_CHECKING:  # for editors, which do not look behind __getattr__
-    from . import inferencer, layers, trainer
+    from . import decoder, inferencer, layers, trainer
+    from .decoder import BeamSearchDecoder, InitState, StateCell, TrainingDecoder
     from .inferencer import Inferencer
-    from .layers import BasicGRUUnit, BasicLSTMUnit, basic_gru, basic_lstm, sequence_topk_avg_pooling
+    from .layers import (
+        BasicGRUUnit,
+        BasicLSTMUnit,
+        basic_gru,
+        basic_lstm,
+        ctr_metric_bundle,
+        partial_concat,
+        partial_sum,
+        sequence_topk_avg_pooling,
+    )
     from .trainer import BeginEpochEvent, BeginStepEvent, CheckpointConfig, EndEpochEvent, EndStepEvent, Trainer

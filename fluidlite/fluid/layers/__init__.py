@@ -9,6 +9,7 @@ from . import (
     click_through,
     control_flow,
     decoding,
+    detection,
     distributions,
     dynamic_rnn,
     image,
@@ -40,8 +41,10 @@ from .cells import *
 from .click_through import *
 from .control_flow import *
 from .decoding import *
+from .detection import *
 from .distributions import *
 from .dynamic_rnn import *
+from .homes import share
 from .image import *
 from .io import *
 from .learning_rate_scheduler import *
@@ -75,6 +78,7 @@ for _module in (
     click_through,
     control_flow,
     decoding,
+    detection,
     distributions,
     dynamic_rnn,
     image,
@@ -104,3 +108,5 @@ for _module in (
     volume,
 ):
     __all__ += _module.__all__
+
+share(control_flow, io, learning_rate_scheduler, loss, metric_op, nn, ops, _rnn, tensor)

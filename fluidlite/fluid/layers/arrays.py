@@ -1,6 +1,7 @@
 """Tensor arrays: lists of tensors that loops write to and read from."""
 
 from ...core.dtypes import VarType, var_type
+from .. import unique_name
 from ..framework import Variable
 from ..layer_helper import LayerHelper
 from ..messages import described
@@ -144,7 +145,8 @@ def lod_tensor_to_array(x, table):
     check_variable("lod_tensor_to_array", "x", x)
     check_variable("lod_tensor_to_array", "table", table)
     helper = LayerHelper("lod_tensor_to_array")
-    array = helper.create_variable(name=helper.name, type=VarType.LOD_TENSOR_ARRAY, dtype=x.dtype)
+    name = unique_name.generate(helper.layer_type)
+    array = helper.create_variable(name=name, type=VarType.LOD_TENSOR_ARRAY, dtype=x.dtype)
     return append("lod_tensor_to_array", {"X": x, "RankTable": table}, helper=helper, out=array)
 
 

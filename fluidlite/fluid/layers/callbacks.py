@@ -4,7 +4,6 @@ import numpy as np
 
 from ...core.errors import EnforceNotMet
 from ...core.lod import Sequences
-from ...ops.callbacks import register
 from ..core import LoDTensor
 from ..framework import Variable
 from ..layer_helper import LayerHelper
@@ -97,6 +96,8 @@ def py_func(func, x, out, backward_func=None, skip_vars_in_backward_input=None):
         signs = fluid.default_main_program().current_block().create_var("signs", shape=[-1, 8], dtype="float32")
         fluid.layers.py_func(sign, hidden, signs)
     """
+    from ...ops.callbacks import register  # operators are imported by whoever first asks for one
+
     read, written = _listed("x", x), _listed("out", out)
     for function in (func, backward_func):
         if not callable(function) and not (function is None and func is not None):

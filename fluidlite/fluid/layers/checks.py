@@ -112,7 +112,7 @@ def shape_inputs(layer, shape, helper):
         else:
             found.append(integer(layer, "shape", item))
             own = LayerHelper("fill_constant")
-            variables.append(constant(own.create_variable_for_type_inference("int32"), item, own))
+            variables.append(_filled(own.create_variable_for_type_inference("int32"), item, own))
     return {"ShapeTensorList": variables}, found
 
 
@@ -127,6 +127,10 @@ def _as_int32(variable):
 def constant(out, value, helper):
     """Append an operator that writes the int `value` into `out`, of shape [1]."""
     unique_name.generate("fill_constant")  # as Fluid's layer does, although nothing is called so
+    return _filled(out, value, helper)
+
+
+def _filled(out, value, helper):
     attrs = {"shape": [1], "dtype": out.dtype, "value": float(value), "str_value": str(value), "force_cpu": True}
     helper.append_op(type="fill_constant", outputs={"Out": out}, attrs=attrs)
     out.stop_gradient = True

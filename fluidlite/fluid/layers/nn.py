@@ -11,7 +11,7 @@ from ..messages import described
 from ..param_attr import ParamAttr
 from .checks import append, channel_axis, check_dtype, check_variable, paddings_of, pair, positive
 
-__all__ = ["fc", "conv2d", "pool2d", "batch_norm", "dropout", "softmax", "log_softmax"]
+__all__ = ["spectral_norm", "fc", "conv2d", "pool2d", "batch_norm", "dropout", "softmax", "log_softmax"]
 
 
 def fc(input, size, num_flatten_dims=1, param_attr=None, bias_attr=None, act=None, name=None):
@@ -394,3 +394,35 @@ def log_softmax(input, axis=None, dtype=None, name=None):
         input = append("cast", {"X": input}, dtypes, dtypes["out_dtype"], helper=helper)
     shares = append("softmax", {"X": input}, {"axis": -1 if axis is None else axis}, helper=helper)
     return append("log", {"X": shares}, helper=helper)
+
+
+def spectral_norm(weight, dim=0, power_iters=1, eps=1e-12, name=None):
+    """A weight divided by its largest singular value, which keeps what a layer does to distances in bounds.
+
+    Args:
+        weight (Variable): float, of 2 to 5 dimensions; a matrix by `dim` against the others.
+        dim (int): 0 or 1: the dimension of the output channels.
+        power_iters (int): how often to improve the singular vectors, which begin as constant random parameters.
+        eps (float): added to the norms by which they are divided.
+        name (str): the first part of generated names.
+    Returns:
+        Variable of the shape of weight.
+    Raises:
+        TypeError: a wrong argument.
+        EnforceNotMet: the shape does not fit.
+    References:
+        Miyato et al.: Spectral Normalization for Generative Adversarial Networks. ICLR 2018.
+    """
+    check_dtype("spectral_norm", "weight", weight, "f")
+    for argument, value, kind in (("dim", dim, int), ("power_iters", power_iters, int), ("eps", eps, float)):
+        if not isinstance(value, kind):
+            raise TypeError(f"spectral_norm: {argument} must be of the type {kind.__name__}, got {described(value)}")
+    helper = LayerHelper("spectral_norm", name=name)
+    height = weight.shape[dim]
+    inputs = {"Weight": weight}
+    for slot, size in (("U", height), ("V", math.prod(weight.shape) // height)):
+        attr = ParamAttr()
+        inputs[slot] = helper.create_parameter(attr, [size], weight.dtype, default_initializer=Normal(0.0, 1.0))
+        inputs[slot].stop_gradient = True
+    out = helper.create_variable(dtype=weight.dtype)
+    return append("spectral_norm", inputs, {"dim": dim, "power_iters": power_iters, "eps": eps}, helper=helper, out=out)

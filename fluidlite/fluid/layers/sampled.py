@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 
+from ..data_feeder import check_variable_and_dtype
 from ..initializer import NumpyArrayInitializer
 from ..layer_helper import LayerHelper
 from ..param_attr import ParamAttr
@@ -58,7 +59,7 @@ def nce(
         >>> loss = fluid.layers.mean(fluid.layers.nce(words, target, num_total_classes=1000, num_neg_samples=5))
     """
     check_dtype("nce", "input", input, "f")
-    check_dtype("nce", "label", label, "i")
+    check_variable_and_dtype(label, "label", ["int64"], "nce")
     classes = integer("nce", "num_total_classes", num_total_classes)
     count = 10 if num_neg_samples is None else integer("nce", "num_neg_samples", num_neg_samples)
     if sampler not in _SAMPLERS:
@@ -167,7 +168,7 @@ def hsigmoid(
         >>> loss = fluid.layers.mean(fluid.layers.hsigmoid(words, target, num_classes=1000))
     """
     check_dtype("hsigmoid", "input", input, "f")
-    check_dtype("hsigmoid", "label", label, "i")
+    check_variable_and_dtype(label, "label", ["int64"], "hsigmoid")
     is_custom = truth("hsigmoid", "is_custom", is_custom)
     is_sparse = truth("hsigmoid", "is_sparse", is_sparse)
     paths = {"path_table": path_table, "path_code": path_code}

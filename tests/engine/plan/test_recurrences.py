@@ -329,3 +329,27 @@ def test_what_is_built_runs_behind_a_file_as_before(exe):
     found = exe.run(again, feed=run.builder.feeds(0), fetch_list=names, scope=run.scope)
     for got, want in zip(found, wanted, strict=True):
         np.testing.assert_array_equal(got, want)
+
+
+def test_a_table_inside_with_sparse_gradients_trains_as_without(exe):
+    def losses(is_sparse):
+        ids, zero = fluid.data("ids", [None, None, 1], "int64"), layers.fill_constant([2, 3], "float32", 0.0)
+        attr = fluid.ParamAttr(initializer=fluid.initializer.Uniform(-1, 1, seed=3))
+        rnn = layers.StaticRNN()
+        with rnn.step():
+            before = rnn.memory(init=zero)
+            state = layers.tanh(layers.embedding(rnn.step_input(ids), [9, 3], is_sparse, param_attr=attr) + before)
+            rnn.update_memory(before, state)
+            rnn.step_output(state)
+        loss = layers.reduce_sum(layers.square(rnn()))
+        fluid.optimizer.SGD(0.1).minimize(loss)
+        exe.run(fluid.default_startup_program())
+        feeds = [np.array([[[1], [2]], [[2], [1]], [[1], [1]]]), np.array([[[4], [2]], [[8], [0]]])]
+        return [exe.run(feed={"ids": feed}, fetch_list=[loss])[0].item() for feed in feeds * 2]
+
+    found = []
+    for is_sparse in (False, True):
+        with fluid.scope_guard(fluid.Scope()), fluid.program_guard(fluid.Program(), fluid.Program()):
+            found.append(losses(is_sparse))
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-5)
+    assert found[0][2] < found[0][0]
