@@ -76,7 +76,7 @@ def infer_select_input(attrs, xs, mask):
     outputs="Out",
     infer=infer_select_input,
     kernel=Kernel(chooses="X", shape_from="Mask"),
-    lod=Lod(reads="X"),
+    lod=Lod(reads="X", levels=lambda attrs, levels: {"Out": 0}),
 )
 def select_input(ctx, xs, mask, out):
     ctx.xp.copyto(out, xs[int(mask.reshape(()))])
