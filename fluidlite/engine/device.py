@@ -26,6 +26,8 @@ class Host:
         doubles: whether pools at least double when they grow, so that few chunks are left behind that are too small;
             otherwise a pool that is outgrown is made anew, of the size that is needed, and all plans bind again.
         in_pieces: whether flat groups are worked through in pieces that stay in a cache.
+        reuses: whether a function that was bound for one plan may serve in others, too; otherwise it keeps what belongs
+            to its plan: the checks, or the place of the number of the run.
         alignment: of arrays, in bytes.
         tf32: whether products of float32 may round their factors to 10 bits.
         null: what is passed to a kernel in CUDA C for an array that is not there.
@@ -36,6 +38,7 @@ class Host:
     variant = None
     doubles = True
     in_pieces = True
+    reuses = True
     alignment = 64
     tf32 = False
     null = None
@@ -172,7 +175,7 @@ CPU = Host()
 class _SketchedGpu(Host):
     """Where a plan for a GPU is only to be looked at."""
 
-    doubles = False
+    doubles = reuses = False
 
     def passes(self, enabled):
         from ..ops import cuda  # noqa: F401  (what several launches become, is declared there)

@@ -99,6 +99,11 @@ class Pool:
         return self.view(block, shape, dtype), block
 
     @property
+    def free_blocks(self):
+        """What is free, which says where the next blocks are going to lie."""
+        return tuple(self._free)
+
+    @property
     def is_held(self):
         """Whether `hold` is in force."""
         return self._held is not None
@@ -169,7 +174,7 @@ class Memory:
         return self._deeper
 
     def serve(self, plan):
-        """Let a plan be laid out here."""
+        """Let a plan be laid out here, or anything else that has to `unbind` when memory is given up."""
         self._plans.add(plan)
 
     def clear(self):

@@ -41,6 +41,7 @@ class Gpu:
     variant = "cuda"
     doubles = False
     in_pieces = False
+    reuses = False
     alignment = 512
     null = np.uintp(0)  # CuPy before 14 does not know None
 

@@ -1,6 +1,6 @@
 """Binding: giving every kernel of a plan the arrays that it works on."""
 
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -13,6 +13,12 @@ from .flat import Group, gradient_slot
 from .placement import ARENA, KEPT, POOL, SCOPE, SHARED, Placement
 from .steps import argument, blamed
 from .task import Bound, Task, is_large, part, stretches
+
+
+@lru_cache(maxsize=1024)
+def _zeros(shape, dtype):
+    """An array of zeros of which only the shape matters."""
+    return np.broadcast_to(np.zeros((), dtype), shape)
 
 
 def bound(*arguments):
@@ -59,6 +65,8 @@ class Binder:
         self.checks = self.device.checks()
         self.setting = Setting(self.device, plan.seed, plan.scope, self.feeds, self.checks)
         self.pools = self.memory.pools(threads)
+        # Chains lay their memory out in a way of their own.
+        self.reuse = None if self.has_chains else schedule.reuse
         self.placement = Placement(schedule, self.specs, lane_specs, counts, self.pools, plan.enabled)
         self.whole, self.lanes = self.placement.whole, self.placement.lanes
         self.begin()
@@ -188,29 +196,42 @@ class Binder:
 
     def array_at(self, lane, value, place):
         """The array of a Value at its place."""
-        kind = place.kind
+        kind, at = place.kind, (lane.thread, place.array)
         if kind is SHARED:
             array = lane.arrays[place.source]
             if array.shape != place.shape:
-                array = array.reshape(place.shape)
+                array = self.again((lane.key, value), at, partial(array.reshape, place.shape))
         elif kind is POOL:
             if value in self.schedule.stacks and value in self.whole.arrays:
                 return self.whole.arrays[value]
-            if place.batch_last:
-                shape = [place.shape[axis] for axis in STORED]
-                array = lane.pool.view(place.storage.block, shape, place.dtype).transpose(LOGICAL)
-            else:
-                array = lane.pool.view(place.storage.block, place.shape, place.dtype)
+            array = self.again((lane.key, value), at, partial(self.in_pool, lane, place))
         elif kind is KEPT:
-            array = self.xp.empty(place.shape, place.dtype)
+            array = self.again((lane.key, value), at, partial(self.xp.empty, place.shape, place.dtype))
         elif kind is ARENA:
-            group, number = self.schedule.gradients[value]
+            group, _ = self.schedule.gradients[value]
             gradients = self.arena(group, place.dtype)
-            offset, size = group.offsets[number], group.sizes[number]
-            array = gradients[:, offset : offset + size].reshape(-1, *place.shape)
-            array = array if value in self.schedule.stacks else array[0]
+            make = partial(self.in_arena, gradients, value, place.shape)
+            array = self.again((lane.key, value), (at, gradients.shape), make)
         lane.arrays[value] = array
         return array
+
+    def again(self, key, place, make):
+        """The array `make()`, or what that has been for another batch if it lies at the same place."""
+        return make() if self.reuse is None else self.reuse.array(key, place, make)
+
+    def in_pool(self, lane, place):
+        """The array at a place in a lane's pool."""
+        if place.batch_last:
+            shape = [place.shape[axis] for axis in STORED]
+            return lane.pool.view(place.storage.block, shape, place.dtype).transpose(LOGICAL)
+        return lane.pool.view(place.storage.block, place.shape, place.dtype)
+
+    def in_arena(self, gradients, value, shape):
+        """The array of a gradient that lies in the arena of a group."""
+        group, number = self.schedule.gradients[value]
+        offset, size = group.offsets[number], group.sizes[number]
+        array = gradients[:, offset : offset + size].reshape(-1, *shape)
+        return array if value in self.schedule.stacks else array[0]
 
     def arena(self, group, dtype):
         """The gradients of a group: (shards, size) where there are parts; the first row is for sums."""
@@ -218,7 +239,8 @@ class Binder:
         if array is None:
             block = self.placement.arena(group).block
             shape = (len(self.lanes) if group.parts else 1, group.size)
-            array = self.arenas[group] = self.whole.pool.view(block, shape, dtype)
+            make = partial(self.whole.pool.view, block, shape, dtype)
+            array = self.arenas[group] = self.again(group, (block, shape), make)
         return array
 
     def array(self, lane, value, is_rows=True):
@@ -242,7 +264,7 @@ class Binder:
         shape = spec.shape
         if lane is not self.whole and is_rows and value not in lane.specs:
             shape = (lane.part[1], *shape[1:])
-        return np.broadcast_to(np.zeros((), spec.dtype), shape)
+        return _zeros(tuple(shape), spec.dtype)
 
     def bind_step(self, lane, task, number, step):
         try:
@@ -269,14 +291,15 @@ class Binder:
         if places is None:
             self.bind_view(lane, step)
             return
-        context = Context(self.setting, step.attrs, lane.pool, step.index, lane.part, step.op)
+        reuse = self.reuse and (self.reuse, (lane.key, step))
+        context = Context(self.setting, step.attrs, lane.pool, step.index, lane.part, step.op, reuse)
         if step.definition.lod_reads:
             context.read_lods(step, self.specs)
         outputs, copies = self.outputs(lane, step, places, context)
         arguments = inputs + outputs
         cut = stretches(arguments) if may_be_cut and not copies else None
         if cut is None:
-            task.add(*self.call(step, context, arguments))
+            task.add(*self.called(lane, step, context, arguments))
             for copy in copies:
                 task.add(copy, step.op)
         else:
@@ -371,6 +394,15 @@ class Binder:
         spec = self.specs.get(step.writes[0]) if step.writes else None
         return spec is not None and is_large(spec.size * spec.dtype.itemsize)
 
+    def called(self, lane, step, context, arguments):
+        """What `call` returns, or has returned for another batch if it was to be bound to the same arrays."""
+        if self.reuse is None:
+            return self.call(step, context, arguments)
+        arrays = [one for found in arguments for one in (found if isinstance(found, list) else (found,))]
+        make = partial(self.call, step, context, arguments)
+        others = lane.thread, lane.part, context.lods
+        return self.reuse.call((lane.key, step), arrays, others, (lane.pool,), make)
+
     def call(self, step, context, arguments):
         """What to give to `Task.add`: the function that runs the step's kernel, its operator, whether it is alone."""
         definition = step.definition
@@ -404,9 +436,36 @@ class Binder:
 
     def bind_group(self, task, number, group):
         """Bind the operators of a group as one, in pieces that all threads share; returns the task of what follows."""
+        gradients = self.arena(group, self.specs[group.gradients[0]].dtype)
+        arrays = [gradients, *(arena.array for arena in group.arenas.values())]
+        arrays += [self.array(self.whole, value) for value in group.shared]
+        if self.reuse is None:
+            tasks, count, ending = self.group_tasks(group, gradients)
+        else:
+            make = partial(self.group_tasks, group, gradients)
+            tasks, count, ending = self.reuse.call(group, arrays, self.threads, self.pools, make)
+        for slot in group.arenas:
+            for member in group.members:
+                value = member.inputs[slot][0]
+                tensor = self.scope.var(value.name).get_tensor()
+                self.whole.arrays[value] = tensor.array
+                self.bound[value] = tensor, tensor.array
+        if len(tasks) > 1 and count > 1:
+            self.phases.append([task for task in tasks if task.steps])
+            task = self.task()
+            self.phases.append([task])
+        else:
+            for other in tasks:
+                for step, op in zip(other.steps, other.ops, strict=True):
+                    task.add(step, op)
+        if ending is not None:
+            task.add(ending, group.op)
+        return task
+
+    def group_tasks(self, group, gradients):
+        """A task for each thread, in how many pieces, and what is to be called behind them, or None."""
         definition, attrs = group.definition, group.members[0].attrs
         tasks = [self.task(thread) for thread in range(self.threads)]
-        gradients = self.arena(group, self.specs[group.gradients[0]].dtype)
         pieces = group.pieces(self.threads) if self.device.in_pieces else [slice(0, group.size)]
         pieces = [(place * self.threads // len(pieces), piece) for place, piece in enumerate(pieces)]
         # What every piece reads is written after all of them, by a run over no elements.
@@ -427,23 +486,7 @@ class Binder:
             context.counts = [0] * len(group.members)
             ending = self.bind_members(context, group, gradients, slice(0, 0), slice(None), definition.flat)
             context.close()
-        for slot in group.arenas:
-            for member in group.members:
-                value = member.inputs[slot][0]
-                tensor = self.scope.var(value.name).get_tensor()
-                self.whole.arrays[value] = tensor.array
-                self.bound[value] = tensor, tensor.array
-        if len(tasks) > 1 and len(pieces) > 1:
-            self.phases.append([task for task in tasks if task.steps])
-            task = self.task()
-            self.phases.append([task])
-        else:
-            for other in tasks:
-                for step, op in zip(other.steps, other.ops, strict=True):
-                    task.add(step, op)
-        if ending is not None:
-            task.add(ending, group.op)
-        return task
+        return tasks, len(pieces), ending
 
     def bind_members(self, context, group, gradients, piece, members, kept):
         """Bind the kernel of a group to a piece of the arenas of `flat` slots, and to some numbers of `packed` ones.

@@ -1,5 +1,6 @@
 """What a kernel sees of the engine."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,19 +51,20 @@ class Context:
         "lods",
         "_setting",
         "_pool",
+        "_reuse",
         "_blocks",
         "_index",
         "_op",
         "_places",
     )
 
-    def __init__(self, setting, attrs, pool=None, index=0, part=(0, 1, 1), op=None):
+    def __init__(self, setting, attrs, pool=None, index=0, part=(0, 1, 1), op=None, reuse=None):
         self.xp, self.variant = setting.device.xp, setting.device.variant
         self.attrs = attrs
         self.first, self.rows, self.batch = part
         self.counts = self.lods = None
         self._setting = setting
-        self._pool = pool
+        self._pool, self._reuse = pool, reuse
         self._blocks = []
         self._index = index
         self._op = op
@@ -111,7 +113,12 @@ class Context:
                 "a kernel asked for scratch memory while it ran: it must ask before it returns the function to replay "
                 "(see Kernel.bind in fluidlite.core.traits)"
             )
-        array, block = self._pool.array(shape, dtype)
+        if self._reuse is None:
+            array, block = self._pool.array(shape, dtype)
+        else:
+            (reuse, key), dtype = self._reuse, np.dtype(dtype)
+            block = self._pool.take(reuse.size((key, len(self._blocks)), math.prod(shape) * dtype.itemsize))
+            array = self._pool.view(block, shape, dtype)
         self._blocks.append(block)
         return array
 

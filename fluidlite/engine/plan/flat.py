@@ -11,6 +11,7 @@ from collections import Counter
 from ..tensors import Arena
 from .shards import add_up
 from .steps import blamed
+from .values import values
 
 # Elements of one piece of the arena: what one pass leaves in the cache serves the next.
 _PIECE = 65536
@@ -35,6 +36,7 @@ class Group:
         gradients: the members' gradients.
         parts: gradient -> its parts, one for each shard, where the group is to add them up.
         arenas: slot -> Arena of persistable Values.
+        shared: the other Values that all members read.
     """
 
     def __init__(self, members, specs):
@@ -48,6 +50,8 @@ class Group:
             self.offsets.append(self.size)
             self.size += -(-size // _ALIGNMENT) * _ALIGNMENT
         self.parts = {}
+        slots = self.definition.flat | self.definition.packed
+        self.shared = values({slot: ones for slot, ones in members[0].inputs.items() if slot not in slots})
         self.reads = [value for member in members for value in member.reads]
         self.writes = [value for member in members for value in member.writes]
 

@@ -60,7 +60,7 @@ class Inference:
     """Finds out concrete shapes, data types and levels of detail, and small values that are known before the plan runs.
 
     Equal Specs without a value are one object here, and what a step infers is looked up by those objects: most steps of
-    a large Program are like others.
+    a large Program are like others, or as they were for the batch before.
 
     Args:
         variables: name -> an object with `persistable` and `spec`.
@@ -68,6 +68,7 @@ class Inference:
         scope: holds the persistable variables; None to believe what is declared.
         bodies (weakref): to a function that has the `regions.Body` of a step that runs a block.
         known (Known): what is known from elsewhere.
+        before: the `memo` of an inference for another batch.
 
     Attributes:
         specs: Value -> Spec, of all that was met.
@@ -75,16 +76,22 @@ class Inference:
         found: the Values whose Specs are those of tensors in the scope.
     """
 
-    def __init__(self, variables, feeds, scope, bodies=None, known=NOTHING_KNOWN):
+    def __init__(self, variables, feeds, scope, bodies=None, known=NOTHING_KNOWN, before=({}, {})):
         self._bodies = bodies
         self._variables = variables
         self._scope = scope
         self._known = {}  # (shape, dtype, LoD) -> Spec
         self._found = {}  # (kind of a step, ids of its inputs' Specs) -> its outputs' Specs
+        self._known_before, self._found_before = before
         self._done = set()
         self._given = known.specs
         self.blocks, self.found = dict(known.blocks), []
         self.specs = {value: self.one(spec) for value, spec in feeds.items()}
+
+    @property
+    def memo(self):
+        """What another one may begin with."""
+        return self._known, self._found
 
     def one(self, spec):
         """The Spec that stands for all that are equal to it."""
@@ -92,7 +99,11 @@ class Inference:
             return spec
         if spec.lod == ():
             spec = Spec(spec.shape, spec.dtype)
-        return self._known.setdefault((spec.shape, spec.dtype, spec.lod), spec)
+        key = spec.shape, spec.dtype, spec.lod
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = self._known_before.get(key, spec)
+        return found
 
     def run(self, steps):
         """Infer the outputs of those steps, in order, for which that was not done; raises EnforceNotMet."""
@@ -101,13 +112,22 @@ class Inference:
             if step in done:
                 continue
             given = [specs.get(value) or self.spec(value, step) for value in step.reads]
-            made = found.get((step.kind, *map(id, given)))
+            # A known value is of one step alone.
+            key = (step.kind, *map(id, given)) if given else (step,)
+            made = found.get(key)
             if made is None:
-                made = self._inferred(step, given)
+                made = self._found_again(key) or self._inferred(step, given, key)
             for value, spec in zip(step.writes, made, strict=True):
                 if spec is not None:
                     specs[value] = spec
             done.add(step)
+
+    def _found_again(self, key):
+        """What was found for the batch before under a key of `_found`, or None."""
+        made = self._found_before.get(key)
+        if made is not None:
+            self._found[key] = made = [self.one(spec) for spec in made]
+        return made
 
     def split(self, steps):
         """Infer what can be inferred before the plan runs, and find out what else there is.
@@ -164,12 +184,11 @@ class Inference:
         return made
 
     def _keep(self, key, given, made):
-        # A known value is of one step alone.
-        if not any(spec is not None and spec.value is not None for spec in (*given, *made)):
+        if not given or not any([spec is not None and spec.value is not None for spec in (*given, *made)]):
             self._found[key] = made
         return made
 
-    def _inferred(self, step, given):
+    def _inferred(self, step, given, key):
         if step.definition.region is not None:
             return [self.one(spec) for spec in self._of_region(step, given)]
         is_dynamic = step.definition.dynamic
@@ -198,7 +217,7 @@ class Inference:
                 spec._replace(value=known[value]) if value in known else spec
                 for value, spec in zip(step.writes, made, strict=True)
             ]
-        return self._keep((step.kind, *map(id, given)), given, made)
+        return self._keep(key, given, made)
 
     @staticmethod
     def _first(step, given):
@@ -212,6 +231,15 @@ class Inference:
         body, known = self._bodies()(step, self.blocks), dict(zip(step.reads, given, strict=True))
         # It knows the Values of the step as it was read, in the place of which others may have come since.
         own = dict(zip(body.step.reads, given, strict=True))
+        stale = [value for value, spec in own.items() if value.persistable and self._is_stale(value, spec)]
+        if stale and isinstance(step.definition.region, Recurrence):
+            raise EnforceNotMet(
+                f"the block reads the persistable variable {stale[0].name!r}, which an operator before it makes with "
+                f"the shape {list(own[stale[0]].shape)}, and the scope does not have it in that shape before the run; "
+                f"give the block a copy of it: fluid.layers.assign({stale[0].name})\n{step.op.describe()}"
+            )
+        if stale:
+            raise DependsOnValues(step, step.writes[0])  # its block finds the variable in the scope
         if isinstance(step.definition.region, RegionGradient):
             if self.blocks[body.forward] is None:
                 raise DependsOnValues(step, step.writes[0])
@@ -238,6 +266,17 @@ class Inference:
                 raise DependsOnValues(step, value)
             specs.append(spec._replace(value=None))
         return specs
+
+    def _is_stale(self, value, spec):
+        """Whether the scope does not have what a persistable variable is to be by now, since a step before makes it."""
+        if self._scope is None:
+            return False
+        found = self._scope.find_var(value.name)
+        tensor = found.get_tensor() if found is not None else None
+        if tensor is None or tensor.array is None:
+            return True
+        array = tensor.array
+        return (array.shape, array.dtype, tensor.offsets or None) != (spec.shape, spec.dtype, spec.lod)
 
     def _constants(self, step, given, made):
         """The small outputs (Value -> array) that follow from the program and the shapes of the feeds."""

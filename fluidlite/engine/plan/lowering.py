@@ -87,6 +87,7 @@ class Lowering:
         self.steps, self.inputs, self.outputs = steps, inputs, outputs
         self._made = Cache(_KEPT)  # pattern of the feeds' shapes -> the newest _Made
         self._cuts = {}  # the steps that are cut off -> Cut
+        self._memo = {}, {}  # of the last Inference
 
     def behind(self, cut, bodies):
         """The lowering of what is behind a Cut; the arguments are those of `Lowering`."""
@@ -140,7 +141,10 @@ class Lowering:
         return made.region, _complete(made.region, inference)
 
     def _inference(self, feeds, known=NOTHING_KNOWN):
-        return Inference(self._variables, dict(zip(self.inputs, feeds, strict=True)), self._scope, self._bodies, known)
+        fed = dict(zip(self.inputs, feeds, strict=True))
+        found = Inference(self._variables, fed, self._scope, self._bodies, known, self._memo)
+        self._memo = found.memo
+        return found
 
     def _cut(self, sources, waiting):
         key = (*sources, *waiting)

@@ -45,12 +45,18 @@ class Place(NamedTuple):
     batch_last: bool = False
     source: Any = None
 
+    @property
+    def array(self):
+        """What tells the array here from others in the same pool."""
+        return self.kind, self.shape, self.dtype, self.storage and self.storage.block, self.batch_last
+
 
 class Lane:
     """Where the kernels of one shard, or those that run once for the whole batch, find their Values.
 
     Attributes:
         thread: the thread that runs them.
+        key: which of the lanes it is; -1 for the one of what exists once.
         part: (first row, rows, rows of the whole batch).
         specs: Value -> Spec.
         last: Value -> number of the last step that needs its memory.
@@ -58,8 +64,8 @@ class Lane:
         arrays: Value -> array, for `binding`.
     """
 
-    def __init__(self, number, thread, pool, part, specs, last):
-        self.number, self.thread, self.pool, self.part = number, thread, pool, part
+    def __init__(self, key, thread, pool, part, specs, last):
+        self.key, self.number, self.thread, self.pool, self.part = key, max(key, 0), thread, pool, part
         self.specs, self.last = specs, last
         self.places, self.arrays = {}, {}
         self._ends = {}
@@ -98,7 +104,7 @@ class Placement:
         self.schedule, self.specs = schedule, specs
         self._in_place = "in_place" in enabled
         self._arenas = {}  # Group -> Storage
-        self.whole = Lane(0, 0, pools[0], (0, 1, 1), specs, schedule.last_whole)
+        self.whole = Lane(-1, 0, pools[0], (0, 1, 1), specs, schedule.last_whole)
         self.lanes = []
         first, batch = 0, sum(counts or ())
         for number, rows in enumerate(counts or ()):
@@ -218,7 +224,10 @@ class Placement:
         if value in schedule.stacks:
             shape = (schedule.stacks[value], *shape)
             size *= shape[0]
-        block = lane.pool.take(size * spec.dtype.itemsize)
+        size *= spec.dtype.itemsize
+        if schedule.reuse is not None:
+            size = schedule.reuse.size((lane.key, value), size)
+        block = lane.pool.take(size)
         storage = Storage(max(lane.last[value], number), block)
         return lane.put(value, Place(POOL, shape, spec.dtype, storage, value in schedule.batch_last))
 
