@@ -11,7 +11,7 @@ export PATH="$folder/venv/bin:$PATH"
 # Setups of that time import pkg_resources, which setuptools had up to version 80; Paddle2ONNX writes truth values into
 # fields for integers, which protobuf took up to version 3.
 if ! pip install -q -e . 'pytest>=8' 'hypothesis>=6.100' 'setuptools<81' wheel 'protobuf<4' six onnxruntime ||
-    ! pip install -q --no-deps --no-build-isolation jieba==0.42.1 paddle2onnx==0.5.1; then
+    ! pip install -q --no-deps --no-build-isolation jieba==0.42.1 LAC==2.1.2 paddle2onnx==0.5.1; then
     echo "Packages of Fluid's time cannot be installed: the tests with them did not run." >&2
     exit 1
 fi

@@ -15,12 +15,11 @@ SCRIPT = """
 import json
 import fluidlite
 fluidlite.install_as_paddle()
-import jieba, jieba.posseg
-from oracle_jieba import SENTENCES, results
+import jieba
+from oracle_words import SENTENCES, of_jieba
 
-jieba.enable_paddle()
 print(json.dumps({
-    "paddle": results(jieba, jieba.posseg),
+    "paddle": of_jieba(),
     "dictionary": {text: list(jieba.cut(text)) for text in SENTENCES},
     "empty": list(jieba.cut("", use_paddle=True)),
 }))
