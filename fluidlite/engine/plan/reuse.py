@@ -26,19 +26,19 @@ class Reuse:
             self._sizes[key] = most = size
         return most
 
-    def array(self, key, place, make):
-        """The array at a place; `make()` makes it if what was last asked for under the key was another place."""
+    def array(self, key, place, make, *arguments):
+        """The array at a place: `make(*arguments)` if the one that was last asked for under the key lay elsewhere."""
         found = self._arrays.get(key)
         if found is None or found[0] != place:
-            found = self._arrays[key] = place, make()
+            found = self._arrays[key] = place, make(*arguments)
         return found[1]
 
-    def call(self, key, arrays, others, pools, make):
-        """What `make()` returns, which binds functions.
+    def call(self, key, arrays, others, pools, make, *arguments):
+        """What `make(*arguments)` returns, which binds functions.
 
         Args:
             key: of what is bound.
-            arrays: to which; not made anew if they are the same objects as the last time.
+            arrays: to which; they are not bound again if these are the same objects as the last time.
             others: what else it follows from, compared by value.
             pools: where it takes scratch, which must lie where it did.
         """
@@ -49,6 +49,6 @@ class Reuse:
             if is_same and old_free == [pool.free_blocks for pool in pools]:
                 return result
         free = [pool.free_blocks for pool in pools]
-        result = make()
+        result = make(*arguments)
         self._calls[key] = arrays, others, free, result
         return result
