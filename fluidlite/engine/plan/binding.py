@@ -11,6 +11,7 @@ from . import shards
 from .context import Context, Setting
 from .flat import Group, gradient_slot
 from .placement import ARENA, KEPT, POOL, SCOPE, SHARED, Placement
+from .reuse import FRESH
 from .steps import argument, blamed
 from .task import Bound, Task, is_large, part, stretches
 
@@ -66,7 +67,7 @@ class Binder:
         self.setting = Setting(self.device, plan.seed, plan.scope, self.feeds, self.checks)
         self.pools = self.memory.pools(threads)
         # Chains lay their memory out in a way of their own.
-        self.reuse = None if self.has_chains else schedule.reuse
+        self.reuse = FRESH if self.has_chains else schedule.reuse
         self.placement = Placement(schedule, self.specs, lane_specs, counts, self.pools, plan.enabled)
         self.whole, self.lanes = self.placement.whole, self.placement.lanes
         self.begin()
@@ -216,8 +217,6 @@ class Binder:
 
     def again(self, lane, value, place, make, *arguments):
         """The array `make(*arguments)` of a Value, or what that was for another batch if it lies at the same place."""
-        if self.reuse is None:
-            return make(*arguments)
         return self.reuse.array((lane.key, value), (lane.thread, place.array), make, *arguments)
 
     def in_pool(self, lane, place):
@@ -240,11 +239,7 @@ class Binder:
         if array is None:
             block = self.placement.arena(group).block
             shape = (len(self.lanes) if group.parts else 1, group.size)
-            view = self.whole.pool.view
-            if self.reuse is None:
-                array = view(block, shape, dtype)
-            else:
-                array = self.reuse.array(group, block, view, block, shape, dtype)
+            array = self.reuse.array(group, block, self.whole.pool.view, block, shape, dtype)
             self.arenas[group] = array
         return array
 
@@ -296,7 +291,7 @@ class Binder:
         if places is None:
             self.bind_view(lane, step)
             return
-        reuse = self.reuse and (self.reuse, (lane.key, step))
+        reuse = self.reuse, (lane.key, step)
         context = Context(self.setting, step.attrs, lane.pool, step.index, lane.part, step.op, reuse)
         if step.definition.lod_reads:
             context.read_lods(step, self.specs)
@@ -401,11 +396,8 @@ class Binder:
 
     def called(self, lane, step, context, arguments):
         """What `call` returns, or has returned for another batch if it was to be bound to the same arrays."""
-        if self.reuse is None:
-            return self.call(step, context, arguments)
-        arrays = [one for found in arguments for one in (found if isinstance(found, list) else (found,))]
         others = lane.thread, lane.part, context.lods
-        return self.reuse.call((lane.key, step), arrays, others, (lane.pool,), self.call, step, context, arguments)
+        return self.reuse.call((lane.key, step), arguments, others, (lane.pool,), self.call, step, context, arguments)
 
     def call(self, step, context, arguments):
         """What to give to `Task.add`: the function that runs the step's kernel, its operator, whether it is alone."""
@@ -443,11 +435,8 @@ class Binder:
         gradients = self.arena(group, self.specs[group.gradients[0]].dtype)
         arrays = [gradients, *(arena.array for arena in group.arenas.values())]
         arrays += [self.array(self.whole, value) for value in group.shared]
-        if self.reuse is None:
-            tasks, count, ending = self.group_tasks(group, gradients)
-        else:
-            others = self.threads, self.pools
-            tasks, count, ending = self.reuse.call(group, arrays, *others, self.group_tasks, group, gradients)
+        others = self.threads, self.pools
+        tasks, count, ending = self.reuse.call(group, arrays, *others, self.group_tasks, group, gradients)
         for slot in group.arenas:
             for member in group.members:
                 value = member.inputs[slot][0]

@@ -8,6 +8,22 @@ array serves again, and so does the function that was bound to such arrays.
 from operator import is_
 
 
+class Fresh:
+    """The same methods for a plan that is bound as if it were the only one."""
+
+    def size(self, key, size):
+        return size
+
+    def array(self, key, place, make, *arguments):
+        return make(*arguments)
+
+    def call(self, key, arrays, others, pools, make, *arguments):
+        return make(*arguments)
+
+
+FRESH = Fresh()
+
+
 class Reuse:
     """What was bound last.  It holds only while the memory of the executor does (see `unbind`)."""
 
@@ -38,10 +54,12 @@ class Reuse:
 
         Args:
             key: of what is bound.
-            arrays: to which; they are not bound again if these are the same objects as the last time.
+            arrays: to which (arrays, and lists of them); they are not bound again if these are the same objects as the
+                last time.
             others: what else it follows from, compared by value.
             pools: where it takes scratch, which must lie where it did.
         """
+        arrays = [one for array in arrays for one in (array if isinstance(array, list) else (array,))]
         found = self._calls.get(key)
         if found is not None:
             old_arrays, old_others, old_free, result = found
