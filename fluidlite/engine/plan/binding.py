@@ -11,6 +11,7 @@ from . import shards
 from .context import Context, Setting
 from .flat import Group, gradient_slot
 from .placement import ARENA, KEPT, POOL, SCOPE, SHARED, Placement
+from .reuse import FRESH
 from .steps import argument, blamed
 from .task import Bound, Task, is_large, part, stretches
 
@@ -66,7 +67,7 @@ class Binder:
         self.setting = Setting(self.device, plan.seed, plan.scope, self.feeds, self.checks)
         self.pools = self.memory.pools(threads)
         # Chains lay their memory out in a way of their own.
-        self.reuse = None if self.has_chains else schedule.reuse
+        self.reuse = FRESH if self.has_chains else schedule.reuse
         self.placement = Placement(schedule, self.specs, lane_specs, counts, self.pools, plan.enabled)
         self.whole, self.lanes = self.placement.whole, self.placement.lanes
         self.begin()
@@ -196,28 +197,27 @@ class Binder:
 
     def array_at(self, lane, value, place):
         """The array of a Value at its place."""
-        kind, at = place.kind, (lane.thread, place.array)
+        kind = place.kind
         if kind is SHARED:
             array = lane.arrays[place.source]
             if array.shape != place.shape:
-                array = self.again((lane.key, value), at, partial(array.reshape, place.shape))
+                array = self.again(lane, value, place, array.reshape, place.shape)
         elif kind is POOL:
             if value in self.schedule.stacks and value in self.whole.arrays:
                 return self.whole.arrays[value]
-            array = self.again((lane.key, value), at, partial(self.in_pool, lane, place))
+            array = self.again(lane, value, place, self.in_pool, lane, place)
         elif kind is KEPT:
-            array = self.again((lane.key, value), at, partial(self.xp.empty, place.shape, place.dtype))
+            array = self.again(lane, value, place, self.xp.empty, place.shape, place.dtype)
         elif kind is ARENA:
             group, _ = self.schedule.gradients[value]
             gradients = self.arena(group, place.dtype)
-            make = partial(self.in_arena, gradients, value, place.shape)
-            array = self.again((lane.key, value), (at, gradients.shape), make)
+            array = self.again(lane, value, place, self.in_arena, gradients, value, place.shape)
         lane.arrays[value] = array
         return array
 
-    def again(self, key, place, make):
-        """The array `make()`, or what that has been for another batch if it lies at the same place."""
-        return make() if self.reuse is None else self.reuse.array(key, place, make)
+    def again(self, lane, value, place, make, *arguments):
+        """The array `make(*arguments)` of a Value, or what that was for another batch if it lies at the same place."""
+        return self.reuse.array((lane.key, value), (lane.thread, place.array), make, *arguments)
 
     def in_pool(self, lane, place):
         """The array at a place in a lane's pool."""
@@ -239,8 +239,8 @@ class Binder:
         if array is None:
             block = self.placement.arena(group).block
             shape = (len(self.lanes) if group.parts else 1, group.size)
-            make = partial(self.whole.pool.view, block, shape, dtype)
-            array = self.arenas[group] = self.again(group, (block, shape), make)
+            array = self.reuse.array(group, block, self.whole.pool.view, block, shape, dtype)
+            self.arenas[group] = array
         return array
 
     def array(self, lane, value, is_rows=True):
@@ -291,7 +291,7 @@ class Binder:
         if places is None:
             self.bind_view(lane, step)
             return
-        reuse = self.reuse and (self.reuse, (lane.key, step))
+        reuse = self.reuse, (lane.key, step)
         context = Context(self.setting, step.attrs, lane.pool, step.index, lane.part, step.op, reuse)
         if step.definition.lod_reads:
             context.read_lods(step, self.specs)
@@ -396,12 +396,8 @@ class Binder:
 
     def called(self, lane, step, context, arguments):
         """What `call` returns, or has returned for another batch if it was to be bound to the same arrays."""
-        if self.reuse is None:
-            return self.call(step, context, arguments)
-        arrays = [one for found in arguments for one in (found if isinstance(found, list) else (found,))]
-        make = partial(self.call, step, context, arguments)
         others = lane.thread, lane.part, context.lods
-        return self.reuse.call((lane.key, step), arrays, others, (lane.pool,), make)
+        return self.reuse.call((lane.key, step), arguments, others, (lane.pool,), self.call, step, context, arguments)
 
     def call(self, step, context, arguments):
         """What to give to `Task.add`: the function that runs the step's kernel, its operator, whether it is alone."""
@@ -439,11 +435,8 @@ class Binder:
         gradients = self.arena(group, self.specs[group.gradients[0]].dtype)
         arrays = [gradients, *(arena.array for arena in group.arenas.values())]
         arrays += [self.array(self.whole, value) for value in group.shared]
-        if self.reuse is None:
-            tasks, count, ending = self.group_tasks(group, gradients)
-        else:
-            make = partial(self.group_tasks, group, gradients)
-            tasks, count, ending = self.reuse.call(group, arrays, self.threads, self.pools, make)
+        others = self.threads, self.pools
+        tasks, count, ending = self.reuse.call(group, arrays, *others, self.group_tasks, group, gradients)
         for slot in group.arenas:
             for member in group.members:
                 value = member.inputs[slot][0]

@@ -224,10 +224,7 @@ class Placement:
         if value in schedule.stacks:
             shape = (schedule.stacks[value], *shape)
             size *= shape[0]
-        size *= spec.dtype.itemsize
-        if schedule.reuse is not None:
-            size = schedule.reuse.size((lane.key, value), size)
-        block = lane.pool.take(size)
+        block = lane.pool.take(schedule.reuse.size((lane.key, value), size * spec.dtype.itemsize))
         storage = Storage(max(lane.last[value], number), block)
         return lane.put(value, Place(POOL, shape, spec.dtype, storage, value in schedule.batch_last))
 

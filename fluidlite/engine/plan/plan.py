@@ -30,7 +30,7 @@ from .inference import NOTHING_KNOWN, Inference
 from .lowering import Lowering, Region
 from .recurrences import RecurrentBody, RecurrentGradientBody
 from .regions import Body, GradientBody, gradients_of, original_of
-from .reuse import Reuse
+from .reuse import FRESH, Reuse
 from .schedule import Schedule
 from .segments import Segments
 
@@ -144,7 +144,7 @@ class Settings:
         if schedule is not None and schedule.region is region and schedule.claim(self.scope, self.memory.device):
             lane_specs = schedule.specs_of_lanes(inference, counts)
             if lane_specs is not None:
-                if schedule.reuse is None and self.memory.device.reuses:
+                if schedule.reuse is FRESH and self.memory.device.reuses:
                     schedule.reuse = Reuse()
                     self.memory.serve(schedule.reuse)
                 return Prepared(region, inference, schedule, lane_specs, counts, threads)

@@ -8,6 +8,22 @@ array serves again, and so does the function that was bound to such arrays.
 from operator import is_
 
 
+class Fresh:
+    """The same methods for a plan that is bound as if it were the only one."""
+
+    def size(self, key, size):
+        return size
+
+    def array(self, key, place, make, *arguments):
+        return make(*arguments)
+
+    def call(self, key, arrays, others, pools, make, *arguments):
+        return make(*arguments)
+
+
+FRESH = Fresh()
+
+
 class Reuse:
     """What was bound last.  It holds only while the memory of the executor does (see `unbind`)."""
 
@@ -26,22 +42,24 @@ class Reuse:
             self._sizes[key] = most = size
         return most
 
-    def array(self, key, place, make):
-        """The array at a place; `make()` makes it if what was last asked for under the key was another place."""
+    def array(self, key, place, make, *arguments):
+        """The array at a place: `make(*arguments)` if the one that was last asked for under the key lay elsewhere."""
         found = self._arrays.get(key)
         if found is None or found[0] != place:
-            found = self._arrays[key] = place, make()
+            found = self._arrays[key] = place, make(*arguments)
         return found[1]
 
-    def call(self, key, arrays, others, pools, make):
-        """What `make()` returns, which binds functions.
+    def call(self, key, arrays, others, pools, make, *arguments):
+        """What `make(*arguments)` returns, which binds functions.
 
         Args:
             key: of what is bound.
-            arrays: to which; not made anew if they are the same objects as the last time.
+            arrays: to which (arrays, and lists of them); they are not bound again if these are the same objects as the
+                last time.
             others: what else it follows from, compared by value.
             pools: where it takes scratch, which must lie where it did.
         """
+        arrays = [one for array in arrays for one in (array if isinstance(array, list) else (array,))]
         found = self._calls.get(key)
         if found is not None:
             old_arrays, old_others, old_free, result = found
@@ -49,6 +67,6 @@ class Reuse:
             if is_same and old_free == [pool.free_blocks for pool in pools]:
                 return result
         free = [pool.free_blocks for pool in pools]
-        result = make()
+        result = make(*arguments)
         self._calls[key] = arrays, others, free, result
         return result

@@ -6,6 +6,7 @@ from . import flat, shards
 from .flat import Group
 from .layout import batch_last
 from .passes import constant
+from .reuse import FRESH
 
 
 class Schedule:
@@ -27,7 +28,7 @@ class Schedule:
         batch_last: the Values that are stored batch-last.
         gradients: Value -> (the Group in whose arena it lies, its number there).
         steps (int): how many steps there are.
-        reuse (Reuse): what was bound for the batch before; None for the first one.
+        reuse (Reuse): what was bound for the batch before; FRESH for the first one.
         first: Value -> number of the step that makes it, 0 if it is fed.
         last: Value -> number of the last step that needs its memory, in the lane that made it; `last_whole`: in the
             lane of what exists once, of which other lanes may need something until a phase ends.
@@ -35,7 +36,7 @@ class Schedule:
 
     def __init__(self, region, inference, counts, enabled, scope, device):
         specs, steps = inference.specs, region.steps
-        self.region, self.reuse = region, None
+        self.region, self.reuse = region, FRESH
         self.shards = len(counts) if counts else 0
         stored = batch_last(steps, specs) if "batch_last" in enabled else set()
         self._cut = None

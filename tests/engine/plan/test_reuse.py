@@ -55,7 +55,8 @@ class Net:
 
 
 @pytest.fixture
-def net():
+def net(monkeypatch):
+    monkeypatch.setenv("FLUIDLITE_SHARDS", "1")
     return Net()
 
 
