@@ -239,6 +239,36 @@ def _(t):
     return t.layers.resize_nearest(t.x(1, 2, 3, 4), scale=scale) * 2.0
 
 
+INDICES = {
+    "element": lambda x, n: x[n],
+    "last_elements": lambda x, n: x[n * -1],
+    "begin": lambda x, n: x[n:],
+    "end": lambda x, n: x[:n],
+    "begin_with_step": lambda x, n: x[n:4, 0:5:2],
+    "end_with_step": lambda x, n: x[0:n:2],
+    "begin_and_backwards": lambda x, n: x[n:4, ::-1],
+    "backwards": lambda x, n: x[n:0:-1],
+    "element_of_row": lambda x, n: x[1, n],
+    "element_and_step": lambda x, n: x[n, 0:5:2],
+    "begin_and_element": lambda x, n: x[n:, 3],
+    "element_and_begin": lambda x, n: x[n, n:5],
+}
+
+
+def _indexed(t, index):
+    return index(t.x(4, 5), fed(t, "int32", [[1], [3], [2]])) * 2.0
+
+
+for _name, _index in sorted(INDICES.items()):
+    # The real Paddle has no gradient of a step beside an element.
+    case("index_" + _name, grad=_name != "element_and_step")(functools.partial(_indexed, index=_index))
+
+
+@case("range_of_other_dtypes", grad=False)
+def _(t):
+    return t.layers.range(fed(t, "int32", [[1], [2]]), fed(t, "int64", [[9], [4]], "m"), 1, "float32")
+
+
 @case("fill_constant_value", grad=False)
 def _(t):
     n = t.layers.cast(t.feed("n", [2], [1], [4]), "int32")

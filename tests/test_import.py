@@ -64,5 +64,5 @@ def test_dir_lists_every_public_name(package):
 
 
 def test_a_name_that_is_not_there():
-    with pytest.raises(AttributeError, match="module 'fluidlite.fluid' has no attribute 'dygraph'"):
-        fluid.dygraph  # noqa: B018
+    with pytest.raises(AttributeError, match="module 'fluidlite.fluid' has no attribute 'imperative'"):
+        fluid.imperative  # noqa: B018

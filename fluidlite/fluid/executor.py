@@ -276,6 +276,26 @@ def _fetched(array):
     return array.view(FetchedArray) if array.ndim else array
 
 
+def _fetch_var(name, scope=None, return_numpy=True):
+    """The value of a variable of a scope: packages of Fluid's time read parameters with it.
+
+    Args:
+        name: the name, or the Variable.
+        scope (Scope): None for the global one.
+        return_numpy (bool): an array rather than the LoDTensor.
+    Returns:
+        np.ndarray or LoDTensor.
+    Raises:
+        AssertionError: the scope has no variable of that name.
+    """
+    name = name.name if isinstance(name, Variable) else name
+    variable = (global_scope() if scope is None else scope).find_var(name)
+    if variable is None:
+        raise AssertionError(f"the scope has no variable {name!r}; has the startup program run?")
+    tensor = variable.get_tensor()
+    return np.array(tensor) if return_numpy else tensor
+
+
 def _fetch_names(fetch_list):
     if fetch_list is None:
         return []

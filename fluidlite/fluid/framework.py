@@ -447,10 +447,11 @@ class Operator:
         """Check the operator and set the shapes and data types of its outputs."""
         variable_named = self.block._var_recursive
         find = self.block._find_described
-        inputs = {
-            slot: [variable.spec for name in names if (variable := find(name)) is not None]
+        read = {
+            slot: [variable for name in names if (variable := find(name)) is not None]
             for slot, names in self.inputs.items()
         }
+        inputs = {slot: [variable.spec for variable in found] for slot, found in read.items()}
         definition = operators.find(self.type)
         specs = operators.infer_specs(definition, self.attrs, inputs)
         for slot, found in specs.items():
@@ -463,23 +464,20 @@ class Operator:
                 variable = variable_named(name)
                 if not isinstance(variable, Parameter):
                     variable._describe(tuple(spec.shape), var_type(spec.dtype))
-        self._infer_types(definition)
+        self._infer_types(definition, read)
         # Of few gradients the real Paddle says how many levels they have: `Lod.levels` names them.
         if definition.region is None and (definition.gradient_of is None or definition.lod_levels is not None):
             self._infer_lod_levels(definition, inputs, specs)
 
-    def _infer_types(self, definition):
-        """Set which outputs are selected rows."""
-        find = self.block._find_var_recursive
-        held = {
-            slot: [getattr(find(name), "type", None) is VarType.SELECTED_ROWS for name in names]
-            for slot, names in self.inputs.items()
-        }
-        if definition.region is None:
-            for slot in selected_rows.made(definition, self.attrs, held):
-                for name in self.outputs.get(slot, ()):
-                    if name != EMPTY:
-                        self.block._var_recursive(name).type = VarType.SELECTED_ROWS
+    def _infer_types(self, definition, read):
+        """Set which outputs are selected rows, given the variables in the input slots."""
+        held = {slot: [one.type is VarType.SELECTED_ROWS for one in found] for slot, found in read.items()}
+        if definition.region is not None or definition.selected_rows is None and not any(map(any, held.values())):
+            return
+        for slot in selected_rows.made(definition, self.attrs, held):
+            for name in self.outputs.get(slot, ()):
+                if name != EMPTY:
+                    self.block._var_recursive(name).type = VarType.SELECTED_ROWS
 
     def _infer_lod_levels(self, definition, inputs, outputs):
         """Set how many levels of detail the outputs have."""

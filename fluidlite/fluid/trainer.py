@@ -216,7 +216,7 @@ class Trainer:
             feed_order (list or dict): as in `train`.
         Returns:
             list: a float for each; for a Variable whose first row has several elements, the mean of that row, an array
-                of float64, as in Fluid.
+                of float64, as in Fluid.  Scripts make one array of them, which NumPy does of numbers alone.
         Raises:
             TypeError: an argument has another type.
             ValueError: a name in feed_order is not known, or there are no minibatches.
@@ -232,7 +232,7 @@ class Trainer:
             count += 1
         if not count:
             raise ValueError("Trainer.test: the reader yields no minibatches")
-        return [float(total / count) if np.ndim(total) == 0 else total / count for total in sums]
+        return [np.asarray(total / count).item() if np.size(total) == 1 else total / count for total in sums]
 
     def save_params(self, param_path):
         """Save all persistable variables: parameters, optimizer state and statistics.

@@ -59,11 +59,12 @@ while_.gradient(
 
 
 def infer_select_input(attrs, xs, mask):
-    if len({x.dtype for x in xs}) > 1:
-        raise EnforceNotMet(f"X must have one data type, got {', '.join(str(x.dtype) for x in xs)}")
     number = known_values(mask)
     if number is not None:
         return xs[int(number[0])]
+    if len({x.dtype for x in xs}) > 1:
+        # With the value, the data type is found as well.
+        return Spec((-1,) * len(xs[0].shape), xs[0].dtype)
     if all(x[::3] == xs[0][::3] for x in xs) or any(-1 in x.shape for x in xs):
         return xs[0]
     return Spec((-1,) * len(xs[0].shape), xs[0].dtype)
@@ -75,7 +76,7 @@ def infer_select_input(attrs, xs, mask):
     outputs="Out",
     infer=infer_select_input,
     kernel=Kernel(chooses="X", shape_from="Mask"),
-    lod=Lod(reads="X"),
+    lod=Lod(reads="X", levels=lambda attrs, levels: {"Out": 0}),
 )
 def select_input(ctx, xs, mask, out):
     ctx.xp.copyto(out, xs[int(mask.reshape(()))])

@@ -310,12 +310,12 @@ def adder(ctx, most, tags, dtype):
 def backtracked(xp, layout, scores, transition):
     """The tags on the way with the highest score, in the order of the steps."""
     found = xp.empty(len(layout), xp.int64)
-    into, spans = transition[2:].T, layout.spans
+    into, spans = xp.ascontiguousarray(transition[2:].T), layout.spans
     found[layout.last] = (scores[layout.last] + transition[1]).argmax(axis=1)
     for number in reversed(range(1, len(spans))):
         begin, end = spans[number]
         before = spans[number - 1][0]
         stop = before + end - begin
         # What comes from a tag to the one that is known: the sums of which the highest was taken, so it is found again.
-        found[before:stop] = (scores[before:stop] + into[found[begin:end]]).argmax(axis=1)
+        found[before:stop] = (scores[before:stop] + into.take(found[begin:end], axis=0)).argmax(axis=1)
     return found

@@ -236,7 +236,7 @@ def infer_nce_grad(attrs, input, label, weight, bias, *others):
     return input, weight, bias
 
 
-_nce_slope = nce.gradient(_NCE_READS, of="Cost", infer=infer_nce_grad, kernel=BOUND)(nce_grad)
+_nce_slope = nce.gradient(_NCE_READS, of="Cost", infer=infer_nce_grad, kernel=BOUND, lod=Lod(of="none"))(nce_grad)
 
 
 def infer_nce_rows(attrs, input, label, weight, bias, chances, samples, *others):

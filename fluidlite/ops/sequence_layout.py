@@ -290,7 +290,7 @@ def infer_reshape(attrs, x):
     attributes={"new_dim": 1},
     infer=infer_reshape,
     memory=Memory(view={"Out": "X"}),
-    lod=Lod(reads="X"),
+    lod=Lod(reads="X", levels=lambda attrs, levels: {"Out": 1}),
 )
 def sequence_reshape(ctx, x, out):
     ctx.xp.copyto(out, x.reshape(out.shape))
@@ -466,7 +466,7 @@ def scattered(ctx, ids, width):
     outputs="Out",
     infer=infer_scatter,
     kernel=BOUND,
-    lod=Lod(reads="Ids Updates"),
+    lod=Lod(reads="Ids Updates", of="none"),
 )
 def sequence_scatter(ctx, x, ids, updates, out):
     """Out is X, and to the elements of row i that sequence i of Ids names its Updates are added.

@@ -178,6 +178,14 @@ def array_to_lod_tensor(ctx, x, table):
     if len(entries) != len(counts):
         raise EnforceNotMet(f"the array X has {len(entries)} tensors, and the sequences of RankTable {len(counts)}")
     inner = joined([entry.lod or () for entry in entries])
+    for place, (entry, count) in enumerate(zip(entries, counts, strict=True)):
+        found = len(entry.lod[0]) - 1 if entry.lod else len(entry.array)
+        if found != count:
+            raise EnforceNotMet(
+                f"the array X has {found} rows or sequences at {place}, and {count} of the sequences of RankTable have "
+                "an element there; a step must leave behind one for each that it is given"
+            )
+    check_alike("X", [entry.array for entry in entries])
     rows = xp.concatenate([entry.array for entry in entries])
     # Which element of the array stands where in the sequences.
     index = np.empty(counts.sum(), np.int64)
@@ -189,6 +197,22 @@ def array_to_lod_tensor(ctx, x, table):
     if inner:
         index, inner = reordered(inner, index)
     return Sequences(rows[xp.asarray(index)], (*coarse, ranks, *inner))
+
+
+def check_alike(slot, arrays, axis=0):
+    """Refuse tensors of an array that cannot be joined along an axis (None: put into a new dimension)."""
+
+    def kind(array):
+        return [size for place, size in enumerate(array.shape) if axis is None or place != axis % array.ndim]
+
+    for place, array in enumerate(arrays):
+        if array.dtype != arrays[0].dtype or array.ndim != arrays[0].ndim or kind(array) != kind(arrays[0]):
+            but = "" if axis is None else f" but for the size of dimension {axis}"
+            raise EnforceNotMet(
+                f"the tensors of the array {slot} must have one shape and data type{but}: that at 0 has shape "
+                f"{list(arrays[0].shape)} and data type {arrays[0].dtype}, that at {place} shape {list(array.shape)} "
+                f"and data type {array.dtype}; write tensors of one kind"
+            )
 
 
 def filled(xp, entries, counts):
@@ -260,6 +284,7 @@ def infer_joined(attrs, x):
 def tensor_array_to_tensor(ctx, x):
     xp, axis = ctx.xp, ctx.attrs["axis"]
     arrays = [entry.array for entry in written_entries(x, "tensor_array_to_tensor")]
+    check_alike("X", arrays, None if ctx.attrs["use_stack"] else axis)
     sizes = [1 if ctx.attrs["use_stack"] else array.shape[axis] for array in arrays]
     return (xp.stack if ctx.attrs["use_stack"] else xp.concatenate)(arrays, axis), xp.asarray(sizes, np.int32)
 

@@ -332,12 +332,32 @@ def spread_maxima(ctx, places, dout, dx):
     return step
 
 
-def take_means(xp, matrices, x):
-    """The product of each dimension of volumes with a matrix."""
+def multiply_dimensions(ctx, matrices, x, out):
+    """A function that writes the product of each dimension of volumes with a matrix."""
+    xp = ctx.xp
     depth, rows, columns = map(xp.asarray, matrices)
-    batch, channels, size, *_ = x.shape
-    flat = xp.matmul(rows, xp.matmul(x, columns.T)).reshape(batch, channels, size, -1)
-    return xp.matmul(depth, flat).reshape(batch, channels, len(depth), len(rows), len(columns))
+    batch, channels, planes, height, _ = x.shape
+    source, fill = x, None
+    if not x.flags.c_contiguous:
+        source = ctx.scratch(x.shape, x.dtype)
+        fill = partial(xp.copyto, source, x)
+    narrow = ctx.scratch((batch, channels, planes, height, len(columns)), x.dtype)
+    low = ctx.scratch((batch, channels, planes, len(rows), len(columns)), x.dtype)
+    thin = ctx.scratch(out.shape, x.dtype)
+    return in_sequence(
+        [
+            fill,
+            partial(xp.matmul, source, columns.T, out=narrow),
+            partial(xp.matmul, rows, narrow, out=low),
+            partial(
+                xp.matmul,
+                depth,
+                low.reshape(batch, channels, planes, -1),
+                out=thin.reshape(batch, channels, len(depth), -1),
+            ),
+            partial(xp.copyto, out, thin),
+        ]
+    )
 
 
 @operator(
@@ -364,8 +384,7 @@ def pool3d(ctx, x, out):
     x, out = channels_first(x, ctx.attrs), channels_first(out, ctx.attrs)
     if ctx.attrs["pooling_type"] == "max":
         return find_maxima(ctx, pooling, x, out, ctx.scratch(out.shape, np.int64))
-    matrices = pooling.means(x.dtype)
-    return lambda: ctx.xp.copyto(out, take_means(ctx.xp, matrices, x))
+    return multiply_dimensions(ctx, pooling.means(x.dtype), x, out)
 
 
 @pool3d.gradient("X, Out", kernel=BOUND)
@@ -380,7 +399,7 @@ def pool3d_grad(ctx, x, out, dout, dx):
         np.pad(matrix.T, ((0, size - matrix.shape[1]), (0, 0)))
         for matrix, size in zip(pooling.means(dx.dtype), dx.shape[2:], strict=True)
     ]
-    return lambda: ctx.xp.copyto(dx, take_means(ctx.xp, matrices, dout))
+    return multiply_dimensions(ctx, matrices, dout, dx)
 
 
 def infer_pool_with_index(attrs, x):

@@ -1,4 +1,4 @@
-"""What to do about errors that end old scripts: Python 2, and what came before Fluid."""
+"""What to do about errors that end old scripts: Python 2, what came before Fluid, and what came with Paddle."""
 
 import linecache
 import re
@@ -37,6 +37,11 @@ _BEFORE_FLUID = frozenset([
     "activation", "attr", "data_type", "evaluator", "event", "infer", "inference", "init", "layer", "networks",
     "optimizer", "parameters", "pooling", "topology", "trainer",
 ])  # fmt: skip
+# Modules that Paddle 1.8.5 brought along and fluidlite's extra `era` brings -> the package, if it has another name.
+_ERA = {name: name for name in (
+    "astor", "decorator", "funcsigs", "gast", "graphviz", "matplotlib", "nltk", "objgraph", "prettytable", "rarfile",
+    "requests", "scipy", "six",
+)} | {"cv2": "opencv-python-headless", "yaml": "pyyaml"}  # fmt: skip
 
 
 def hint(error):
@@ -50,7 +55,7 @@ def hint(error):
             return _before_fluid(package, last)
         if name in (_PACKAGE, f"{_PACKAGE}.v2"):
             return _before_fluid("paddle", getattr(error, "name_from", None))  # Python 3.12 and newer
-        return _python_2(name, _MODULES, "module")
+        return _of_era(name) or _python_2(name, _MODULES, "module")
     if isinstance(error, NameError):
         return _python_2(name, _NAMES, "name")
     if isinstance(error, AttributeError):
@@ -70,6 +75,15 @@ def _of_attribute(error):
     if owner in (_PACKAGE, f"{_PACKAGE}.v2"):
         return _before_fluid("paddle", error.name)
     return None
+
+
+def _of_era(name):
+    if name not in _ERA:
+        return None
+    return (
+        f"{name} came along with Paddle, and does not with fluidlite: pip install {_ERA[name]}\n"
+        "Or have all that came along: pip install 'fluidlite[era]'"
+    )
 
 
 def _before_fluid(package, name):

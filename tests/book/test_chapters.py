@@ -5,10 +5,12 @@ import re
 import subprocess
 import sys
 
+import fake_card
 import pytest
 from paths import ROOT
 from PIL import Image
 
+ON_CARDS = pytest.mark.skipif(fake_card.IS_FAKE, reason="loops over words take minutes on the fake GPU")
 NOWHERE = {"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
 
 
@@ -20,7 +22,7 @@ def chapter(tmp_path):
         done = subprocess.run(
             [sys.executable, str(ROOT / "book" / f"{name}.py"), *map(str, arguments)],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            env={**os.environ, **environment},
             capture_output=True,
             text=True,
             check=False,
@@ -117,6 +119,25 @@ def test_machine_translation(chapter):
     german = ["der", "die", "das", "ein", "eine", "den", "einen"]
     first_words = re.findall(r"^    (?!as wanted|wanted:)(\S+)", printed, re.M)
     assert len(first_words) == 5 and set(first_words) <= set(german)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    "name, arguments",
+    [
+        ("word2vec", ["--samples", 300]),
+        ("understand_sentiment", ["--samples", 64]),
+        ("label_semantic_roles", ["--samples", 40, "--layers", 2]),
+        pytest.param("machine_translation", ["--samples", 64, "--size", 8], marks=ON_CARDS),
+    ],
+)
+def test_with_use_gpu_a_chapter_learns_what_it_learns_on_a_cpu(chapter, name, arguments):
+    found = []
+    for more in [], ["--use-gpu"]:
+        printed = chapter(name, "--epochs", 1, "--data", "synthetic", *arguments, *more)
+        found.append(numbers(r"loss:? ([\d.]+)", printed))
+    on_cpu, on_gpu = found
+    assert on_cpu and on_gpu == pytest.approx(on_cpu, rel=1e-3)
 
 
 ALL = {

@@ -256,7 +256,6 @@ MISTAKES = {
     "true_fn returns None": lambda p, x: layers.cond(p, lambda: None, lambda: x),
     "true_fn must return Variables, got float 1.0": lambda p, x: layers.cond(p, lambda: [x, 1.0], lambda: [x, x]),
     r"nested alike; \[\w+, \w+\] and \w+": lambda p, x: layers.cond(p, lambda: [x, x], lambda: x),
-    "X must have one data type, got int64, float32": lambda p, x: layers.cond(p, lambda: x, number),
     "while_loop: cond must be callable": lambda p, x: layers.while_loop(p, lambda i: [i], [number()]),
     "while_loop: body must be callable": lambda p, x: layers.while_loop(few, 3, [number()]),
     "while_loop: loop_vars must be a list or tuple": lambda p, x: layers.while_loop(few, lambda i: [i], number()),

@@ -247,3 +247,26 @@ def test_the_text_of_a_tensor():
         str(tensor)
         == "\tlod: {{0, 1, 4}}\n\tdim: 4, 1\n\tlayout: NCHW\n\tdtype: float\n\tdata: [1.5 -2 1e-07 0.333333]\n"
     )
+
+
+def test_levels_of_reshaped_and_scattered_sequences_and_of_branches(exe):
+    """As Paddle's Variables say: one level, none and none, whatever the inputs have."""
+    x, places = (fluid.data(name, [None, 4], kind, lod_level=2) for name, kind in (("x", "float32"), ("i", "int64")))
+    assert fluid.layers.sequence_reshape(x, 2).lod_level == 1
+    assert fluid.layers.sequence_scatter(x, places, x).lod_level == 0
+    is_large = fluid.layers.less_than(fluid.layers.fill_constant([1], "float32", 1.0), fluid.layers.reduce_sum(x))
+    assert fluid.layers.cond(is_large, lambda: x * 1.0, lambda: x * 2.0).lod_level == 0
+
+
+def test_scattered_rows_are_no_sequences(exe):
+    x, updates = (fluid.data(name, [None, columns], lod_level=1) for name, columns in (("x", 4), ("u", 1)))
+    out = fluid.layers.sequence_scatter(x, fluid.data("i", [None, 1], "int64", lod_level=1), updates)
+    place = fluid.CPUPlace()
+    feed = {
+        "x": fluid.create_lod_tensor(np.zeros((3, 4), "float32"), [[2, 1]], place),
+        "i": fluid.create_lod_tensor(np.array([[0], [1], [2], [3]]), [[2, 1, 1]], place),
+        "u": fluid.create_lod_tensor(np.ones((4, 1), "float32"), [[2, 1, 1]], place),
+    }
+    [found] = exe.run(feed=feed, fetch_list=[out], return_numpy=False)
+    assert found.recursive_sequence_lengths() == []
+    np.testing.assert_array_equal(np.asarray(found), [[1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])

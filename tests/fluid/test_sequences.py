@@ -27,7 +27,7 @@ DIFFERENT = {
 
 @pytest.mark.parametrize("name", ERRORS)
 def test_mistakes(name):
-    error, phase = outcome(fluid, name)
+    error, phase = outcome(fluid, name, ERRORS[name])
     wanted = DIFFERENT.get(name) or (RECORDED[name]["type"], RECORDED[name]["phase"])
     assert (type(error).__name__ if error else None, phase) == wanted[:2]
     if phase == "run":

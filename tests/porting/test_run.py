@@ -248,6 +248,28 @@ def test_what_python_2_and_the_time_before_fluid_had_is_explained(line, words):
     assert words in hints.hint(raised.value)
 
 
+@pytest.mark.parametrize("module, package", [("six", "six"), ("cv2", "opencv-python-headless"), ("yaml", "pyyaml")])
+def test_a_module_that_came_with_paddle_is_named_with_its_package(write, module, package):
+    script = write("old.py", f"import sys\nsys.modules[{module!r}] = None  # as if it were not there\nimport {module}")
+    ended = run(script.parent, script.name)
+    assert ended.returncode == 1
+    assert (
+        f"fluidlite: {module} came along with Paddle, and does not with fluidlite: pip install {package}"
+        in ended.stderr
+    )
+    assert "pip install 'fluidlite[era]'" in ended.stderr
+
+
+def test_the_extra_era_has_every_package_that_is_named():
+    project = pytest.importorskip("tomllib").loads((ROOT / "pyproject.toml").read_text())["project"]
+    extra = {re.match(r"[\w-]+", line)[0] for line in project["optional-dependencies"]["era"]}
+    assert extra == set(hints._ERA.values())
+
+
+def test_a_module_of_a_package_that_is_there_is_not_taken_for_a_missing_package():
+    assert hints.hint(ModuleNotFoundError("No module named 'six.moves.no'", name="six.moves.no")) is None
+
+
 @pytest.mark.parametrize(
     "line, words",
     [

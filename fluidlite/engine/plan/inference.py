@@ -231,6 +231,15 @@ class Inference:
         body, known = self._bodies()(step, self.blocks), dict(zip(step.reads, given, strict=True))
         # It knows the Values of the step as it was read, in the place of which others may have come since.
         own = dict(zip(body.step.reads, given, strict=True))
+        stale = [value for value, spec in own.items() if value.persistable and self._is_stale(value, spec)]
+        if stale and isinstance(step.definition.region, Recurrence):
+            raise EnforceNotMet(
+                f"the block reads the persistable variable {stale[0].name!r}, which an operator before it makes with "
+                f"the shape {list(own[stale[0]].shape)}, and the scope does not have it in that shape before the run; "
+                f"give the block a copy of it: fluid.layers.assign({stale[0].name})\n{step.op.describe()}"
+            )
+        if stale:
+            raise DependsOnValues(step, step.writes[0])  # its block finds the variable in the scope
         if isinstance(step.definition.region, RegionGradient):
             if self.blocks[body.forward] is None:
                 raise DependsOnValues(step, step.writes[0])
@@ -257,6 +266,17 @@ class Inference:
                 raise DependsOnValues(step, value)
             specs.append(spec._replace(value=None))
         return specs
+
+    def _is_stale(self, value, spec):
+        """Whether the scope does not have what a persistable variable is to be by now, since a step before makes it."""
+        if self._scope is None:
+            return False
+        found = self._scope.find_var(value.name)
+        tensor = found.get_tensor() if found is not None else None
+        if tensor is None or tensor.array is None:
+            return True
+        array = tensor.array
+        return (array.shape, array.dtype, tensor.offsets or None) != (spec.shape, spec.dtype, spec.lod)
 
     def _constants(self, step, given, made):
         """The small outputs (Value -> array) that follow from the program and the shapes of the feeds."""

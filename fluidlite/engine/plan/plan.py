@@ -282,6 +282,7 @@ class Plan:
             except MemoryError:
                 self.memory.clear()
                 raise
+            self._shapes_before = self._unbound_shapes(prepared.inference)
         self._seen = None  # the state of `changes` for which the steps that need not run every time have run
 
     def _read_lods(self, region, inference):
@@ -292,6 +293,12 @@ class Plan:
         self._lods_before = [(tensor_of(value), tensor_of(value).offsets) for value in inference.found]
         self._lods_behind = [(tensor_of(value), specs[value].lod or ()) for value in region.keeps]
 
+    def _unbound_shapes(self, inference):
+        """What the plan relies on of tensors in the scope to whose arrays no kernel is bound: (tensor, Spec)."""
+        known = {id(tensor) for tensor, _ in self._bound.arrays}
+        found = [(self._tensor(value), inference.specs[value]) for value in inference.found]
+        return [(tensor, spec) for tensor, spec in found if id(tensor) not in known]
+
     def _tensor(self, value):
         return self.scope.var(value.name).get_tensor()
 
@@ -299,6 +306,9 @@ class Plan:
         """Whether arrays that the kernels are bound to, or the sequences in them, are no more those of the scope."""
         if self._bound is None or self._bound.is_outdated():
             return True
+        for tensor, spec in self._shapes_before:
+            if tensor.array is None or tensor.array.shape != spec.shape or tensor.array.dtype != spec.dtype:
+                return True
         if self._lods_changed != lod_changes.count:
             self._lods_changed = lod_changes.count
             return any([tensor.offsets != lod for tensor, lod in self._lods_before])

@@ -1,5 +1,6 @@
 """Losses."""
 
+from ...core.dtypes import VarType
 from ..framework import Variable
 from ..layer_helper import LayerHelper
 from .checks import append, check_dtype, check_variable, integer, number, truth
@@ -349,8 +350,10 @@ def sigmoid_focal_loss(x, label, fg_num, gamma=2.0, alpha=0.25):
         Lin et al.: Focal Loss for Dense Object Detection. ICCV 2017.
     """
     check_dtype("sigmoid_focal_loss", "x", x, "f")
-    check_dtype("sigmoid_focal_loss", "label", label, "i")
-    check_dtype("sigmoid_focal_loss", "fg_num", fg_num, "i")
+    for argument, variable in (("label", label), ("fg_num", fg_num)):
+        check_variable("sigmoid_focal_loss", argument, variable)
+        if variable.dtype != VarType.INT32:
+            raise TypeError(f"sigmoid_focal_loss: {argument} must be int32, got {variable.dtype.name}")
     attrs = {
         "gamma": number("sigmoid_focal_loss", "gamma", gamma),
         "alpha": number("sigmoid_focal_loss", "alpha", alpha),

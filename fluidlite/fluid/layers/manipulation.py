@@ -179,7 +179,7 @@ def concat(input, axis=0, name=None):
     """Lay tensors one behind the other.
 
     Args:
-        input (list of Variable): tensors that agree in all dimensions but `axis`.
+        input (list of Variable): tensors that agree in all dimensions but `axis`, or one tensor array.
         axis (int or Variable of shape [1]): the dimension along which they are laid.
         name (str): the first part of generated names.
     Returns:
@@ -189,8 +189,21 @@ def concat(input, axis=0, name=None):
         EnforceNotMet: the inputs do not agree.
     """
     variables = [input] if isinstance(input, Variable) else check_variables("concat", "input", input)
+    if variables[0].holds_array:
+        return _of_array("concat", variables, integer("concat", "axis", axis), use_stack=False, name=name)
     inputs, attrs = _axis("concat", "axis", axis)
     return append("concat", {"X": variables, **inputs}, attrs, name=name)
+
+
+def _of_array(layer, variables, axis, use_stack, name=None):
+    """Append the operator that lays the tensors of an array together; returns its result."""
+    if len(variables) > 1:
+        raise TypeError(f"{layer}: a tensor array must be the only input, got {len(variables)}")
+    helper = LayerHelper(layer, name=name)
+    out, index = (helper.create_variable_for_type_inference(dtype) for dtype in (variables[0].dtype, "int32"))
+    attrs = {"axis": axis, "use_stack": use_stack}
+    helper.append_op("tensor_array_to_tensor", {"X": variables}, {"Out": out, "OutIndex": index}, attrs)
+    return out
 
 
 def _axis(layer, argument, value):
@@ -239,7 +252,7 @@ def stack(x, axis=0):
     """Lay tensors of one shape side by side along a new dimension.
 
     Args:
-        x (Variable or list of Variable): the tensors.
+        x (Variable or list of Variable): the tensors, or one tensor array.
         axis (int): where the new dimension is in the result.
     Returns:
         Variable of one more dimension.
@@ -248,7 +261,10 @@ def stack(x, axis=0):
         EnforceNotMet: the shapes differ.
     """
     variables = [x] if isinstance(x, Variable) else check_variables("stack", "x", x)
-    return append("stack", {"X": variables}, {"axis": integer("stack", "axis", axis)}, slot="Y")
+    axis = integer("stack", "axis", axis)
+    if variables[0].holds_array:
+        return _of_array("stack", variables, axis, use_stack=True)
+    return append("stack", {"X": variables}, {"axis": axis}, slot="Y")
 
 
 def unstack(x, axis=0, num=None):
@@ -497,7 +513,7 @@ def unique_with_counts(x, dtype="int32"):
 
 
 def _unique(type, x, dtype, *more):
-    check_variable(type, "x", x)
+    check_dtype(type, "x", x, "fi")
     dtype, helper = var_type(dtype), LayerHelper(type)
     slots = {"Out": x.dtype, "Index": dtype, **dict.fromkeys(more, dtype)}
     made = {slot: helper.create_variable_for_type_inference(kind) for slot, kind in slots.items()}

@@ -218,6 +218,7 @@ def _cut(variable, cuts, dropped):
 
 def _as_variable(block, value):
     if isinstance(value, Variable):
+        value.stop_gradient = True
         return value
     out = block.create_var(dtype=VarType.INT32)
     _constant(block, out, value)

@@ -311,6 +311,12 @@ def _one_number(value, dtype):
     return value if isinstance(value, Variable) else fill_constant([1], dtype, value)
 
 
+def _converted(variable, dtype):
+    if variable.dtype == dtype:
+        return variable
+    return append("cast", {"X": variable}, {"in_dtype": variable.dtype, "out_dtype": dtype}, dtype)
+
+
 def range(start, end, step, dtype):
     """The numbers from start up to, but without, end.
 
@@ -323,7 +329,8 @@ def range(start, end, step, dtype):
         TypeError: dtype is no data type of Fluid.
     """
     dtype = var_type(dtype)
-    inputs = {"Start": _one_number(start, dtype), "End": _one_number(end, dtype), "Step": _one_number(step, dtype)}
+    numbers = {"Start": start, "End": end, "Step": step}
+    inputs = {slot: _converted(_one_number(number, dtype), dtype) for slot, number in numbers.items()}
     out = append("range", inputs, dtype=dtype)
     out.stop_gradient = True
     return out

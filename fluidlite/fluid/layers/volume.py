@@ -2,6 +2,8 @@
 
 import math
 
+from ...core.errors import EnforceNotMet
+from ..framework import UserFrame
 from ..initializer import Normal
 from ..layer_helper import LayerHelper
 from ..messages import described
@@ -22,7 +24,10 @@ def _channel_axis(layer, variable, data_format):
     if data_format not in ("NCDHW", "NDHWC"):
         raise ValueError(f'{layer}: data_format must be "NCDHW" or "NDHWC", got {data_format!r}')
     if len(variable.shape) != 5:
-        raise ValueError(f"{layer}: {variable.name} must have 5 dimensions, got shape {list(variable.shape)}")
+        raise EnforceNotMet(
+            f"{layer}: {variable.name} must have 5 dimensions, got shape {list(variable.shape)}\n"
+            f"  called at {UserFrame.current()}"
+        )
     return 1 if data_format == "NCDHW" else 4
 
 

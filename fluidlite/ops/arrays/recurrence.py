@@ -251,9 +251,14 @@ def _done(xp, y):
     pass
 
 
+# NumPy takes an array of the same type faster than a number (0.45 against 0.9 us, with 256 numbers).
+_HALVES = {np.dtype(name): np.array(0.5, name) for name in ("float16", "float32", "float64")}
+
+
 def _half_up(xp, y):
-    xp.multiply(y, 0.5, out=y)
-    xp.add(y, 0.5, out=y)
+    half = _HALVES[y.dtype] if xp is np else 0.5
+    xp.multiply(y, half, out=y)
+    xp.add(y, half, out=y)
 
 
 def _slope_of_sigmoid(xp, y, out):

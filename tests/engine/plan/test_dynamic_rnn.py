@@ -115,3 +115,55 @@ def test_mistakes(message):
     with fluid.program_guard(fluid.Program(), fluid.Program()), pytest.raises(ValueError) as raised:
         WRONG[message]()
     assert message in str(raised.value)
+
+
+OUTPUTS = {
+    "6 rows or sequences at 0, and 3 of the sequences": lambda word, memory: layers.concat([word, word], 0),
+    "1 rows or sequences at 0, and 3 of the sequences": lambda word, memory: layers.reduce_sum(word, 0, keep_dim=True),
+}
+
+
+@pytest.mark.parametrize("message", OUTPUTS)
+def test_a_step_that_does_not_leave_a_row_for_each_it_is_given(exe, message):
+    check_step(exe, message, OUTPUTS[message])
+
+
+MEMORIES = {
+    "at 0 has shape [3, 4] and data type float32, that at 1 shape [2, 6]": lambda word, memory: layers.concat(
+        [word, memory], 1
+    ),
+    "that at 1 shape [2, 2] and data type int64": lambda word, memory: layers.cast(word, "int64"),
+}
+
+
+@pytest.mark.parametrize("message", MEMORIES)
+def test_a_memory_that_becomes_another_kind_of_tensor(exe, message):
+    check_step(exe, message, lambda word, memory: memory, MEMORIES[message])
+
+
+def check_step(exe, message, output, following=lambda word, memory: memory):
+    """Check the error that a DynamicRNN over three sequences raises."""
+    rnn = layers.DynamicRNN()
+    with rnn.block():
+        word = rnn.step_input(fluid.data("x", [None, 2], lod_level=1))
+        memory = rnn.memory(shape=[2])
+        out = output(word, memory)
+        changed = following(word, memory)
+        rnn.update_memory(memory, changed)
+        rnn.output(changed if "[2, 6]" in message else out)
+    feed = {"x": fluid.create_lod_tensor(np.ones((6, 2), "float32"), [[2, 3, 1]], fluid.CPUPlace())}
+    with pytest.raises(EnforceNotMet) as raised:
+        exe.run(feed=feed, fetch_list=[rnn()])
+    assert message in str(raised.value)
+    assert "in operator array_to_lod_tensor" in str(raised.value) and "test_dynamic_rnn.py" in str(raised.value)
+
+
+@pytest.mark.parametrize("stack", [False, True])
+def test_tensors_of_an_array_that_cannot_be_joined(exe, stack):
+    x = fluid.data("x", [2, 4])
+    array = layers.array_write(x, layers.fill_constant([1], "int64", 0))
+    layers.array_write(layers.reshape(x, [4, 2]), layers.fill_constant([1], "int64", 1), array)
+    joined, _ = layers.tensor_array_to_tensor(array, axis=0, use_stack=stack)
+    message = r"(?s)at 0 has shape \[2, 4\].*at 1 shape \[4, 2\].*tensor_array_to_tensor.*test_dynamic_rnn.py"
+    with pytest.raises(EnforceNotMet, match=message):
+        exe.run(feed={"x": np.ones((2, 4), "float32")}, fetch_list=[joined])

@@ -19,9 +19,8 @@ from fluidlite.fluid import layers
 
 RECORDED = Recorded("segments")
 NAMES, DIFFERENTIATED = RECORDED.names, RECORDED.differentiated
-# Built otherwise: numbers are constants of the wanted data type, without a cast, and constants come in another order;
-# the greatest k of a row have no known number if k is a Variable.
-OTHERWISE = {"range_cast", "fill_constant_of_variables", "topk_of_a_variable"}
+# Built otherwise: the greatest k of a row have no known number if k is a Variable.
+OTHERWISE = {"topk_of_a_variable"}
 # Paddle's while_grad also names gradients that nobody computes.
 OTHERWISE_BACKWARD = {"masked_rows_in_while"}
 

@@ -140,3 +140,38 @@ def test_a_number_that_does_not_fit_is_told_with_the_line(exe, build, values, me
         exe.run(feed=wrong, fetch_list=[out])
     assert "test_value_shapes.py" in str(caught.value)
     exe.run(feed=right, fetch_list=[out])
+
+
+def test_branches_leave_tensors_of_different_data_types(exe):
+    """As in the examples of `cond` and `switch_case`: the branch that runs decides shape and data type."""
+    choice = fluid.data("choice", [1], "int32")
+    branches = {
+        0: lambda: layers.fill_constant([1, 2], "float32", 1.5),
+        1: lambda: layers.fill_constant([3], "int64", 7),
+        2: lambda: layers.fill_constant([2, 2], "bool", True),
+    }
+    out = layers.switch_case(choice, branches)
+    for number, wanted in ((0, np.float32([[1.5, 1.5]])), (1, np.int64([7, 7, 7])), (2, np.ones((2, 2), bool))) * 2:
+        [found] = exe.run(feed={"choice": np.int32([number])}, fetch_list=[out])
+        assert found.dtype == wanted.dtype
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_the_tensors_of_an_array_are_laid_together(exe):
+    """By `concat` and `stack`, as in the real Paddle; names and shapes are what it gives them."""
+    first, second = fluid.data("first", [2, 3]), fluid.data("second", [2, 3])
+    first.stop_gradient = False
+    i = layers.fill_constant([1], "int64", 0)
+    array = layers.array_write(first, i)
+    layers.array_write(second, layers.increment(i, 1, in_place=False), array)
+    joined, stacked = layers.concat([array], axis=1), layers.stack(array)
+    assert (joined.name, joined.shape) == ("concat_0.tmp_0", (2, -1))
+    assert (stacked.name, stacked.shape) == ("stack_0.tmp_0", (-1, 2, 3))
+    [slope] = fluid.gradients([layers.reduce_sum(layers.square(joined))], [first])
+    a, b = np.arange(6, dtype="float32").reshape(2, 3), np.ones((2, 3), "float32")
+    wide, deep, dx = exe.run(feed={"first": a, "second": b}, fetch_list=[joined, stacked, slope])
+    np.testing.assert_array_equal(wide, np.concatenate([a, b], 1))
+    np.testing.assert_array_equal(deep, np.stack([a, b]))
+    np.testing.assert_array_equal(dx, 2 * a)
+    with pytest.raises(TypeError, match="must be the only input"):
+        layers.concat([array, array])

@@ -53,6 +53,9 @@ SAME_SHAPE = [
     for definition in map(operators.find, operators.types())
     if isinstance(definition.formula, Formula) and definition.broadcasts is None and definition.type not in APART
 ]
+# What takes matrices of one column.
+OF_COLUMNS = {"teacher_student_sigmoid_loss", "teacher_student_sigmoid_loss_grad"}
+COLUMN = (192, 1)
 PAIRS = ["add", "sub", "mul", "max", "min", "pow", "div", "floordiv", "mod"]
 COMPARISONS = ["less_than", "less_equal", "greater_than", "greater_equal", "equal", "not_equal"]
 
@@ -74,8 +77,8 @@ def numbers(shape, dtype, seed):
 def cases():
     """(Case, dtype) of every operator with a formula, for numbers of several types."""
     for type in SAME_SHAPE:
-        definition = operators.find(type)
-        yield Case(type, {slot.name: FULL for slot in definition.inputs if not slot.optional or slot.name[:2] == "DD"})
+        slots = [slot.name for slot in operators.find(type).inputs if not slot.optional or slot.name[:2] == "DD"]
+        yield Case(type, dict.fromkeys(slots, COLUMN if type in OF_COLUMNS else FULL))
     for approximate in (False, True):
         yield Case("gelu", {"X": FULL}, {"approximate": approximate})
         yield Case("gelu_grad", {"X": FULL, "Out@GRAD": FULL}, {"approximate": approximate})
