@@ -7,7 +7,7 @@ A plan is a list of functions without arguments, each bound to the arrays it wor
                 faster (`lowering`, `passes`)
     schedule    once for a number of shards into which the batch is cut: the steps in phases (`shards`, `schedule`)
     place       for given shapes (`inference`): where each Value lies, and for how long (`placement`)
-    bind        kernels to arrays (`binding`)
+    bind        kernels to arrays (`binding`); for another batch again only those whose arrays have changed (`reuse`)
 
 Replaying it copies the feeds in, calls the functions in order, and copies the fetches out.
 """
