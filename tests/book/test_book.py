@@ -134,7 +134,9 @@ def test_mistyped_arguments_are_explained(tmp_path, script):
 
 
 @pytest.mark.skipif(not has_mnist(), reason="FLUIDLITE_DATA_HOME has no mnist/")
-@pytest.mark.parametrize("model, promised", [("softmax", 92.3), ("mlp", 97.6), ("cnn", 99.0)])
+@pytest.mark.parametrize(
+    "model, promised", [("softmax", 92.3), ("mlp", 97.6), pytest.param("cnn", 99.0, marks=pytest.mark.thorough)]
+)
 def test_on_real_mnist_it_is_as_accurate_as_the_tutorial_promises(tmp_path, model, promised):
     done = run(tmp_path, BOOK, "--model", model, "--data", "mnist")
     assert done.returncode == 0, done.stderr
@@ -205,7 +207,10 @@ def test_the_other_tutorials_say_what_they_lack(tmp_path, script):
 
 
 @pytest.mark.skipif(not has_mnist(), reason="FLUIDLITE_DATA_HOME has no mnist/")
-@pytest.mark.parametrize("model, printed", [("baseline", [84.11]), ("lenet5", [89.46, 93.14])])
+@pytest.mark.parametrize(
+    "model, printed",
+    [("baseline", [84.11]), pytest.param("lenet5", [89.46, 93.14], marks=pytest.mark.thorough)],
+)
 def test_as_printed_it_learns_as_pytorch_did_in_the_tutorial(tmp_path, model, printed):
     done = run(tmp_path, PYTORCH, "--model", model, "--as-printed", "--epochs", str(len(printed)), "--data", "mnist")
     assert done.returncode == 0, done.stderr

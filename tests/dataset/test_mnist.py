@@ -30,6 +30,7 @@ def recorded(network, key):
     return np.array([curve[key] for curve in CURVES[network].values()])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("network", list(NETWORKS))
 def test_the_loss_curve_lies_within_the_spread_of_three_seeds(network):
     loss, _, _ = train(network)

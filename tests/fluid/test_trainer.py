@@ -407,6 +407,7 @@ def test_the_position_is_plain_text(reader, config):
     assert set(state) == {"python", "numpy"}
 
 
+@pytest.mark.thorough
 def test_killed_at_random_moments_it_ends_with_the_same_parameters():
     tool = os.path.join(ROOT, "tools", "reliability", "kill_trainer.py")
     done = subprocess.run([sys.executable, tool, "--kills", "6"], capture_output=True, text=True, cwd=ROOT)

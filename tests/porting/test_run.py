@@ -117,6 +117,7 @@ def test_a_script_of_fluids_time_runs_to_its_last_line(write):
     assert (script.parent.parent / "digits.inference.model" / "__model__").exists()
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not has_mnist(), reason="FLUIDLITE_DATA_HOME has no mnist/")
 @pytest.mark.skipif(not os.path.isdir(DOCUMENTS), reason="FLUIDLITE_DOCUMENTS names no folder with the tutorials")
 def test_the_tutorials_code_runs_unmodified_to_its_last_line(tmp_path):

@@ -35,6 +35,7 @@ def built(net, train):
         return fluid.default_startup_program(), program, fetches
 
 
+@pytest.mark.thorough
 def test_it_reports_steps_memory_overhead_and_the_share_of_the_sgemm_peak(tmp_path):
     arguments = ["--net", "softmax", "--net", "torch_lenet5", "--batch", "4", "--rounds", "2", "--seconds", "0.01"]
     done, report = bench(tmp_path, *arguments)
@@ -66,6 +67,7 @@ def test_it_profiles_operators_with_their_lines(tmp_path):
     assert int(calls) == profile["steps"] and float(total) > 0 and "nets.py:" in line
 
 
+@pytest.mark.thorough
 def test_it_reports_growth_and_import_times(tmp_path):
     done, report = bench(
         tmp_path, "--growth", "--operators", "50", "--layers", "16", "--import", "--rounds", "1", "--seconds", "0.01"

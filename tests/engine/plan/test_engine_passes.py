@@ -51,6 +51,7 @@ def images(rng, moves):
     return x, hidden
 
 
+@pytest.mark.thorough
 @settings(max_examples=50, **FUZZ)
 @given(st.randoms(), st.integers(1, 8))
 def test_no_pass_changes_what_networks_of_images_compute(rng, moves):

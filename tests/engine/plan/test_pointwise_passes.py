@@ -82,6 +82,7 @@ def feeds_of(dtype):
     ]
 
 
+@pytest.mark.thorough
 @settings(max_examples=150, **FUZZ)
 @given(st.randoms(), st.integers(1, 20), st.sampled_from(["float32", "float64"]))
 def test_fusing_changes_no_number(rng, moves, dtype):
