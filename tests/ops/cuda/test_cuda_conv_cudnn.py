@@ -44,14 +44,14 @@ def check(name):
     assert array_differences(only(got, "grad:"), only(want, "grad:"), rtol=1e-4, atol=1e-5) == []
 
 
-@pytest.mark.gpu
-@pytest.mark.usefixtures("cudnn")
 def convolves_images(name):
     """Whether a recorded case has convolutions of images, which cuDNN computes."""
     types = {op["type"].removeprefix("depthwise_") for op in RECORDED[name][0]["main"]["ops"]}
     return not types.isdisjoint({"conv2d", "conv2d_transpose"})
 
 
+@pytest.mark.gpu
+@pytest.mark.usefixtures("cudnn")
 @pytest.mark.parametrize("name", [name for name in RECORDED if "conv" in name and convolves_images(name)])
 def test_computes_what_paddle_does(name):
     check(name)
